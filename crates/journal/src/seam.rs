@@ -1,0 +1,302 @@
+//! The seam: what a journal guarantees, in prose, and the types that cross it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use weir_model::{BatchTag, Offset, PartitionIndex, Record, StreamName, StreamPartition, Timestamp};
+
+use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, SubscribeError};
+
+/// The durable log of all streams.
+///
+/// Guarantees required of every implementation:
+///
+/// * **Durable before answered.** When [`append`](Journal::append) returns positions, the record survives
+///   the death of the process and of the machine. When it returns an error whose `outcome_unknown` is
+///   false, the record is not in the journal and never will be.
+/// * **Dense.** The offsets of a partition are 0, 1, 2, … in the order of the appends that became durable.
+///   Where a record was lost later, readers get a [`Loss`] in its place, never silence.
+/// * **Ordered by key.** Records of one key of one stream go to one partition, in the order of their
+///   appends; records without a key go anywhere.
+/// * **Visible when durable.** A reader never sees a record that a crash could still take back.
+/// * **Groups.** A group's commit is what it has dealt with durably. The journal removes nothing that a
+///   group has not passed, unless its settings say so by name; what is removed all the same reaches the
+///   group as a [`Loss`].
+/// * **Lives.** A stream has a random incarnation from its creation on; offsets of one incarnation are
+///   never given twice, not even after a damaged tail was cut.
+///
+/// Freedoms: how partitions are chosen for records without a key; how many records are answered by one
+/// sync; when expired records go; in which order a subscription serves its partitions.
+#[async_trait]
+pub trait Journal: Send + Sync + fmt::Debug {
+    /// Makes `record` durable in `stream` and says where it is. Cancelling the call may or may not store it.
+    ///
+    /// `key` selects the partition; see "ordered by key".
+    async fn append(
+        &self,
+        stream: &StreamName,
+        key: Option<&[u8]>,
+        record: Record,
+    ) -> Result<Appended, AppendError>;
+
+    /// Creates a stream. That it exists already is success and changes nothing.
+    async fn create_stream(&self, spec: StreamSpec) -> Result<Creation, CreateStreamError>;
+
+    /// All streams, in the order of their names.
+    async fn streams(&self) -> Result<Vec<StreamInfo>, ReadError>;
+
+    /// Reads records from `from` on, in order, up to the budget (one record at least, if there is one).
+    /// An empty answer means that `from` is the end. Reading below the start yields a [`Loss`] first.
+    async fn read(
+        &self,
+        partition: &StreamPartition,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Result<ReadBatch, ReadError>;
+
+    /// Delivers all records of all streams that match `pattern`, now and later, from where `group` last
+    /// committed (the start where it never did). A group has one live subscription in an embedded journal.
+    async fn subscribe(
+        &self,
+        group: &str,
+        pattern: StreamPattern,
+    ) -> Result<Box<dyn Subscription>, SubscribeError>;
+
+    /// Notes durably that `group` has dealt with everything below each given offset. A commit that is
+    /// behind an earlier one changes nothing; one beyond the end moves the end (the offsets between are
+    /// lost, counted, and never given again).
+    async fn commit(&self, group: &str, commits: &[Commit]) -> Result<(), CommitError>;
+
+    /// All groups that ever committed or subscribed.
+    async fn groups(&self) -> Result<Vec<GroupInfo>, ReadError>;
+
+    /// Forgets a group, so that it holds back nothing.
+    async fn delete_group(&self, group: &str) -> Result<(), CommitError>;
+
+    /// The batches with a tag that became durable since `since`, for rebuilding a window of known ids.
+    async fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, ReadError>;
+
+    /// Changes whenever records became readable or a stream was created; its value has no meaning.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// One member of a group, reading at its own pace.
+#[async_trait]
+pub trait Subscription: Send + fmt::Debug {
+    /// Waits for the next event. Cancelling loses nothing.
+    async fn next(&mut self) -> Result<SubscriptionEvent, ReadError>;
+
+    /// Continues a partition at `offset` instead of where it stands.
+    fn seek(&mut self, partition: &StreamPartition, offset: Offset);
+}
+
+/// What a subscription delivers.
+#[derive(Debug)]
+pub enum SubscriptionEvent {
+    /// These partitions are now this member's; records follow from `next` on.
+    Assigned(Vec<Assignment>),
+    /// Records of one partition, in order.
+    Batch(ReadBatch),
+    /// These partitions are no longer this member's. Never sent by embedded journals.
+    Revoked(Vec<StreamPartition>),
+}
+
+/// A partition given to a member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The partition.
+    pub partition: StreamPartition,
+    /// The offset that the group committed, or the start.
+    pub next: Offset,
+}
+
+/// Consecutive records of one partition.
+#[derive(Debug, Clone)]
+pub struct ReadBatch {
+    /// Where they are from.
+    pub partition: StreamPartition,
+    /// In order of their offsets; offsets that are absent are in `losses`.
+    pub records: Vec<StoredRecord>,
+    /// Offsets in this range that hold nothing readable any more.
+    pub losses: Vec<Loss>,
+    /// Where the next read goes on.
+    pub next: Offset,
+}
+
+/// A record with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its offset in the partition.
+    pub offset: Offset,
+    /// How many events the partition took before this record, in this incarnation.
+    pub first_event: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// A range of offsets, `from` up to but not including `to`, that can not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// First offset of the range.
+    pub from: Offset,
+    /// The offset after the range.
+    pub to: Offset,
+    /// How many events the range held; absent if nothing knows any more.
+    pub events: Option<u64>,
+    /// Why.
+    pub reason: LossReason,
+}
+
+/// Why a range can not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossReason {
+    /// Retention removed it.
+    Expired,
+    /// Its bytes are damaged, or the file that held it is.
+    Damaged,
+    /// The end of the journal was cut behind what a group had already committed.
+    Cut,
+}
+
+/// The answer to an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the record is.
+    pub partition: StreamPartition,
+    /// Its offset.
+    pub offset: Offset,
+}
+
+/// What a stream is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// Full name.
+    pub name: StreamName,
+    /// How many partitions are asked for; absent means the journal's default. At least 1.
+    pub partitions: Option<u32>,
+    /// How many copies are asked for; embedded journals have one, whatever is asked.
+    pub replicas: Option<u32>,
+}
+
+/// Whether [`Journal::create_stream`] made something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// The stream is new.
+    Created(StreamInfo),
+    /// It was there.
+    Existed(StreamInfo),
+}
+
+/// A stream as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Full name.
+    pub name: StreamName,
+    /// When it was made.
+    pub created: Timestamp,
+    /// In order of their indexes.
+    pub partitions: Vec<PartitionBounds>,
+}
+
+/// What a partition holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionBounds {
+    /// The partition.
+    pub partition: StreamPartition,
+    /// The first offset that may still be readable.
+    pub start: Offset,
+    /// The offset that the next record gets.
+    pub end: Offset,
+    /// How many events the partition took before `start`.
+    pub start_event: u64,
+    /// How many events the partition took in all, in this incarnation.
+    pub end_event: u64,
+    /// Bytes on disk of the retained records, as stored.
+    pub bytes: u64,
+}
+
+/// A batch with a client's id that is in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownBatch {
+    /// The id and the digest.
+    pub tag: BatchTag,
+    /// When it was received.
+    pub received: Timestamp,
+}
+
+/// How far a group is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupInfo {
+    /// Its name.
+    pub name: String,
+    /// Whether a subscription of it is open.
+    pub live: bool,
+    /// Partitions that it committed.
+    pub positions: Vec<GroupPosition>,
+}
+
+/// How far a group is in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPosition {
+    /// The partition.
+    pub partition: StreamPartition,
+    /// Everything below is dealt with.
+    pub committed: Offset,
+}
+
+/// One partition's part of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition.
+    pub partition: StreamPartition,
+    /// Everything below is dealt with, durably.
+    pub offset: Offset,
+}
+
+/// How much one read may return; the first record comes whatever its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadBudget {
+    /// Bytes of record values, uncompressed.
+    pub bytes: usize,
+    /// Number of records.
+    pub records: usize,
+}
+
+/// Which streams a subscription wants: names that start and end so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamPattern {
+    /// Start of the full name; empty matches all.
+    pub prefix: String,
+    /// End of the full name; empty matches all.
+    pub suffix: String,
+}
+
+impl StreamPattern {
+    /// Whether the stream is wanted.
+    #[must_use]
+    pub fn matches(&self, name: &StreamName) -> bool {
+        let name = name.as_str();
+        name.len() >= self.prefix.len() + self.suffix.len()
+            && name.starts_with(&self.prefix)
+            && name.ends_with(&self.suffix)
+    }
+}
+
+impl StreamInfo {
+    /// The bounds of one partition.
+    #[must_use]
+    pub fn partition(&self, index: PartitionIndex) -> Option<&PartitionBounds> {
+        self.partitions.iter().find(|bounds| bounds.partition.partition == index)
+    }
+}
+
+impl Creation {
+    /// The stream, new or not.
+    #[must_use]
+    pub fn info(&self) -> &StreamInfo {
+        match self {
+            Self::Created(info) | Self::Existed(info) => info,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::app::IndexPrefix;
+use crate::content::{Content, ContentError, MAX_DEPTH, Node, Tape};
+use crate::time::Timestamp;
+
+/// A decoded record: its events in order, with everything that they share.
+#[derive(Debug)]
+pub struct EventBatch {
+    index_prefix: IndexPrefix,
+    value: Bytes,
+    tape: Tape,
+    events: Vec<Event>,
+}
+
+#[derive(Debug)]
+struct Event {
+    time: Timestamp,
+    content: Result<u32, EventFault>,
+    original: Range<u32>,
+}
+
+/// One event of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct EventRef<'a> {
+    /// The event's own time; the time of receipt where it names none.
+    pub time: Timestamp,
+    /// What the event says, or why nobody can tell.
+    pub content: Result<Content<'a>, &'a EventFault>,
+    /// The bytes of this event as they came, in the format of the record.
+    pub original: &'a [u8],
+}
+
+/// Why an event of a decodable record can not be stored: it becomes a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventFault {
+    MissingContent,
+    EmptyContent,
+    /// A `google.protobuf.Value` with none of its kinds set.
+    ValueWithoutKind,
+    TooDeep,
+    Undecodable(String),
+}
+
+/// Collects the events of one record; decoders drive it.
+///
+/// An event is `begin_event`, then exactly one value (an object: `start_object`, pairs of `key` and a
+/// value, `end`), then `finish_event`; or `reject_event` at any point after `begin_event`.
+#[derive(Debug)]
+pub struct EventBatchBuilder {
+    tape: Tape,
+    events: Vec<Event>,
+    open: Vec<u32>,
+    event_nodes: usize,
+    event_text: usize,
+}
+
+impl EventBatch {
+    #[must_use]
+    pub fn index_prefix(&self) -> &IndexPrefix {
+        &self.index_prefix
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+        self.events.iter().map(|event| self.event_ref(event))
+    }
+
+    #[must_use]
+    pub fn get(&self, index: u32) -> Option<EventRef<'_>> {
+        self.events.get(index as usize).map(|event| self.event_ref(event))
+    }
+
+    fn event_ref<'a>(&'a self, event: &'a Event) -> EventRef<'a> {
+        EventRef {
+            time: event.time,
+            content: match &event.content {
+                Ok(node) => Ok(self.tape.object(*node)),
+                Err(fault) => Err(fault),
+            },
+            original: &self.value[event.original.start as usize..event.original.end as usize],
+        }
+    }
+
+    /// Roughly what the decoded batch occupies in memory, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.tape.text.capacity()
+            + self.tape.nodes.capacity() * size_of::<Node>()
+            + self.events.capacity() * size_of::<Event>()
+            + self.value.len()
+    }
+}
+
+impl EventBatchBuilder {
+    /// `text` is how many bytes of strings to expect; a record's length is a good guess.
+    #[must_use]
+    pub fn with_capacity(events: usize, text: usize) -> Self {
+        Self {
+            tape: Tape { nodes: Vec::with_capacity(events * 12), text: String::with_capacity(text) },
+            events: Vec::with_capacity(events),
+            open: Vec::with_capacity(8),
+            event_nodes: 0,
+            event_text: 0,
+        }
+    }
+
+    pub fn begin_event(&mut self) {
+        self.open.clear();
+        self.event_nodes = self.tape.nodes.len();
+        self.event_text = self.tape.text.len();
+    }
+
+    pub fn start_object(&mut self) -> Result<(), ContentError> {
+        self.start(Node::Object { end: 0 })
+    }
+
+    pub fn start_array(&mut self) -> Result<(), ContentError> {
+        self.start(Node::Array { end: 0 })
+    }
+
+    fn start(&mut self, node: Node) -> Result<(), ContentError> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(ContentError::TooDeep);
+        }
+        let at = u32::try_from(self.tape.nodes.len()).map_err(|_| ContentError::TooLarge)?;
+        self.open.push(at);
+        self.tape.nodes.push(node);
+        Ok(())
+    }
+
+    /// Closes the object or array that was started last.
+    pub fn end(&mut self) -> Result<(), ContentError> {
+        let after = u32::try_from(self.tape.nodes.len()).map_err(|_| ContentError::TooLarge)?;
+        if let Some(at) = self.open.pop() {
+            match &mut self.tape.nodes[at as usize] {
+                Node::Object { end } | Node::Array { end } => *end = after,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub fn key(&mut self, key: &str) -> Result<(), ContentError> {
+        let (start, len) = self.push_text(key)?;
+        self.tape.nodes.push(Node::Key { start, len });
+        Ok(())
+    }
+
+    pub fn str(&mut self, value: &str) -> Result<(), ContentError> {
+        let (start, len) = self.push_text(value)?;
+        self.tape.nodes.push(Node::Str { start, len });
+        Ok(())
+    }
+
+    /// The text of a JSON number that neither `i64` nor `f64` holds exactly.
+    pub fn number(&mut self, text: &str) -> Result<(), ContentError> {
+        let (start, len) = self.push_text(text)?;
+        self.tape.nodes.push(Node::Number { start, len });
+        Ok(())
+    }
+
+    pub fn int(&mut self, value: i64) {
+        self.tape.nodes.push(Node::Int(value));
+    }
+
+    /// `value` must be finite.
+    pub fn float(&mut self, value: f64) {
+        debug_assert!(value.is_finite(), "JSON has no such number");
+        self.tape.nodes.push(Node::Float(value));
+    }
+
+    pub fn bool(&mut self, value: bool) {
+        self.tape.nodes.push(Node::Bool(value));
+    }
+
+    pub fn null(&mut self) {
+        self.tape.nodes.push(Node::Null);
+    }
+
+    fn push_text(&mut self, text: &str) -> Result<(u32, u32), ContentError> {
+        let start = self.tape.text.len();
+        self.tape.text.push_str(text);
+        match (u32::try_from(start), u32::try_from(text.len()), u32::try_from(self.tape.text.len())) {
+            (Ok(start), Ok(len), Ok(_)) => Ok((start, len)),
+            _ => Err(ContentError::TooLarge),
+        }
+    }
+
+    /// The object of the event that was begun last and not yet finished, once its root is closed.
+    #[must_use]
+    pub fn current(&self) -> Option<Content<'_>> {
+        match (self.open.is_empty(), self.tape.nodes.get(self.event_nodes)) {
+            (true, Some(Node::Object { .. })) => {
+                u32::try_from(self.event_nodes).ok().map(|node| self.tape.object(node))
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends the event. `original` is where its bytes are in the record's value.
+    pub fn finish_event(&mut self, time: Timestamp, original: Range<u32>) {
+        let content = match (self.open.is_empty(), self.tape.nodes.get(self.event_nodes)) {
+            (true, Some(Node::Object { end })) if *end as usize == self.event_nodes + 1 => {
+                Err(EventFault::EmptyContent)
+            }
+            (true, Some(Node::Object { .. })) => {
+                u32::try_from(self.event_nodes).map_err(|_| EventFault::Undecodable("batch too large".into()))
+            }
+            _ => Err(EventFault::MissingContent),
+        };
+        match content {
+            Ok(node) => self.events.push(Event { time, content: Ok(node), original }),
+            Err(fault) => self.reject_event(time, original, fault),
+        }
+    }
+
+    /// Ends the event as one that can not be stored.
+    pub fn reject_event(&mut self, time: Timestamp, original: Range<u32>, fault: EventFault) {
+        self.tape.nodes.truncate(self.event_nodes);
+        self.tape.text.truncate(self.event_text);
+        self.open.clear();
+        self.events.push(Event { time, content: Err(fault), original });
+    }
+
+    /// `value` is the record's value that the events' `original` ranges address.
+    ///
+    /// # Panics
+    ///
+    /// If such a range lies outside `value`: decoders take ranges from `value` itself.
+    #[must_use]
+    pub fn build(self, index_prefix: IndexPrefix, value: Bytes) -> EventBatch {
+        let inside = |event: &Event| {
+            event.original.start <= event.original.end && event.original.end as usize <= value.len()
+        };
+        assert!(self.events.iter().all(inside), "an event lies outside its record");
+        EventBatch { index_prefix, value, tape: self.tape, events: self.events }
+    }
+}
+
+impl fmt::Display for EventFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingContent => f.write_str("the event has no content"),
+            Self::EmptyContent => f.write_str("the content of the event has no fields"),
+            Self::ValueWithoutKind => f.write_str("a value in the content has no kind"),
+            Self::TooDeep => write!(f, "the content is nested more than {MAX_DEPTH} deep"),
+            Self::Undecodable(what) => write!(f, "the event could not be decoded: {what}"),
+        }
+    }
+}
+
+impl From<ContentError> for EventFault {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::TooDeep => Self::TooDeep,
+            ContentError::TooLarge => Self::Undecodable(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The role that accepts events, limits them and makes them durable.

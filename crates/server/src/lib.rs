@@ -1,0 +1,1 @@
+//! The role that answers: search, tail, audit, dead letters over HTTP.

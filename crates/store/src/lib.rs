@@ -1,0 +1,1 @@
+//! Where events can be queried: seams, segment store, query language.

@@ -1,0 +1,1 @@
+//! Whole-process tests: the real binary, started, loaded, killed, counted.

@@ -1,0 +1,1 @@
+//! Bytes to model and back: protobuf, record formats, REST JSON.
