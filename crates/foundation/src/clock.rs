@@ -1,9 +1,16 @@
 //! The one source of time.
+//!
+//! A component is handed an `Arc<dyn Clock>`: [`SystemClock`] in a process, [`ManualClock`] in a test.
+
+mod manual;
 
 use std::fmt;
+use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+
+pub use self::manual::ManualClock;
 
 /// Wall-clock time, elapsed time and waiting. Everything that needs time is handed one of these.
 #[async_trait]
@@ -36,5 +43,25 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+/// The time was up before the work was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no result within {0:?}")]
+pub struct Elapsed(pub Duration);
+
+/// What `work` returns if it does so within `limit`; otherwise `work` is dropped where it stands.
+///
+/// Work that is done at the very instant the time is up counts as done.
+pub async fn timeout<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    tokio::select! {
+        biased;
+        result = work => Ok(result),
+        () = clock.sleep(limit) => Err(Elapsed(limit)),
     }
 }

@@ -1,0 +1,335 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::*;
+use crate::settings::{DurationText, Secret, SizeText, reference_page};
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Root {
+    /// Where everything is kept. Default: `/var/lib/weir`.
+    data_dir: Option<PathBuf>,
+    /// The durable log.
+    journal: Journal,
+    door: Door,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Journal {
+    /// A file of this size is closed. Default: `1GiB`.
+    roll_at: Option<SizeText>,
+    /// How long records are kept. Default: `7d`.
+    keep: Option<DurationText>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Door {
+    /// TCP port | default by role.
+    port: Option<u16>,
+    tls: Option<bool>,
+    mode: Option<Mode>,
+    password: Option<Secret>,
+    origins: Option<Vec<String>>,
+    /// Limits by app.
+    apps: BTreeMap<String, AppLimits>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    Fast,
+    Safe,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct AppLimits {
+    /// Events per second.
+    max_tps: Option<u32>,
+}
+
+/// A folder with a file `weir.yaml`, whose path is taken out of messages.
+struct Case {
+    folder: tempfile::TempDir,
+    environment: Environment,
+    aliases: Vec<Alias>,
+    flags: Vec<FlagValue>,
+}
+
+impl Case {
+    fn new(yaml: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("weir.yaml"), yaml).expect("is written");
+        Self { folder, environment: Environment::default(), aliases: Vec::new(), flags: Vec::new() }
+    }
+
+    fn environment<const N: usize>(self, variables: [(&str, &str); N]) -> Self {
+        Self { environment: variables.into(), ..self }
+    }
+
+    fn flag(mut self, path: &'static str, value: &str, flag: &'static str) -> Self {
+        self.flags.push(FlagValue { path, value: value.to_owned(), flag });
+        self
+    }
+
+    fn alias(mut self, alias: Alias) -> Self {
+        self.aliases.push(alias);
+        self
+    }
+
+    fn load(&self) -> Loaded<Root> {
+        let file = self.folder.path().join("weir.yaml");
+        let (environment, aliases, flags) = (&self.environment, &self.aliases, &self.flags);
+        load(Sources { file: Some(&file), environment, aliases, flags })
+    }
+
+    fn raw(&self) -> Root {
+        self.load().finish().expect("has no problems")
+    }
+
+    fn problems(&self) -> String {
+        let problems = self.load().finish().expect_err("has problems").to_string();
+        self.clean(&problems)
+    }
+
+    fn clean(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+#[test]
+fn every_problem_of_the_text_is_reported_at_once() {
+    let yaml = "\
+data_dir: [1]
+jornal:
+  keep: 1d
+journal:
+  rol_at: 1GiB
+  roll_at: 64
+  keep: 7 days
+door:
+  port: 70000
+  tls: 1
+  mode: quick
+  password: 12345
+  origins: all
+  roll_at: 1GiB
+  apps:
+    a.shop:
+      max_tps: -1
+    b:
+      max_tsp: 5
+";
+    insta::assert_snapshot!(Case::new(yaml).problems(), @r#"
+    weir.yaml:1: data_dir: invalid type: list, expected a text
+    weir.yaml:2: jornal: unknown key (did you mean `journal`?)
+    weir.yaml:5: journal.rol_at: unknown key (did you mean `roll_at`?)
+    weir.yaml:6: journal.roll_at: `64` has no unit, expected a size with its unit, such as `500B`, `64KiB`, `64MiB` or `1GiB`
+    weir.yaml:7: journal.keep: ` days` is not a unit, expected a duration with its unit, such as `250ms`, `30s`, `15m`, `24h` or `7d`
+    weir.yaml:9: door.port: invalid value: integer `70000`, expected a whole number from 0 to 65535
+    weir.yaml:10: door.tls: invalid type: integer `1`, expected `true` or `false`
+    weir.yaml:11: door.mode: unknown variant `quick`, expected `fast` or `safe`
+    weir.yaml:12: door.password: is not a text
+    weir.yaml:13: door.origins: invalid type: string "all", expected a list
+    weir.yaml:14: door.roll_at: unknown key (did you mean `journal.roll_at`?)
+    weir.yaml:17: door.apps.a.shop.max_tps: invalid value: integer `-1`, expected a whole number from 0 to 4294967295
+    weir.yaml:19: door.apps.b.max_tsp: unknown key (did you mean `max_tps`?)
+    "#);
+}
+
+#[test]
+fn no_secret_is_told() {
+    let case = Case::new("door:\n  password: 12345\n  apps: {a: {max_tps: x}}\n");
+    assert!(!case.problems().contains("12345"));
+}
+
+#[test]
+fn what_is_wrong_is_left_out_and_the_rest_is_there() {
+    let loaded = Case::new("door: {port: x, tls: true}\njournal: {keep: 1d, kept: 1d}\n").load();
+    assert_eq!(loaded.raw.door, Door { tls: Some(true), ..Door::default() });
+    assert_eq!(loaded.raw.journal, Journal { keep: Some(DurationText::from_secs(86_400)), roll_at: None });
+}
+
+#[test]
+fn a_later_layer_wins_and_is_named() {
+    let yaml = "data_dir: /file\njournal:\n  roll_at: 1GiB\n\n  keep: 1d\ndoor:\n  password: ${PASSWORD}\n  apps:\n    shop: {max_tps: 5}\n";
+    let case = Case::new(yaml)
+        .environment([
+            ("WEIR_DATA_DIR", "/env"),
+            ("WEIR_JOURNAL__KEEP", "2d"),
+            ("WEIR_DOOR__PORT", "8080"),
+            ("WEIR_DOOR__TLS", "true"),
+            ("WEIR_DOOR__ORIGINS", "a, b"),
+            ("WEIR_DOOR__APPS__CART__MAX_TPS", "7"),
+            ("WEIR_CONFIG", "weir.yaml"),
+            ("PASSWORD", "hunter2"),
+        ])
+        .flag("data_dir", "/flag", "--data-dir");
+    let raw = case.raw();
+    assert_eq!(raw.data_dir, Some(PathBuf::from("/flag")));
+    assert_eq!(raw.journal.keep, Some(DurationText::from_secs(2 * 86_400)));
+    assert_eq!(raw.door.port, Some(8080));
+    assert_eq!(raw.door.origins, Some(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(raw.door.password, Some(Secret::new("hunter2")));
+    insta::assert_snapshot!(case.clean(&case.load().explain().to_string()), @r#"
+    data_dir                /flag      flag --data-dir
+    door.apps.shop.max_tps  5          file weir.yaml:9
+    door.apps.cart.max_tps  7          env WEIR_DOOR__APPS__CART__MAX_TPS
+    door.mode               -          default
+    door.origins            ["a","b"]  env WEIR_DOOR__ORIGINS
+    door.password           ***        file weir.yaml:7
+    door.port               8080       env WEIR_DOOR__PORT
+    door.tls                true       env WEIR_DOOR__TLS
+    journal.keep            2d         env WEIR_JOURNAL__KEEP
+    journal.roll_at         1GiB       file weir.yaml:3
+    "#);
+}
+
+#[test]
+fn variables_and_flags_are_checked_as_the_file_is() {
+    let case = Case::new("door: {port: '${PORT}', tls: '${TLS:-maybe}', password: '${ABSENT}'}\n")
+        .environment([
+            ("PORT", "http"),
+            ("WEIR_JOURNAL__ROL_AT", "1GiB"),
+            ("WEIR_JOURNAL__KEEP", "forever"),
+            ("WEIR_DOOR", "open"),
+            ("WEIR_PORT", "tcp://10.0.0.1:8080"),
+            ("WEIR_SERVICE_PORT_GRPC", "8082"),
+            ("WEIR_NONSENSE", "1"),
+        ])
+        .flag("journal.roll_at", "64", "--roll-at")
+        .flag("journal.absent", "64", "--absent");
+    insta::assert_snapshot!(case.problems(), @"
+    weir.yaml:1: door.password: the variable `ABSENT` is not set
+    weir.yaml:1: door.port: `http` is not a whole number
+    weir.yaml:1: door.tls: `maybe` is neither `true` nor `false`
+    env WEIR_DOOR: door: is a section, only the values in it can be set by a variable
+    env WEIR_JOURNAL__ROL_AT: unknown setting (did you mean `WEIR_JOURNAL__ROLL_AT`?)
+    env WEIR_NONSENSE: unknown setting
+    flag --absent: journal.absent: unknown setting
+    env WEIR_JOURNAL__KEEP: journal.keep: `forever` is not a whole number followed by a unit, expected a duration with its unit, such as `250ms`, `30s`, `15m`, `24h` or `7d`
+    flag --roll-at: journal.roll_at: `64` has no unit, expected a size with its unit, such as `500B`, `64KiB`, `64MiB` or `1GiB`
+    ");
+}
+
+#[test]
+fn an_alias_speaks_its_own_language_and_is_weaker_than_ours() {
+    let alias = Alias {
+        name: "BARITO_KEEP_HOURS",
+        path: "journal.keep",
+        convert: |text| match text {
+            "" => Ok(None),
+            text => {
+                text.parse::<u32>().map(|hours| Some(format!("{hours}h"))).map_err(|error| error.to_string())
+            }
+        },
+    };
+    let check = |environment: Environment, expected: Result<Option<u64>, &str>| {
+        let mut case = Case::new("journal: {keep: 1h}\n").alias(alias);
+        case.environment = environment;
+        let outcome =
+            case.load().finish().map(|raw| raw.journal.keep.map(|keep| keep.duration().as_secs() / 3600));
+        assert_eq!(outcome.map_err(|problems| problems.to_string()), expected.map_err(str::to_owned));
+    };
+    check(Environment::default(), Ok(Some(1)));
+    check([("BARITO_KEEP_HOURS", "")].into(), Ok(Some(1)));
+    check([("BARITO_KEEP_HOURS", "5")].into(), Ok(Some(5)));
+    check([("BARITO_KEEP_HOURS", "5"), ("WEIR_JOURNAL__KEEP", "9h")].into(), Ok(Some(9)));
+    check(
+        [("BARITO_KEEP_HOURS", "x")].into(),
+        Err("env BARITO_KEEP_HOURS: journal.keep: invalid digit found in string\n"),
+    );
+}
+
+#[test]
+fn problems_of_validation_get_path_and_origin() {
+    let case = Case::new("journal:\n  keep: 1s\ndoor:\n  origins:\n    - a\n    - b\n");
+    let mut loaded = case.load();
+    let journal = loaded.section("journal", |_| -> Result<(), Problems> {
+        let mut problems = Problems::from(Problem::at("keep", "is too short").hint("at least `1m`"));
+        problems.push(Problem::at("roll_at", "must be set together with `keep`"));
+        Err(problems)
+    });
+    let door = loaded.section("door", |_| Err::<(), _>(Problem::at("origins[1]", "is no origin").into()));
+    assert_eq!((journal, door), (None, None));
+    assert_eq!(loaded.section("door", |raw| Ok(raw.door.port)), Some(None));
+    let problems = loaded.finish().expect_err("has problems").to_string();
+    insta::assert_snapshot!(case.clean(&problems), @"
+    weir.yaml:2: journal.keep: is too short (at least `1m`)
+    weir.yaml:2: journal.roll_at: must be set together with `keep`
+    weir.yaml:6: door.origins[1]: is no origin
+    ");
+}
+
+#[test]
+fn a_value_never_changes_the_structure() {
+    let case = Case::new("data_dir: ${DIR}\n").environment([("DIR", "/a\njournal: {keep: 1s}")]);
+    let raw = case.raw();
+    assert_eq!(raw.data_dir, Some(PathBuf::from("/a\njournal: {keep: 1s}")));
+    assert_eq!(raw.journal, Journal::default());
+}
+
+#[test]
+fn a_file_that_is_no_map_or_not_there_is_named() {
+    insta::assert_snapshot!(Case::new("- a\n- b\n").problems(), @"weir.yaml:1: expected settings in the form `key: value`");
+    insta::assert_snapshot!(Case::new("a: 1\nb: [\n").problems(), @"weir.yaml:2: unclosed bracket '['");
+    insta::assert_snapshot!(Case::new("data_dir: a\ndata_dir: b\n").problems(), @"weir.yaml:2: the key `data_dir` is given twice");
+    let case = Case::new("");
+    fs::remove_file(case.folder.path().join("weir.yaml")).expect("is there");
+    insta::assert_snapshot!(case.problems(), @"cannot read `weir.yaml`: No such file or directory (os error 2)");
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    assert_eq!(Case::new("").raw(), Root::default());
+    assert_eq!(Case::new("journal:\n  keep:\ndoor:\n").raw(), Root::default());
+}
+
+#[test]
+fn documented_defaults_are_read_from_the_comments() {
+    let root: Root = documented_defaults();
+    assert_eq!(root.data_dir, Some(PathBuf::from("/var/lib/weir")));
+    assert_eq!(root.journal.roll_at, Some(SizeText::from_bytes(1 << 30)));
+    assert_eq!(root.door, Door::default());
+}
+
+#[test]
+fn the_reference_has_every_setting() {
+    let page = reference_page::<Root>(&[]);
+    let page = page.split_once("came from.\n").expect("has an introduction").1;
+    insta::assert_snapshot!(page.split_once("\n## Variables").expect("has variables").0.trim(), @r"
+    | key | value | default | meaning |
+    |---|---|---|---|
+    | `data_dir` | text | `/var/lib/weir` | Where everything is kept. |
+
+    ## `door`
+
+    | key | value | default | meaning |
+    |---|---|---|---|
+    | `mode` | `fast`, `safe` |  |  |
+    | `origins` | list of text |  |  |
+    | `password` | secret text |  |  |
+    | `port` | whole number |  | TCP port \| default by role. |
+    | `tls` | `true`, `false` |  |  |
+
+    ## `door.apps.<name>`
+
+    | key | value | default | meaning |
+    |---|---|---|---|
+    | `max_tps` | whole number |  | Events per second. |
+
+    ## `journal`
+
+    The durable log.
+
+    | key | value | default | meaning |
+    |---|---|---|---|
+    | `keep` | duration | `7d` | How long records are kept. |
+    | `roll_at` | size | `1GiB` | A file of this size is closed. |
+    ");
+}
