@@ -1,1 +1,63 @@
-fn main() {}
+//! Tasks of the tree itself: `cargo xtask tidy`, `cargo xtask codegen`.
+
+mod codegen;
+mod tidy;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the tree itself")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write the Rust code and descriptors of `proto/`
+    Codegen {
+        /// Change nothing; fail if a committed file is not up to date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check what the compiler cannot: layers, sizes, forgotten files, generated code, documents
+    Tidy,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let root = root()?;
+    match Arguments::parse().task {
+        Task::Codegen { check } => {
+            codegen::run(if check { codegen::Mode::Check } else { codegen::Mode::Write })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Tidy => run_tidy(&root),
+    }
+}
+
+fn run_tidy(root: &Path) -> anyhow::Result<ExitCode> {
+    let findings = tidy::check(root)?;
+    let mut out = io::stdout().lock();
+    for finding in &findings {
+        writeln!(out, "{finding}")?;
+    }
+    codegen::run(codegen::Mode::Check)?;
+    if findings.is_empty() {
+        writeln!(out, "tidy: clean")?;
+        Ok(ExitCode::SUCCESS)
+    } else {
+        writeln!(out, "tidy: {} findings; exceptions with a reason go to xtask/tidy.toml", findings.len())?;
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+/// The root of the tree that this program was built from.
+fn root() -> anyhow::Result<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(manifest.parent().context("`xtask` lies in a folder of the workspace")?.to_path_buf())
+}

@@ -1,0 +1,95 @@
+//! What every journal must do, as plain functions over a factory of empty journals.
+//!
+//! An implementation runs all of [`cases`] in its tests. A function panics where a guarantee of
+//! [`Journal`] is broken.
+
+mod appending;
+mod fixtures;
+mod grouping;
+mod reading;
+mod subscribing;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use crate::seam::Journal;
+
+pub use appending::{
+    a_key_stays_in_one_partition_in_order, appends_are_dense_and_ordered, callers_at_once_all_get_their_own_offset,
+    creating_twice_is_existing, unknown_streams_are_refused,
+};
+pub use grouping::{
+    a_commit_beyond_the_end_moves_the_end, a_commit_never_goes_back, a_deleted_group_is_forgotten,
+    a_group_has_one_member, groups_are_listed, tagged_batches_are_known,
+};
+pub use reading::{
+    a_read_respects_its_budget, reading_at_the_end_is_empty, records_come_back_as_they_went_in,
+    unknown_partitions_are_refused,
+};
+pub use subscribing::{
+    a_cancelled_next_loses_nothing, a_subscription_delivers_everything_once, a_subscription_resumes_at_the_commit,
+    a_subscription_wakes_up, busy_partitions_do_not_starve_others, changes_are_announced, new_streams_are_discovered,
+    seeking_goes_back, the_pattern_selects_streams,
+};
+
+/// Makes journals to try.
+#[async_trait]
+pub trait Factory: Send + Sync + fmt::Debug {
+    /// A new, empty journal whose streams get up to four partitions.
+    async fn make(&self) -> Arc<dyn Journal>;
+}
+
+/// One function of the suite.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Its name.
+    pub name: &'static str,
+    /// Runs it; panics if it fails.
+    pub run: for<'a> fn(&'a dyn Factory) -> BoxFuture<'a, ()>,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! suite {
+    ($($name:ident),* $(,)?) => {
+        vec![$(Case { name: stringify!($name), run: |make| Box::pin($name(make)) }),*]
+    };
+}
+
+/// The whole suite.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    suite![
+        appends_are_dense_and_ordered,
+        a_key_stays_in_one_partition_in_order,
+        callers_at_once_all_get_their_own_offset,
+        creating_twice_is_existing,
+        unknown_streams_are_refused,
+        records_come_back_as_they_went_in,
+        a_read_respects_its_budget,
+        reading_at_the_end_is_empty,
+        unknown_partitions_are_refused,
+        a_subscription_delivers_everything_once,
+        a_subscription_resumes_at_the_commit,
+        a_subscription_wakes_up,
+        a_cancelled_next_loses_nothing,
+        new_streams_are_discovered,
+        the_pattern_selects_streams,
+        seeking_goes_back,
+        busy_partitions_do_not_starve_others,
+        changes_are_announced,
+        a_group_has_one_member,
+        a_commit_never_goes_back,
+        a_commit_beyond_the_end_moves_the_end,
+        groups_are_listed,
+        a_deleted_group_is_forgotten,
+        tagged_batches_are_known,
+    ]
+}

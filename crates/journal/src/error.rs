@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_model::{StreamName, StreamPartition};
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a record was not acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +146,12 @@ pub enum OpenError {
         found: u32,
         /// The newest that is known.
         known: u32,
+    },
+    /// Something that weir did not write is where only files of a journal may be.
+    #[error("`{path}` is not a file of a journal; move it away")]
+    ForeignFile {
+        /// The file.
+        path: PathBuf,
     },
     /// The directory can not be used.
     #[error("the journal directory `{path}` can not be used")]

@@ -1,1 +1,22 @@
 //! The role that accepts events, limits them and makes them durable.
+
+mod admission;
+mod body;
+mod budget;
+mod codes;
+mod grpc;
+mod limits;
+mod metrics;
+mod producer;
+mod refusal;
+mod rest;
+mod section;
+mod streams;
+mod terms;
+mod timber;
+mod window;
+
+pub use codes::CODES;
+pub use producer::{Parts, Producer, StartError};
+pub use rest::not_found;
+pub use section::{BatchIdSettings, Compat, ProducerSection, RateSettings, Secrets, Settings};

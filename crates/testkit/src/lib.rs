@@ -1,1 +1,12 @@
 //! Fakes and fault injection for tests.
+//!
+//! [`FaultyJournal`] and [`FaultyStore`] wrap any implementation of the seams. What goes wrong, and when the
+//! process dies, is said by [`Faults`], which all wrappers of one test share.
+
+mod faults;
+mod journal;
+mod store;
+
+pub use faults::{Call, Faults, Wanted};
+pub use journal::FaultyJournal;
+pub use store::FaultyStore;

@@ -1,1 +1,31 @@
-//! Bytes to model and back: protobuf, record formats, REST JSON.
+//! Bytes to model and back: protobuf, record formats, JSON, compression. No I/O, no tasks, no clock; what
+//! strangers send never panics.
+//!
+//! * [`scan_timber`], [`scan_collection`]: what the door must know of a request, without objects.
+//! * [`decode_record`]: a record to its events, at the consumer.
+//! * [`EventsBuilder`], [`lines`]: weir's own record format, and the bodies of weir's own door.
+//! * [`rest`]: the JSON of B's REST gateway.
+//! * [`proto`]: generated messages and a client, for clients and tests.
+//! * [`compression`]: gzip and zstd with a limit.
+
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+pub mod compression;
+mod context;
+mod decode;
+mod encode;
+mod json;
+pub mod lines;
+pub mod proto;
+mod protobuf;
+pub mod rest;
+mod scan;
+mod time;
+
+pub use context::Context;
+pub use decode::{DecodeRecordError, RecordFault, decode_record};
+pub use encode::{EventsBuilder, single_event_record};
+pub use json::{JsonError, JsonProblem};
+pub use protobuf::{Malformed, Problem};
+pub use scan::{ScannedBatch, scan_collection, scan_timber};
+pub use time::parse_rfc3339;

@@ -1,1 +1,132 @@
+use std::net::SocketAddr;
+use std::time::SystemTime;
 
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::exit::ExitCode;
+use crate::supervise::{DrainDeadlines, Supervisor};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct World {
+    supervisor: Supervisor,
+    clock: ManualClock,
+    address: SocketAddr,
+}
+
+fn world(router: Router) -> World {
+    let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let supervisor = Supervisor::new(Handle::current(), Arc::clone(&shared), DrainDeadlines::default());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let spawner = supervisor.spawner();
+    let process = Process { spawner: &spawner, clock: &shared };
+    serve("test", listener, router, Limits::default(), DrainPhase::StopIntake, process).expect("it listens");
+    World { supervisor, clock, address }
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.expect("the server listens")
+}
+
+/// Asks and reads up to the end of the answer's body, `hello`.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n").await.expect("is taken");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        let count = stream.read_buf(&mut answer).await.expect("there is an answer");
+        assert_ne!(count, 0, "the answer ends early");
+    }
+    String::from_utf8(answer).expect("is text")
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    matches!(stream.read_to_end(&mut rest).await, Ok(0) | Err(_))
+}
+
+async fn while_time_passes<T>(clock: &ManualClock, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            result = work.as_mut() => return result,
+            () = tokio::task::yield_now() => clock.advance(SECOND),
+        }
+    }
+}
+
+fn hello() -> Router {
+    Router::new().route("/", get(|| async { "hello" }))
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request_and_closed_when_idle() {
+    let world = world(hello());
+    let mut stream = connect(world.address).await;
+    for _ in 0..3 {
+        assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    world.clock.advance(SECOND * 599);
+    assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"), "not idle long enough");
+    assert!(while_time_passes(&world.clock, is_closed(&mut stream)).await);
+}
+
+#[tokio::test]
+async fn the_drain_closes_idle_connections_at_once() {
+    let world = world(hello());
+    let mut used = connect(world.address).await;
+    ask(&mut used).await;
+    let mut fresh = connect(world.address).await;
+    // Both connections have begun to wait.
+    world.clock.sleepers(2).await;
+    let drain = world.supervisor.run_until(async {});
+    let closed = async { is_closed(&mut used).await && is_closed(&mut fresh).await };
+    let both = async { tokio::join!(drain, closed) };
+    let (code, closed) = both.await;
+    assert!(closed);
+    assert_eq!(code, ExitCode::Good);
+}
+
+#[tokio::test]
+async fn the_drain_waits_for_an_answer_and_cuts_off_what_never_ends() {
+    let (go, gone) = oneshot::channel::<()>();
+    let gone = std::sync::Mutex::new(Some(gone));
+    let slow = move || {
+        let gone = gone.lock().expect("is not poisoned").take();
+        async move {
+            match gone {
+                Some(gone) => gone.await.map(|()| "hello").expect("the test says so"),
+                None => std::future::pending().await,
+            }
+        }
+    };
+    let slow = Arc::new(slow);
+    let world = world(Router::new().route("/", get(move || (*slow)())));
+    let mut answered = connect(world.address).await;
+    let mut endless = connect(world.address).await;
+    let request = b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n";
+    answered.write_all(request).await.expect("is taken");
+    world.clock.sleepers(2).await;
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let drain = world.supervisor.run_until(async { stopped.await.expect("the test says so") });
+    let test = async {
+        let mut answer = String::new();
+        stop.send(()).expect("the supervisor waits");
+        go.send(()).expect("the handler waits");
+        answered.read_to_string(&mut answer).await.expect("there is an answer");
+        endless.write_all(request).await.ok();
+        while_time_passes(&world.clock, is_closed(&mut endless)).await;
+        answer
+    };
+    let (code, answer) = tokio::join!(drain, test);
+    assert!(answer.ends_with("hello"), "{answer}");
+    assert_eq!(code, ExitCode::Good);
+}

@@ -1,0 +1,43 @@
+# Names for people; anything with logic is in scripts/, xtask/ or the tools themselves.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench fuzz fmt lint docs
+
+target := $(or $(CARGO_TARGET_DIR),target)
+data := ./data
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## build weir and start it with demo events, data in ./data
+	@scripts/setup build
+	cargo build --release --locked --package weir
+	@exec $(target)/release/weir up --demo --data-dir $(data)
+
+test: ## everything that CI checks
+	@scripts/setup test
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo build --locked --workspace --all-targets
+	$(target)/debug/xtask tidy
+	cargo test --locked --workspace
+	@echo "make test: all checks passed"
+
+bench: ## measure; writes bench/results.md
+	@scripts/setup build
+	cargo build --release --locked --package weir
+	cargo run --release --locked --manifest-path bench/Cargo.toml
+
+fuzz: ## run every fuzz target for a minute
+	@scripts/setup build
+	@scripts/fuzz
+
+fmt: ## format all code
+	cargo fmt --all
+
+lint: ## clippy and tidy, without building
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo xtask tidy
+
+docs: ## API documentation of the workspace, links checked
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items

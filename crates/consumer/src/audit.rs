@@ -1,0 +1,125 @@
+//! The proof by counts: per partition, accepted = delivered + dead + waiting + expired + lost.
+//!
+//! Each count has a source of its own, so that none can hide a mistake of another: *accepted* is counted by
+//! the journal at the door; *delivered* are the store's rows, those that the store's retention removed later
+//! included; *dead*, *expired* and *lost* are dead letters, purged ones included; *waiting* is what the
+//! journal took at and behind the offset that the store expects next.
+
+mod gather;
+
+use std::collections::BTreeMap;
+
+use weir_journal::PartitionBounds;
+use weir_model::{StreamName, StreamPartition};
+use weir_store::PartitionAudit;
+
+pub use self::gather::{AuditError, audit};
+
+/// What is known of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    pub bounds: PartitionBounds,
+    /// Absent if the store knows nothing of the partition.
+    pub store: Option<PartitionAudit>,
+    /// How many events the partition took before the offset that the store expects next; absent if the journal
+    /// does not know any more.
+    pub passed: Option<u64>,
+    /// Events of dead letters below that offset, losses and purged letters included.
+    pub dead: u64,
+    pub expired: u64,
+    pub lost: u64,
+}
+
+/// The counts of one partition, or the sum of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Account {
+    pub accepted: u64,
+    pub delivered: u64,
+    /// Of `delivered`, what the store's retention removed.
+    pub dropped: u64,
+    pub dead: u64,
+    pub waiting: u64,
+    /// Removed by the journal's retention before it was delivered.
+    pub expired: u64,
+    /// Damaged or cut off in the journal before it was delivered.
+    pub lost: u64,
+}
+
+/// Whether the counts agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Balanced,
+    /// So many events are nowhere.
+    Missing(u64),
+    /// So many events are somewhere that nobody accepted.
+    Surplus(u64),
+}
+
+/// The audit of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamReport {
+    pub stream: StreamName,
+    pub partitions: BTreeMap<StreamPartition, Account>,
+    /// Rows of partitions that the journal does not have, such as those of an earlier life of the stream.
+    pub foreign: BTreeMap<StreamPartition, u64>,
+}
+
+impl Account {
+    #[must_use]
+    pub fn of(evidence: &Evidence) -> Self {
+        let Evidence { bounds, store, passed, dead, expired, lost } = evidence;
+        let (stored, dropped) = store.as_ref().map_or((0, 0), |store| (store.stored, store.dropped));
+        // The journal forgets below its start only: what can be read is waiting, what can not shows as missing
+        // until the consumer has written the loss down.
+        let passed = passed.unwrap_or(bounds.start_event).min(bounds.end_event);
+        Self {
+            accepted: bounds.end_event,
+            delivered: stored + dropped,
+            dropped,
+            dead: dead.saturating_sub(expired + lost),
+            waiting: bounds.end_event - passed,
+            expired: *expired,
+            lost: *lost,
+        }
+    }
+
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let found = self.delivered + self.dead + self.waiting + self.expired + self.lost;
+        match self.accepted.checked_sub(found) {
+            Some(0) => Verdict::Balanced,
+            Some(missing) => Verdict::Missing(missing),
+            None => Verdict::Surplus(found - self.accepted),
+        }
+    }
+
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            delivered: self.delivered + other.delivered,
+            dropped: self.dropped + other.dropped,
+            dead: self.dead + other.dead,
+            waiting: self.waiting + other.waiting,
+            expired: self.expired + other.expired,
+            lost: self.lost + other.lost,
+        }
+    }
+}
+
+impl StreamReport {
+    #[must_use]
+    pub fn total(&self) -> Account {
+        self.partitions.values().fold(Account::default(), |sum, account| sum.plus(account))
+    }
+
+    /// Whether every partition is balanced by itself; missing here and surplus there do not make up.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.foreign.is_empty()
+            && self.partitions.values().all(|account| account.verdict() == Verdict::Balanced)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use bytes::Bytes;
+use weir_foundation::failure::chain;
+use weir_journal::StoredRecord;
+use weir_model::{EventBatch, EventFault, IndexPrefix, Position, StreamPartition, Timestamp};
+use weir_store::{DeadLetter, DeadReason, Rejection, WriteRecord};
+
+/// Codes of [`DeadReason`] that the consumer gives. They are stable.
+pub(crate) mod code {
+    pub(crate) const MISSING_CONTENT: &str = "missing-content";
+    pub(crate) const EMPTY_CONTENT: &str = "empty-content";
+    pub(crate) const VALUE_WITHOUT_KIND: &str = "value-without-kind";
+    pub(crate) const TOO_DEEP: &str = "too-deep";
+    pub(crate) const UNDECODABLE: &str = "undecodable";
+    /// A whole record; the letter stands for all of its events.
+    pub(crate) const UNDECODABLE_RECORD: &str = "undecodable-record";
+    /// A whole record that holds another number of events than was counted when it was accepted.
+    pub(crate) const EVENT_COUNT_MISMATCH: &str = "event-count-mismatch";
+    /// The store refused the event.
+    pub(crate) const REJECTED: &str = "rejected";
+}
+
+/// Records as the stores take them.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// Without the records that are dead as a whole.
+    pub(crate) records: Vec<WriteRecord>,
+    pub(crate) letters: Vec<DeadLetter>,
+    /// How many events of `records` a store can take, by index.
+    pub(crate) events: BTreeMap<IndexPrefix, u64>,
+}
+
+/// Decodes consecutive records of a partition. The same records give the same result, but for `died`.
+pub(crate) fn decode(partition: &StreamPartition, records: &[StoredRecord], died: Timestamp) -> Decoded {
+    let mut decoded = Decoded::default();
+    for stored in records {
+        let events = match decode_record(stored) {
+            Ok(events) => events,
+            Err(reason) => {
+                decoded.letters.push(record_letter(partition, stored, reason, died));
+                continue;
+            }
+        };
+        let faults = events.events().filter(|event| event.content.is_err()).count();
+        if faults > 0 {
+            decoded.letters.extend(fault_letters(partition, stored, &events, died));
+        }
+        let healthy = (events.len() - faults) as u64;
+        *decoded.events.entry(events.index_prefix().clone()).or_default() += healthy;
+        let record = WriteRecord { offset: stored.offset, received: stored.record.received, events };
+        decoded.records.push(record);
+    }
+    decoded
+}
+
+/// The letter of an event that the store refused; none if the record has no such event.
+pub(crate) fn rejection_letter(
+    partition: &StreamPartition,
+    records: &[StoredRecord],
+    rejection: &Rejection,
+    died: Timestamp,
+) -> Option<DeadLetter> {
+    let stored = records.iter().find(|stored| stored.offset == rejection.offset)?;
+    let events = decode_record(stored).ok()?;
+    let reason = DeadReason { code: code::REJECTED.to_owned(), message: rejection.reason.clone() };
+    event_letter(partition, stored, &events, rejection.index, reason, died)
+}
+
+fn decode_record(stored: &StoredRecord) -> Result<EventBatch, DeadReason> {
+    let record = &stored.record;
+    let events =
+        weir_wire::decode_record(record.format, &record.value, record.received).map_err(|error| {
+            DeadReason {
+                code: code::UNDECODABLE_RECORD.to_owned(),
+                message: chain(&error as &(dyn Error + 'static)).to_string(),
+            }
+        })?;
+    if events.len() == record.events as usize {
+        return Ok(events);
+    }
+    Err(DeadReason {
+        code: code::EVENT_COUNT_MISMATCH.to_owned(),
+        message: format!("the record holds {} events, {} were counted", events.len(), record.events),
+    })
+}
+
+fn record_letter(
+    partition: &StreamPartition,
+    stored: &StoredRecord,
+    reason: DeadReason,
+    died: Timestamp,
+) -> DeadLetter {
+    DeadLetter {
+        position: Position { partition: partition.clone(), offset: stored.offset, index: 0 },
+        events: stored.record.events,
+        received: stored.record.received,
+        died,
+        prefix: None,
+        format: stored.record.format,
+        reason,
+        original: stored.record.value.clone(),
+    }
+}
+
+fn fault_letters(
+    partition: &StreamPartition,
+    stored: &StoredRecord,
+    events: &EventBatch,
+    died: Timestamp,
+) -> Vec<DeadLetter> {
+    let faults = (0..).zip(events.events()).filter_map(|(index, event)| Some((index, event.content.err()?)));
+    faults
+        .filter_map(|(index, fault)| {
+            let reason = DeadReason { code: fault_code(fault).to_owned(), message: fault.to_string() };
+            event_letter(partition, stored, events, index, reason, died)
+        })
+        .collect()
+}
+
+fn event_letter(
+    partition: &StreamPartition,
+    stored: &StoredRecord,
+    events: &EventBatch,
+    index: u32,
+    reason: DeadReason,
+    died: Timestamp,
+) -> Option<DeadLetter> {
+    let event = events.get(index)?;
+    Some(DeadLetter {
+        position: Position { partition: partition.clone(), offset: stored.offset, index },
+        events: 1,
+        received: stored.record.received,
+        died,
+        prefix: Some(events.index_prefix().clone()),
+        format: stored.record.format,
+        reason,
+        original: Bytes::copy_from_slice(event.original),
+    })
+}
+
+fn fault_code(fault: &EventFault) -> &'static str {
+    match fault {
+        EventFault::MissingContent => code::MISSING_CONTENT,
+        EventFault::EmptyContent => code::EMPTY_CONTENT,
+        EventFault::ValueWithoutKind => code::VALUE_WITHOUT_KIND,
+        EventFault::TooDeep => code::TOO_DEEP,
+        EventFault::Undecodable(_) => code::UNDECODABLE,
+    }
+}

@@ -1,0 +1,210 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tracing::{debug, info, warn};
+use weir_foundation::failure::chain;
+use weir_foundation::supervise::DrainToken;
+use weir_journal::{Assignment, Commit, ReadBatch, ReadError, Subscription, SubscriptionEvent};
+use weir_model::{Offset, StreamPartition};
+
+use super::patience::{Patience, Waited};
+use super::{Job, Notice, Rewind, Seams};
+
+/// Reads ahead of the deliverer, as far as the budget of bytes goes.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) seams: Seams,
+    pub(super) subscription: Box<dyn Subscription>,
+    pub(super) budget: Budget,
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) rewinds: mpsc::Receiver<Rewind>,
+    pub(super) notices: mpsc::Sender<Notice>,
+    pub(super) patience: Patience,
+    pub(super) lanes: BTreeMap<StreamPartition, Lane>,
+    /// Read, and waiting for room.
+    pub(super) waiting: Option<ReadBatch>,
+}
+
+/// How far a partition is.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Where the next batch begins.
+    at: Offset,
+    /// How often it was rewound; a job of an earlier round is stale.
+    round: u64,
+}
+
+/// The bytes that may be read and not yet delivered.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    room: Arc<Semaphore>,
+    units: u32,
+}
+
+enum Event {
+    Draining,
+    Rewind(Rewind),
+    Room(OwnedSemaphorePermit),
+    Read(Result<SubscriptionEvent, ReadError>),
+}
+
+/// Why the loop goes on or not.
+enum Flow {
+    GoOn,
+    End,
+}
+
+/// How many jobs can be queued at most: each takes at least this part of the budget.
+pub(super) const MOST_JOBS: u32 = 64;
+const UNIT: usize = 1024;
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { at: Offset::ZERO, round: 0 }
+    }
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(MOST_JOBS);
+        let units = units.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+        Self { room: Arc::new(Semaphore::new(units as usize)), units }
+    }
+
+    async fn admit(&self, batch: Option<&ReadBatch>) -> OwnedSemaphorePermit {
+        let units = batch.map_or(0, |batch| self.cost(batch));
+        let room = Arc::clone(&self.room);
+        room.acquire_many_owned(units).await.expect("nothing closes the budget")
+    }
+
+    /// A batch beyond the whole budget is admitted alone.
+    fn cost(&self, batch: &ReadBatch) -> u32 {
+        let bytes: usize = batch.records.iter().map(|stored| stored.record.value.len()).sum();
+        u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).clamp(self.units.div_ceil(MOST_JOBS), self.units)
+    }
+}
+
+impl Reader {
+    pub(super) async fn run(mut self, drain: DrainToken) {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = drain.draining() => Event::Draining,
+                Some(rewind) = self.rewinds.recv() => Event::Rewind(rewind),
+                permit = self.budget.admit(self.waiting.as_ref()), if self.waiting.is_some() => Event::Room(permit),
+                read = self.subscription.next(), if self.waiting.is_none() => Event::Read(read),
+            };
+            let flow = match event {
+                Event::Draining => Flow::End,
+                Event::Rewind(rewind) => self.rewind(&rewind),
+                Event::Room(permit) => self.hand_over(permit).await,
+                Event::Read(Ok(event)) => self.take(event, &drain).await,
+                Event::Read(Err(error)) => self.wait_out(&error, &drain).await,
+            };
+            if matches!(flow, Flow::End) {
+                return;
+            }
+        }
+    }
+
+    async fn take(&mut self, event: SubscriptionEvent, drain: &DrainToken) -> Flow {
+        self.patience.succeeded();
+        match event {
+            SubscriptionEvent::Batch(batch) => {
+                self.waiting = Some(batch);
+                Flow::GoOn
+            }
+            SubscriptionEvent::Assigned(assignments) => self.assign(assignments, drain).await,
+            SubscriptionEvent::Revoked(partitions) => {
+                self.waiting.take_if(|batch| partitions.contains(&batch.partition));
+                self.notify(Notice::Revoked(partitions)).await
+            }
+        }
+    }
+
+    async fn assign(&mut self, assignments: Vec<Assignment>, drain: &DrainToken) -> Flow {
+        for assignment in assignments {
+            let Assignment { partition, next: committed } = assignment;
+            let start = self.seams.store.durable(&partition).unwrap_or(Offset::ZERO);
+            if start > committed {
+                info!(%partition, %committed, durable = %start, "the store is ahead of the journal's commit");
+                if let Flow::End = self.commit_ahead(&partition, start, drain).await {
+                    return Flow::End;
+                }
+            }
+            if start != committed {
+                self.subscription.seek(&partition, start);
+            }
+            self.lanes.entry(partition.clone()).or_default().at = start;
+            debug!(%partition, %start, "delivering");
+            let committed = committed.max(start);
+            if let Flow::End = self.notify(Notice::Assigned { partition, committed, start }).await {
+                return Flow::End;
+            }
+        }
+        Flow::GoOn
+    }
+
+    /// Before the partition is read: if its end was cut below `start`, new records must not get offsets that
+    /// the store knows already.
+    async fn commit_ahead(&mut self, partition: &StreamPartition, start: Offset, drain: &DrainToken) -> Flow {
+        let commit = [Commit { partition: partition.clone(), offset: start }];
+        loop {
+            match self.seams.journal.commit(&self.seams.group, &commit).await {
+                Ok(()) => {
+                    self.patience.succeeded();
+                    return Flow::GoOn;
+                }
+                Err(error) => {
+                    warn!(%partition, error = %chain(&error), "could not commit what the store has");
+                    if let Waited::Draining = self.patience.wait(&error, drain).await {
+                        return Flow::End;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Room is there, and so is a place in the queue: every job in it holds a share of the budget.
+    async fn hand_over(&mut self, permit: OwnedSemaphorePermit) -> Flow {
+        let Some(batch) = self.waiting.take() else {
+            return Flow::GoOn;
+        };
+        let lane = self.lanes.entry(batch.partition.clone()).or_default();
+        let from = std::mem::replace(&mut lane.at, batch.next);
+        match self.jobs.send(Job { batch, from, round: lane.round, permit }).await {
+            Ok(()) => Flow::GoOn,
+            Err(_) => Flow::End,
+        }
+    }
+
+    /// The store wants records again that were read already.
+    fn rewind(&mut self, rewind: &Rewind) -> Flow {
+        let lane = self.lanes.entry(rewind.partition.clone()).or_default();
+        if lane.round == rewind.round {
+            *lane = Lane { at: rewind.to, round: lane.round + 1 };
+            warn!(partition = %rewind.partition, to = %rewind.to, "the store missed records, reading again");
+            self.subscription.seek(&rewind.partition, rewind.to);
+            self.waiting.take_if(|batch| batch.partition == rewind.partition);
+        }
+        Flow::GoOn
+    }
+
+    async fn wait_out(&mut self, error: &ReadError, drain: &DrainToken) -> Flow {
+        if !matches!(error, ReadError::Closing) {
+            warn!(error = %chain(error), "could not read from the journal");
+        }
+        match self.patience.wait(error, drain).await {
+            Waited::Draining => Flow::End,
+            Waited::Over => Flow::GoOn,
+        }
+    }
+
+    async fn notify(&mut self, notice: Notice) -> Flow {
+        match self.notices.send(notice).await {
+            Ok(()) => Flow::GoOn,
+            Err(_) => Flow::End,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The proofs see what is wrong.
+
+use weir_consumer::audit::Verdict;
+use weir_consumer::verify::verify;
+use weir_journal::Journal;
+use weir_model::{Day, EventBatchBuilder, EventId, IndexPrefix, Offset, StreamName};
+use weir_store::memory::Durability;
+use weir_store::{DeadLetterStore, IndexStore, PositionRun, WriteBatch, WriteRecord};
+use weir_testkit::Faults;
+
+use crate::world::{RECEIVED, World};
+
+async fn delivered_world() -> (World, StreamName) {
+    let world = World::new(Durability::Immediate);
+    let stream = world.stream("shop_logs", 1).await;
+    for _ in 0..5 {
+        world.send(&stream, "shop", &[r#"{"a":1}"#, r#"{"a":2}"#, "{}"]).await;
+    }
+    let life = world.start(&Faults::none()).await;
+    world.delivered().await;
+    life.drain().await;
+    (world, stream)
+}
+
+/// A record that nobody sent, with so many events.
+async fn invent(world: &World, offset: u64, events: usize) {
+    let mut builder = EventBatchBuilder::with_capacity(events, 0);
+    for _ in 0..events {
+        builder.begin_event();
+        builder.start_object().expect("is shallow");
+        builder.key("invented").expect("is short");
+        builder.bool(true);
+        builder.end().expect("was started");
+        builder.finish_event(RECEIVED, 0..0);
+    }
+    let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
+    let events = builder.build(IndexPrefix::new("shop").expect("is legal"), bytes::Bytes::new());
+    let record = WriteRecord { offset: Offset(offset), received: RECEIVED, events };
+    let batch =
+        WriteBatch { partition, from: Offset(offset), records: vec![record], next: Offset(offset + 1) };
+    world.store.write(batch).await.expect("takes");
+}
+
+#[tokio::test]
+async fn a_sound_store_is_proved() {
+    let (world, stream) = delivered_world().await;
+    world.check_proofs().await;
+    let proofs = verify(&world.journal, &*world.store, &*world.store, &stream).await.expect("compares");
+    assert_eq!(proofs.iter().map(|proof| proof.found).sum::<u64>(), 15);
+    assert_eq!(world.report(&stream).await.total().verdict(), Verdict::Balanced);
+    let nobody = StreamName::new("nobody_logs").expect("is legal");
+    assert_eq!(verify(&world.journal, &*world.store, &*world.store, &nobody).await.expect("compares"), []);
+}
+
+#[tokio::test]
+async fn an_invented_row_is_surplus() {
+    let (world, stream) = delivered_world().await;
+    invent(&world, 5, 2).await;
+    assert_eq!(world.report(&stream).await.total().verdict(), Verdict::Surplus(2));
+    let proofs = verify(&world.journal, &*world.store, &*world.store, &stream).await.expect("compares");
+    let run = PositionRun { offset: Offset(5), first_index: 0, count: 2 };
+    assert_eq!((proofs[0].surplus.events, proofs[0].surplus.first.as_slice()), (2, [run].as_slice()));
+    assert!(!proofs[0].holds());
+}
+
+/// The store passed offsets that the journal has, without their events.
+#[tokio::test]
+async fn a_row_that_is_not_there_is_missing() {
+    let world = World::new(Durability::Immediate);
+    let stream = world.stream("shop_logs", 1).await;
+    for _ in 0..3 {
+        world.send(&stream, "shop", &[r#"{"a":1}"#, r#"{"a":2}"#]).await;
+    }
+    let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
+    let skipped = WriteBatch { partition, from: Offset(0), records: Vec::new(), next: Offset(1) };
+    world.store.write(skipped).await.expect("takes");
+    invent(&world, 1, 1).await;
+    assert_eq!(world.report(&stream).await.total().verdict(), Verdict::Missing(3));
+    let proofs = verify(&world.journal, &*world.store, &*world.store, &stream).await.expect("compares");
+    let run = |offset, first_index, count| PositionRun { offset: Offset(offset), first_index, count };
+    assert_eq!(proofs[0].missing.first, [run(0, 0, 2), run(1, 1, 1)]);
+    assert_eq!((proofs[0].found, proofs[0].explained), (1, 0));
+    assert!(!proofs[0].holds());
+}
+
+/// Retention and purging explain what is missing, and change no account.
+#[tokio::test]
+async fn what_was_removed_on_purpose_is_explained() {
+    let (world, stream) = delivered_world().await;
+    let letters = world.letters().await;
+    let ids: Vec<EventId> = letters.iter().take(2).map(|letter| EventId(letter.position.clone())).collect();
+    assert_eq!(world.store.purge(&ids).await.expect("purges"), 2);
+    let proofs = verify(&world.journal, &*world.store, &*world.store, &stream).await.expect("compares");
+    assert_eq!((proofs[0].missing.events, proofs[0].explained, proofs[0].holds()), (2, 2, true));
+    let tomorrow = Day::from_number(RECEIVED.day().number() + 1);
+    assert_eq!(world.store.drop_before(None, tomorrow).await.expect("drops"), 10);
+    let proofs = verify(&world.journal, &*world.store, &*world.store, &stream).await.expect("compares");
+    assert_eq!((proofs[0].missing.events, proofs[0].explained, proofs[0].holds()), (12, 12, true));
+    let total = world.report(&stream).await.total();
+    assert_eq!((total.verdict(), total.delivered, total.dropped, total.dead), (Verdict::Balanced, 10, 10, 5));
+}

@@ -1,0 +1,422 @@
+//! One file of the journal: its name, its schema, its connections, and what it says about itself.
+//!
+//! A file is complete in itself: it names all streams, and where each partition stood when the file was
+//! begun and when its summary was last written. Records behind the summary are counted again at open.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use weir_model::{Incarnation, StreamName, Timestamp};
+
+use super::catalog::Gap;
+use crate::seam::LossReason;
+
+/// In the header of every file: "weir".
+const APPLICATION: i32 = 0x7765_6972;
+/// The format that this weir writes.
+pub(super) const FORMAT: u32 = 1;
+pub(super) const PAGE_SIZE: u32 = 32_768;
+
+const SCHEMA: &str = "
+create table stream (
+    id integer primary key,
+    name text not null unique,
+    incarnation integer not null,
+    first_partition integer not null,
+    partitions integer not null,
+    created integer not null
+) strict;
+create table partition (
+    id integer primary key,
+    from_offset integer not null,
+    from_event integer not null,
+    to_offset integer not null,
+    to_event integer not null,
+    bytes integer not null
+) strict;
+create table gap (
+    partition integer not null,
+    from_offset integer not null,
+    to_offset integer not null,
+    event integer not null,
+    reason integer not null,
+    primary key (partition, from_offset)
+) strict, without rowid;
+create table summary (
+    records integer not null,
+    bytes integer not null,
+    first_received integer,
+    last_received integer
+) strict;
+create table record (
+    id integer primary key,
+    partition integer not null,
+    offset integer not null,
+    first_event integer not null,
+    events integer not null,
+    received integer not null,
+    format integer not null,
+    batch blob,
+    digest blob,
+    value blob not null
+) strict;
+create unique index record_by_place on record (partition, offset);
+create index record_by_batch on record (received, batch, digest) where batch is not null;
+insert into summary (records, bytes) values (0, 0);
+";
+
+/// What a file is called by its number.
+pub(super) fn file_name(sequence: u32) -> String {
+    format!("journal-{sequence:06}.db")
+}
+
+/// The number in a name such as `journal-000017.db`.
+pub(super) fn sequence_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("journal-")?.strip_suffix(".db")?;
+    if digits.len() < 6 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// The companion that SQLite keeps for writes that are not in the file yet.
+pub(super) fn wal_path(path: &Path) -> PathBuf {
+    with_suffix(path, "-wal")
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Why a file can not be used at all.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    /// A healthy file that weir did not write.
+    #[error("the file is not of a journal (application id {0:#x})")]
+    Foreign(i32),
+    /// Of a weir to come.
+    #[error("the file has format {0}")]
+    Newer(u32),
+    /// Not a database any more, or one without the tables that it needs.
+    #[error("the file is damaged")]
+    Damaged(#[source] rusqlite::Error),
+    #[error("the directory of the file could not be changed")]
+    Io(#[source] std::io::Error),
+    #[error("the file could not be read or written")]
+    Sqlite(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for FileError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::{Error, ErrorCode};
+
+        let damaged = match error.sqlite_error_code() {
+            // "Unknown" is "no such table" here: the page that names the tables lost one.
+            Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown),
+            // A column that does not hold what the schema says.
+            None => matches!(
+                error,
+                Error::FromSqlConversionFailure(..)
+                    | Error::IntegralValueOutOfRange(..)
+                    | Error::InvalidColumnType(..)
+                    | Error::QueryReturnedNoRows
+            ),
+        };
+        if damaged { Self::Damaged(error) } else { Self::Sqlite(error) }
+    }
+}
+
+/// What a new file begins with.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    pub(super) streams: Vec<StreamRow>,
+    pub(super) partitions: Vec<PartitionRow>,
+    pub(super) gaps: Vec<(u32, Gap)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StreamRow {
+    pub(super) name: StreamName,
+    pub(super) incarnation: Incarnation,
+    pub(super) first_partition: u32,
+    pub(super) partitions: u32,
+    pub(super) created: Timestamp,
+}
+
+/// Where a partition stood at the beginning of the file, and at its summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PartitionRow {
+    pub(super) id: u32,
+    pub(super) from: u64,
+    pub(super) from_event: u64,
+    pub(super) to: u64,
+    pub(super) to_event: u64,
+    pub(super) bytes: u64,
+}
+
+/// Writes a complete file under a name of its own, then gives it its name: a file that has its name is whole.
+pub(super) fn create(directory: &Path, sequence: u32, beginning: &Beginning) -> Result<PathBuf, FileError> {
+    let path = directory.join(file_name(sequence));
+    let draft = with_suffix(&path, ".new");
+    remove_if_there(&draft).map_err(FileError::Io)?;
+    let mut connection = Connection::open(&draft)?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    for stream in &beginning.streams {
+        insert_stream(&transaction, stream)?;
+    }
+    for partition in &beginning.partitions {
+        put_partition(&transaction, partition)?;
+    }
+    for (partition, gap) in &beginning.gaps {
+        insert_gap(&transaction, *partition, gap)?;
+    }
+    transaction.commit()?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.close().map_err(|(_, error)| error)?;
+    let named = std::fs::rename(&draft, &path).and_then(|()| sync_directory(directory));
+    named.map_err(FileError::Io)?;
+    Ok(path)
+}
+
+/// Bytes of a file, none if it is not there.
+pub(super) fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+pub(super) fn sync_directory(directory: &Path) -> std::io::Result<()> {
+    std::fs::File::open(directory)?.sync_all()
+}
+
+pub(super) fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The one connection that writes.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, FileError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    check_header(&connection, APPLICATION, FORMAT)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // The writer checkpoints itself, because SQLite keeps the failure of an automatic one to itself.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // Two groups of appends fit, so that nothing is written before its commit.
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Whether somebody may be writing the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Active,
+    /// Complete, with nothing left in its WAL: read without locks.
+    Sealed,
+}
+
+pub(super) fn open_reader(path: &Path, phase: Phase) -> Result<Connection, FileError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path, phase), flags)?;
+    check_header(&connection, APPLICATION, FORMAT)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "cache_size", -1024)?;
+    Ok(connection)
+}
+
+fn uri(path: &Path, phase: Phase) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            other => write!(uri, "%{other:02x}").expect("a string takes everything"),
+        }
+    }
+    if phase == Phase::Sealed {
+        uri.push_str("?immutable=1");
+    }
+    uri
+}
+
+pub(super) fn check_header(connection: &Connection, known: i32, newest: u32) -> Result<(), FileError> {
+    let application: i32 = connection.query_row("pragma application_id", [], |row| row.get(0))?;
+    if application != known {
+        return Err(FileError::Foreign(application));
+    }
+    let format: u32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+    if format > newest {
+        return Err(FileError::Newer(format));
+    }
+    Ok(())
+}
+
+pub(super) fn insert_stream(connection: &Connection, stream: &StreamRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "insert into stream (name, incarnation, first_partition, partitions, created) values (?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            stream.name.as_str(),
+            stream.incarnation.0.cast_signed(),
+            stream.first_partition,
+            stream.partitions,
+            stream.created.micros(),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn put_partition(connection: &Connection, row: &PartitionRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "insert or replace into partition (id, from_offset, from_event, to_offset, to_event, bytes)
+             values (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            row.id,
+            row.from.cast_signed(),
+            row.from_event.cast_signed(),
+            row.to.cast_signed(),
+            row.to_event.cast_signed(),
+            row.bytes.cast_signed(),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn insert_gap(connection: &Connection, partition: u32, gap: &Gap) -> rusqlite::Result<()> {
+    let reason = match gap.reason {
+        LossReason::Expired => 0,
+        LossReason::Damaged => 1,
+        LossReason::Cut => 2,
+    };
+    connection
+        .prepare_cached(
+            "insert or replace into gap (partition, from_offset, to_offset, event, reason) values (?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            partition,
+            gap.from.cast_signed(),
+            gap.to.cast_signed(),
+            gap.event.cast_signed(),
+            reason,
+        ])?;
+    Ok(())
+}
+
+/// How much a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Summary {
+    /// Records have the ids 1 up to this.
+    pub(super) records: u64,
+    /// Of values, as stored.
+    pub(super) bytes: u64,
+    pub(super) received: Option<(Timestamp, Timestamp)>,
+}
+
+impl Summary {
+    pub(super) fn add(&mut self, bytes: u64, received: Timestamp) {
+        self.records += 1;
+        self.bytes += bytes;
+        self.received = Some(match self.received {
+            Some((first, last)) => (first.min(received), last.max(received)),
+            None => (received, received),
+        });
+    }
+}
+
+pub(super) fn put_summary(connection: &Connection, summary: &Summary) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("update summary set records = ?, bytes = ?, first_received = ?, last_received = ?")?
+        .execute(params![
+            summary.records.cast_signed(),
+            summary.bytes.cast_signed(),
+            summary.received.map(|(first, _)| first.micros()),
+            summary.received.map(|(_, last)| last.micros()),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
+    connection.query_row("select records, bytes, first_received, last_received from summary", [], |row| {
+        let first: Option<i64> = row.get(2)?;
+        let last: Option<i64> = row.get(3)?;
+        Ok(Summary {
+            records: unsigned(row, 0)?,
+            bytes: unsigned(row, 1)?,
+            received: first.zip(last).map(|(a, b)| (Timestamp::from_micros(a), Timestamp::from_micros(b))),
+        })
+    })
+}
+
+pub(super) fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+pub(super) fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamRow>> {
+    let sql = "select name, incarnation, first_partition, partitions, created from stream order by id";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        let name: String = row.get(0)?;
+        let name = StreamName::new(&name)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into()))?;
+        Ok(StreamRow {
+            name,
+            incarnation: Incarnation(unsigned(row, 1)?),
+            first_partition: row.get(2)?,
+            partitions: row.get(3)?,
+            created: Timestamp::from_micros(row.get(4)?),
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn partitions(connection: &Connection) -> rusqlite::Result<Vec<PartitionRow>> {
+    let sql = "select id, from_offset, from_event, to_offset, to_event, bytes from partition";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok(PartitionRow {
+            id: row.get(0)?,
+            from: unsigned(row, 1)?,
+            from_event: unsigned(row, 2)?,
+            to: unsigned(row, 3)?,
+            to_event: unsigned(row, 4)?,
+            bytes: unsigned(row, 5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn gaps(connection: &Connection) -> rusqlite::Result<Vec<(u32, Gap)>> {
+    let mut statement = connection.prepare("select partition, from_offset, to_offset, event, reason from gap order by partition, from_offset")?;
+    let rows = statement.query_map([], |row| {
+        let reason = match row.get::<_, i64>(4)? {
+            0 => LossReason::Expired,
+            2 => LossReason::Cut,
+            _ => LossReason::Damaged,
+        };
+        Ok((row.get(0)?, Gap { from: unsigned(row, 1)?, to: unsigned(row, 2)?, event: unsigned(row, 3)?, reason }))
+    })?;
+    rows.collect()
+}
+
+/// The highest id of a record.
+pub(super) fn last_record(connection: &Connection) -> rusqlite::Result<u64> {
+    let last: Option<i64> =
+        connection.query_row("select max(id) from record", [], |row| row.get(0)).optional()?.flatten();
+    Ok(last.unwrap_or(0).cast_unsigned())
+}

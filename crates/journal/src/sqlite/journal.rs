@@ -1,0 +1,417 @@
+//! The handle of the embedded journal.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, oneshot, watch};
+use weir_foundation::clock::Clock;
+use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
+use weir_model::{Offset, Record, StreamName, StreamPartition, Timestamp};
+
+use super::catalog::{Catalog, Partition};
+use super::condition::{Condition, ConditionCell, JournalFailed};
+use super::disk::{Disk, SystemDisk};
+use super::feed::Feeds;
+use super::file::{self, Beginning, FileError, Summary};
+use super::frame::{Frame, Label};
+use super::groups::{Groups, GroupsError, Position};
+use super::lock::{self, DirectoryLock};
+use super::queue::{Append, Create, Job, Queue, QueueClosed, Skip};
+use super::reader::{Cursor, Reader};
+use super::recovery::{self, Access};
+use super::retention;
+use super::row;
+use super::section::Settings;
+use super::stats::{Counters, Stats, add};
+use super::subscription::Member;
+use super::writer::{ActiveFile, COMMITTED_BEYOND_END, Writer};
+use crate::error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
+use crate::seam::{
+    Appended, Commit, Creation, GroupInfo, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo, StreamPattern,
+    StreamSpec, Subscription,
+};
+
+/// The oldest SQLite without the WAL-reset bug.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// The journal in files of its own. Dropping it closes it, without waiting; see [`SqliteJournal::close`].
+pub struct SqliteJournal {
+    shared: Arc<Shared>,
+}
+
+/// What the parts of the journal have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) spawner: Spawner,
+    pub(super) catalog: Catalog,
+    pub(super) feeds: Feeds,
+    pub(super) queue: Queue,
+    pub(super) reader: Reader,
+    pub(super) groups: Groups,
+    pub(super) condition: ConditionCell,
+    pub(super) counters: Counters,
+    pub(super) changes: watch::Sender<u64>,
+    /// A file was completed.
+    pub(super) rolled: Notify,
+    files: Mutex<BTreeMap<u32, Summary>>,
+    lock: Mutex<Option<DirectoryLock>>,
+}
+
+impl SqliteJournal {
+    /// Opens or makes the journal and starts what it needs. Blocks while it recovers.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>, spawner: &Spawner) -> Result<Arc<Self>, OpenError> {
+        Self::open_on(Arc::new(SystemDisk), settings, clock, spawner)
+    }
+
+    /// As [`open`](Self::open), with another view of the free space.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        spawner: &Spawner,
+    ) -> Result<Arc<Self>, OpenError> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(OpenError::OldSqlite { found: rusqlite::version().to_owned() });
+        }
+        lock::make_directory(&settings.directory)?;
+        let lock = DirectoryLock::take(&settings.directory)?;
+        let found = recovery::find(&settings.directory, Access::Owner)?;
+        let groups = Groups::open(&settings.directory, &found.catalog)?;
+        let recovered = recovery::resume(&settings.directory, found, &groups)?;
+        let shared = Arc::new(Shared {
+            catalog: recovered.catalog,
+            feeds: Feeds::default(),
+            queue: Queue::new(settings.queue.as_usize()),
+            reader: Reader::new(settings.directory.clone(), recovered.active.sequence()),
+            groups,
+            condition: ConditionCell::default(),
+            counters: Counters::default(),
+            changes: watch::Sender::new(0),
+            rolled: Notify::new(),
+            files: Mutex::new(recovered.files),
+            lock: Mutex::new(Some(lock)),
+            settings,
+            clock,
+            disk,
+            spawner: spawner.clone(),
+        });
+        add(&shared.counters.quarantined_files, recovered.quarantined);
+        let writer = Writer::new(Arc::clone(&shared), recovered.active);
+        let essential = Policy::essential(DrainPhase::Close);
+        spawner
+            .spawn_thread("journal.writer", essential, move |_| writer.run())
+            .map_err(|source| recovery::failed(&shared.settings.directory, source))?;
+        let maintained = Arc::clone(&shared);
+        spawner.spawn("journal.maintenance", essential, |drain| maintain(maintained, drain));
+        Ok(Arc::new(Self { shared }))
+    }
+
+    /// Takes no more, makes durable what it has, and gives the directory free. Idempotent.
+    pub async fn close(&self) {
+        self.shared.close().await;
+    }
+
+    /// How the journal is, now and later.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.shared.condition.subscribe()
+    }
+
+    /// What it did since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let files = self.shared.files();
+        let bytes = files.values().map(|summary| summary.bytes).sum();
+        self.shared.counters.snapshot(files.len() as u64, bytes)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    pub(super) fn files(&self) -> MutexGuard<'_, BTreeMap<u32, Summary>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All files but the one that is written, oldest first.
+    pub(super) fn sealed_files(&self) -> Vec<(u32, Summary)> {
+        let files = self.files();
+        let sealed = files.len().saturating_sub(1);
+        files.iter().take(sealed).map(|(file, summary)| (*file, *summary)).collect()
+    }
+
+    pub(super) fn note_file(&self, file: u32, summary: Summary) {
+        self.files().insert(file, summary);
+    }
+
+    pub(super) fn forget_file(&self, file: u32) {
+        self.files().remove(&file);
+    }
+
+    /// The last act of the writer: nobody writes any more, so another process may.
+    pub(super) fn closed(&self) {
+        self.feeds.close_all();
+        self.groups.close();
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.condition.closed();
+    }
+
+    async fn close(&self) {
+        self.queue.close();
+        self.feeds.close_all();
+        // How it ended is told by the condition.
+        drop(ended(&mut self.condition.subscribe()).await);
+    }
+
+    fn partition(&self, place: &StreamPartition) -> Result<Arc<Partition>, ReadError> {
+        self.catalog.partition(place).ok_or_else(|| ReadError::UnknownPartition(place.clone()))
+    }
+
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        name: &str,
+        work: impl FnOnce(&Self) -> Result<T, FileError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        if matches!(self.condition.get(), Condition::Closed) {
+            return Err(ReadError::Closing);
+        }
+        let shared = Arc::clone(self);
+        match self.spawner.blocking(name, move || work(&shared)).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => Err(ReadError::Failed(Box::new(error))),
+            Err(error) => Err(ReadError::Failed(Box::new(error))),
+        }
+    }
+
+    fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, FileError> {
+        let wanted: Vec<u32> = {
+            let files = self.files();
+            let recent = files.iter().filter(|(_, summary)| summary.received.is_some_and(|(_, last)| last >= since));
+            recent.map(|(file, _)| *file).collect()
+        };
+        let mut batches = Vec::new();
+        for file in wanted {
+            self.reader.with(file, |connection| row::known_batches(connection, since, &mut batches))?;
+        }
+        Ok(batches)
+    }
+
+    fn commit_error(&self, group: &str, error: GroupsError) -> CommitError {
+        match error {
+            GroupsError::Closed => CommitError::Closing,
+            GroupsError::Failed(ref failure) => {
+                self.condition.failed(&weir_foundation::failure::chain(failure).to_string());
+                CommitError::Failed { group: group.to_owned(), source: Box::new(error) }
+            }
+            other => CommitError::Failed { group: group.to_owned(), source: Box::new(other) },
+        }
+    }
+
+    /// Moves the end of a partition up to what a group has dealt with beyond it.
+    async fn cut(&self, group: &str, partition: &Arc<Partition>, to: u64) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        let skip = Skip {
+            group: group.to_owned(),
+            partition: Arc::clone(partition),
+            to,
+            reason: COMMITTED_BEYOND_END,
+            answer,
+        };
+        self.queue.push(Job::Skip(skip)).await.map_err(|QueueClosed| CommitError::Closing)?;
+        answered.await.unwrap_or(Err(CommitError::Closing))
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn append(
+        &self,
+        stream: &StreamName,
+        key: Option<&[u8]>,
+        record: Record,
+    ) -> Result<Appended, AppendError> {
+        let limit = self.shared.settings.max_record.as_usize();
+        if record.value.len() > limit {
+            return Err(AppendError::TooLarge { size: record.value.len(), limit });
+        }
+        let unknown = || AppendError::UnknownStream(stream.clone());
+        let known = self.shared.catalog.stream(stream).ok_or_else(unknown)?;
+        let partition = Arc::clone(known.choose(key).ok_or_else(unknown)?);
+        let place = partition.place.clone();
+        let label = Label::of(&record, place.incarnation, partition.id);
+        let frame = Frame::new(self.shared.settings.codec, &label, &record.value);
+        drop(record);
+        let (answer, answered) = oneshot::channel();
+        let append = Append { partition, label, frame, answer };
+        self.shared.queue.push(Job::Append(append)).await.map_err(|QueueClosed| AppendError::Closing)?;
+        // The writer answers everything that it took, unless its thread panicked.
+        let lost = |_| Err(AppendError::Failed("the writer of the journal is gone".into()));
+        let offset = answered.await.unwrap_or_else(lost)?;
+        Ok(Appended { partition: place, offset: Offset(offset) })
+    }
+
+    async fn create_stream(&self, spec: StreamSpec) -> Result<Creation, CreateStreamError> {
+        if let Some(stream) = self.shared.catalog.stream(&spec.name) {
+            return Ok(Creation::Existed(stream.info()));
+        }
+        let most = self.shared.settings.max_partitions;
+        let partitions = spec.partitions.map_or(most, |asked| asked.clamp(1, most));
+        let (answer, answered) = oneshot::channel();
+        let create = Create { name: spec.name, partitions, answer };
+        self.shared.queue.push(Job::Create(create)).await.map_err(|QueueClosed| CreateStreamError::Closing)?;
+        answered.await.unwrap_or(Err(CreateStreamError::Closing))
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamInfo>, ReadError> {
+        Ok(self.shared.catalog.streams().iter().map(|stream| stream.info()).collect())
+    }
+
+    async fn read(
+        &self,
+        partition: &StreamPartition,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Result<ReadBatch, ReadError> {
+        let known = self.shared.partition(partition)?;
+        if from.0 >= known.extent().end {
+            let (records, losses) = (Vec::new(), Vec::new());
+            return Ok(ReadBatch { partition: partition.clone(), records, losses, next: from });
+        }
+        let read = move |shared: &Shared| shared.reader.read(&known, Cursor::at(from), budget);
+        let scan = self.shared.blocking("journal.read", read).await?;
+        Ok(ReadBatch {
+            partition: partition.clone(),
+            records: scan.records,
+            losses: scan.losses,
+            next: Offset(scan.next.offset),
+        })
+    }
+
+    async fn subscribe(
+        &self,
+        group: &str,
+        pattern: StreamPattern,
+    ) -> Result<Box<dyn Subscription>, SubscribeError> {
+        let shared = &self.shared;
+        if shared.groups.join(group).is_err() {
+            return Err(SubscribeError::Taken(group.to_owned()));
+        }
+        let feed = shared.feeds.open(pattern.clone(), &shared.catalog);
+        // From here on leaving the group is the member's, also when this call is cancelled.
+        let member = Member::new(Arc::clone(shared), group.to_owned(), feed);
+        let wanted = shared.catalog.streams().into_iter().filter(|stream| pattern.matches(&stream.name));
+        let begins = wanted.flat_map(|stream| stream.partitions.clone()).filter_map(|partition| {
+            let (offset, event) = {
+                let extent = partition.extent();
+                (extent.start(), extent.start_event())
+            };
+            (offset > 0).then_some((partition, Position { offset, event: Some(event) }))
+        });
+        let subscribed = shared.groups.subscribed(&shared.spawner, group, &pattern, begins.collect()).await;
+        subscribed.map_err(|error| SubscribeError::Failed { group: group.to_owned(), source: Box::new(error) })?;
+        Ok(Box::new(member))
+    }
+
+    async fn commit(&self, group: &str, commits: &[Commit]) -> Result<(), CommitError> {
+        let mut positions = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let partition = self.shared.partition(&commit.partition).map_err(|error| CommitError::Failed {
+                group: group.to_owned(),
+                source: Box::new(error),
+            })?;
+            let end = partition.extent().end;
+            if commit.offset.0 > end {
+                self.shared.cut(group, &partition, commit.offset.0).await?;
+            }
+            positions.push((partition, commit.offset.0));
+        }
+        let committed = self.shared.groups.commit(&self.shared.spawner, group, positions).await;
+        committed.map_err(|error| self.shared.commit_error(group, error))
+    }
+
+    async fn groups(&self) -> Result<Vec<GroupInfo>, ReadError> {
+        Ok(self.shared.groups.infos(&self.shared.catalog))
+    }
+
+    async fn delete_group(&self, group: &str) -> Result<(), CommitError> {
+        let deleted = self.shared.groups.delete(&self.shared.spawner, group).await;
+        deleted.map_err(|error| self.shared.commit_error(group, error))
+    }
+
+    async fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, ReadError> {
+        self.shared.blocking("journal.known-batches", move |shared| shared.known_batches(since)).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        self.shared.feeds.close_all();
+    }
+}
+
+impl fmt::Debug for SqliteJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteJournal")
+            .field("directory", &self.shared.settings.directory)
+            .field("condition", &self.shared.condition.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the journal takes nothing any more.
+async fn ended(condition: &mut watch::Receiver<Condition>) -> Result<(), JournalFailed> {
+    let end = condition.wait_for(|now| matches!(now, Condition::Closed | Condition::Failed(_))).await;
+    match end.as_deref() {
+        Ok(Condition::Failed(why)) => Err(JournalFailed(Arc::clone(why))),
+        _ => Ok(()),
+    }
+}
+
+/// Looks at limits now and then, and closes the journal when its time has come.
+async fn maintain(shared: Arc<Shared>, drain: DrainToken) -> Result<(), JournalFailed> {
+    let mut condition = shared.condition.subscribe();
+    loop {
+        tokio::select! {
+            () = drain.draining() => {
+                shared.close().await;
+                return Ok(());
+            }
+            outcome = ended(&mut condition) => return outcome,
+            () = shared.rolled.notified() => {}
+            () = shared.clock.sleep(shared.settings.maintenance) => {}
+        }
+        // A queue that is full or closed has its own reasons to look at the limits.
+        drop(shared.queue.try_push(Job::Maintain));
+        let retained = Arc::clone(&shared);
+        match shared.spawner.blocking("journal.retention", move || retention::run(&retained)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error = weir_foundation::failure::chain(&error).to_string();
+                tracing::error!(error, "retention of the journal failed");
+            }
+            Err(error) => tracing::warn!(%error, "retention of the journal was given up"),
+        }
+    }
+}
+
+/// The file that recovery goes on in.
+pub(super) fn begin_file(
+    directory: &std::path::Path,
+    sequence: u32,
+    catalog: &Catalog,
+) -> Result<ActiveFile, FileError> {
+    let path = file::create(directory, sequence, &Beginning::of(catalog))?;
+    Ok(ActiveFile::new(directory.to_owned(), sequence, file::open_writer(&path)?, Summary::default()))
+}

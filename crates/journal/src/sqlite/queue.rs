@@ -1,0 +1,158 @@
+//! What waits for the writer: bounded by bytes, taken in one go.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+use weir_model::StreamName;
+
+use super::catalog::Partition;
+use super::frame::{Frame, Label};
+use crate::error::{AppendError, CommitError, CreateStreamError};
+use crate::seam::{Creation, LossReason};
+
+/// Something for the writer to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    Append(Append),
+    Create(Create),
+    Skip(Skip),
+    /// Look at limits and at the disk.
+    Maintain,
+}
+
+#[derive(Debug)]
+pub(super) struct Append {
+    pub(super) partition: Arc<Partition>,
+    pub(super) label: Label,
+    pub(super) frame: Frame,
+    /// Gets the offset once it is durable.
+    pub(super) answer: oneshot::Sender<Result<u64, AppendError>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Create {
+    pub(super) name: StreamName,
+    pub(super) partitions: u32,
+    pub(super) answer: oneshot::Sender<Result<Creation, CreateStreamError>>,
+}
+
+/// Moves the end of a partition; what is between can never be read.
+#[derive(Debug)]
+pub(super) struct Skip {
+    /// Who asks.
+    pub(super) group: String,
+    pub(super) partition: Arc<Partition>,
+    pub(super) to: u64,
+    pub(super) reason: LossReason,
+    pub(super) answer: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// The journal takes nothing any more.
+#[derive(Debug)]
+pub(super) struct QueueClosed;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+    drained: Notify,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    closed: bool,
+    writer_waits: bool,
+    callers_wait: bool,
+}
+
+impl Job {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append(append) => append.frame.len(),
+            Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), arrived: Condvar::new(), drained: Notify::new(), limit }
+    }
+
+    /// Waits while the queue is full; a job larger than the limit gets in when the queue is empty.
+    pub(super) async fn push(&self, job: Job) -> Result<(), QueueClosed> {
+        let mut job = job;
+        loop {
+            let drained = self.drained.notified();
+            match self.try_push(job)? {
+                None => return Ok(()),
+                Some(refused) => job = refused,
+            }
+            drained.await;
+        }
+    }
+
+    /// Gives the job back if the queue is full.
+    pub(super) fn try_push(&self, job: Job) -> Result<Option<Job>, QueueClosed> {
+        let bytes = job.bytes();
+        let mut state = self.state();
+        if state.closed {
+            return Err(QueueClosed);
+        }
+        if !state.jobs.is_empty() && state.bytes + bytes > self.limit {
+            state.callers_wait = true;
+            return Ok(Some(job));
+        }
+        state.bytes += bytes;
+        state.jobs.push_back(job);
+        let wake = std::mem::take(&mut state.writer_waits);
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
+        }
+        Ok(None)
+    }
+
+    /// Waits for jobs and moves up to `bytes` of them to `group`, one at least. False once the queue is
+    /// closed and empty.
+    pub(super) fn take(&self, group: &mut Vec<Job>, bytes: usize) -> bool {
+        let mut state = self.state();
+        while state.jobs.is_empty() {
+            if state.closed {
+                return false;
+            }
+            state.writer_waits = true;
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut taken = 0;
+        while let Some(job) = state.jobs.pop_front() {
+            taken += job.bytes();
+            group.push(job);
+            if taken >= bytes {
+                break;
+            }
+        }
+        state.bytes -= taken;
+        let wake = std::mem::take(&mut state.callers_wait);
+        drop(state);
+        if wake {
+            self.drained.notify_waiters();
+        }
+        true
+    }
+
+    /// Nothing more gets in; what is in is still done.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.arrived.notify_one();
+        self.drained.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

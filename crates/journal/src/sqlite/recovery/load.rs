@@ -1,0 +1,148 @@
+//! What one file says about itself, counted to its end.
+
+use std::path::Path;
+
+use foldhash::HashMap;
+use rusqlite::Connection;
+use weir_model::Incarnation;
+
+use super::Access;
+use crate::sqlite::catalog::Gap;
+use crate::sqlite::file::{self, FileError, PartitionRow, Phase, StreamRow, Summary};
+use crate::sqlite::row::{self, RawRecord};
+
+/// A file that was opened and looked through.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) streams: Vec<StreamRow>,
+    pub(super) partitions: HashMap<u32, PartitionRow>,
+    pub(super) gaps: Vec<(u32, Gap)>,
+    pub(super) summary: Summary,
+    /// Whether `partitions` is known to go to the end of the file.
+    pub(super) complete: bool,
+    /// To write on; only of the newest file, and only for its owner.
+    pub(super) connection: Option<Connection>,
+}
+
+pub(super) fn load(path: &Path, sequence: u32, access: Access, newest: bool) -> Result<Loaded, FileError> {
+    let connection = match access {
+        Access::Owner if newest => file::open_writer(path)?,
+        Access::Owner => {
+            empty_wal(path, sequence)?;
+            file::open_reader(path, Phase::Sealed)?
+        }
+        Access::Inspector => file::open_reader(path, phase(path))?,
+    };
+    let streams = file::streams(&connection)?;
+    let gaps = file::gaps(&connection)?;
+    let partitions = file::partitions(&connection)?.into_iter().map(|row| (row.id, row)).collect();
+    let summary = file::summary(&connection)?;
+    let mut loaded = Loaded { streams, partitions, gaps, summary, complete: true, connection: None };
+    if let Err(error) = loaded.count(&connection) {
+        match error {
+            FileError::Damaged(error) => {
+                tracing::error!(file = %path.display(), %error, "a journal file is damaged");
+                loaded.complete = false;
+            }
+            other => return Err(other),
+        }
+    }
+    loaded.connection = (access == Access::Owner && newest).then_some(connection);
+    Ok(loaded)
+}
+
+/// Whether something was written beside the file that is not in it yet.
+pub(in crate::sqlite) fn has_wal(path: &Path) -> bool {
+    file::length(&file::wal_path(path)) > 0
+}
+
+/// A stopped file with a WAL is read through it, one without needs no locks.
+fn phase(path: &Path) -> Phase {
+    if has_wal(path) { Phase::Active } else { Phase::Sealed }
+}
+
+/// Takes over what a crash left beside a file that is not written any more.
+fn empty_wal(path: &Path, sequence: u32) -> Result<(), FileError> {
+    if !has_wal(path) {
+        return Ok(());
+    }
+    tracing::info!(file = sequence, "taking over the WAL of a journal file");
+    let connection = file::open_writer(path)?;
+    connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(())
+}
+
+/// What the count of the records behind the summary has seen.
+#[derive(Default)]
+struct Count {
+    rows: u64,
+    /// Rows whose place is where the next record of their partition had to be.
+    placed: u64,
+}
+
+impl Loaded {
+    /// Counts the records behind the summary.
+    fn count(&mut self, connection: &Connection) -> Result<(), FileError> {
+        let last = file::last_record(connection)?;
+        if last <= self.summary.records {
+            return Ok(());
+        }
+        let lives = self.incarnations();
+        let mut count = Count::default();
+        let from = self.summary.records;
+        let mut statement = connection.prepare(row::columns!("where id > ? order by id"))?;
+        let mut rows = statement.query([from.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            count.rows += 1;
+            let bytes = row.get_ref(8).ok().and_then(|value| value.as_blob().ok()).map_or(0, <[u8]>::len) as u64;
+            let raw = RawRecord::of(row).ok();
+            self.summary.add(bytes, raw.as_ref().map_or_else(Default::default, |raw| raw.received));
+            if let Some(raw) = raw {
+                self.place(connection, from + count.rows, raw, &lives, &mut count);
+            }
+        }
+        self.complete = count.rows == last - from && count.placed == count.rows;
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        connection: &Connection,
+        id: u64,
+        raw: RawRecord,
+        lives: &HashMap<u32, Incarnation>,
+        count: &mut Count,
+    ) {
+        let (partition, offset, event) = (raw.partition, raw.offset, raw.first_event.saturating_add(u64::from(raw.events)));
+        let bytes = raw.frame.len() as u64;
+        let Some(life) = lives.get(&partition) else { return };
+        let Some(known) = self.partitions.get_mut(&partition) else { return };
+        // A record that does not verify still has a place if the index, its second witness, says the same.
+        let sure = raw.verify(*life).is_some()
+            || matches!(row::indexed_id(connection, partition, offset), Ok(Some(found)) if found.cast_unsigned() == id);
+        let skipped = self
+            .gaps
+            .iter()
+            .filter(|(of, gap)| *of == partition && gap.from >= known.to && gap.to <= offset)
+            .map(|(_, gap)| gap.to - gap.from)
+            .sum::<u64>();
+        // Damaged records before this one leave their places free, never more than there were rows.
+        let behind = offset.checked_sub(known.to + skipped);
+        if !sure || behind.is_none_or(|behind| behind > count.rows) {
+            return;
+        }
+        count.placed += behind.unwrap_or(0) + 1;
+        known.to = offset + 1;
+        known.to_event = event;
+        known.bytes += bytes;
+    }
+
+    fn incarnations(&self) -> HashMap<u32, Incarnation> {
+        let numbered = |stream: &StreamRow| {
+            let (first, life) = (stream.first_partition, stream.incarnation);
+            (first..first + stream.partitions).map(move |id| (id, life))
+        };
+        self.streams.iter().flat_map(numbered).collect()
+    }
+}

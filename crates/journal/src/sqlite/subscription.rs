@@ -1,0 +1,143 @@
+//! A member of a group: follows all partitions of all streams that it wants, each in its turn.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use foldhash::HashMap;
+use weir_foundation::supervise::BlockingError;
+use weir_model::{Offset, StreamPartition};
+
+use super::catalog::Partition;
+use super::feed::{Feed, Turn};
+use super::file::FileError;
+use super::journal::Shared;
+use super::reader::{Cursor, Scan};
+use crate::error::ReadError;
+use crate::seam::{Assignment, ReadBatch, ReadBudget, Subscription, SubscriptionEvent};
+
+/// Records in one batch at most; with small records the bytes alone would allow too many.
+const BATCH_RECORDS: usize = 10_000;
+
+type Reading = Pin<Box<dyn Future<Output = Result<Result<Scan, FileError>, BlockingError>> + Send>>;
+
+pub(super) struct Member {
+    shared: Arc<Shared>,
+    group: String,
+    feed: Arc<Feed>,
+    partitions: HashMap<u32, Following>,
+    /// Survives a `next` that is cancelled.
+    reading: Option<(u32, Cursor, Reading)>,
+}
+
+struct Following {
+    partition: Arc<Partition>,
+    cursor: Cursor,
+}
+
+impl Member {
+    /// The group must have been joined; leaving it is this member's.
+    pub(super) fn new(shared: Arc<Shared>, group: String, feed: Arc<Feed>) -> Self {
+        Self { shared, group, feed, partitions: HashMap::default(), reading: None }
+    }
+
+    fn assign(&mut self, partitions: Vec<Arc<Partition>>) -> SubscriptionEvent {
+        let mut assignments = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let cursor = match self.shared.groups.position(&self.group, partition.id) {
+                Some(position) => Cursor { offset: position.offset, event: position.event },
+                None => Cursor { offset: 0, event: Some(0) },
+            };
+            assignments.push(Assignment { partition: partition.place.clone(), next: Offset(cursor.offset) });
+            self.partitions.insert(partition.id, Following { partition, cursor });
+        }
+        SubscriptionEvent::Assigned(assignments)
+    }
+
+    fn begin(&self, id: u32) -> Option<(u32, Cursor, Reading)> {
+        let following = self.partitions.get(&id)?;
+        let cursor = following.cursor;
+        if cursor.offset >= following.partition.extent().end {
+            return None;
+        }
+        let (shared, partition) = (Arc::clone(&self.shared), Arc::clone(&following.partition));
+        let bytes = self.shared.settings.read_batch.as_usize();
+        let budget = ReadBudget { bytes, records: BATCH_RECORDS };
+        let read = move || shared.reader.read(&partition, cursor, budget);
+        Some((id, cursor, Box::pin(self.shared.spawner.blocking("journal.read", read))))
+    }
+
+    /// The batch, unless `seek` made it void meanwhile or there was nothing.
+    fn finish(&mut self, id: u32, from: Cursor, scan: Scan) -> Option<ReadBatch> {
+        let following = self.partitions.get_mut(&id)?;
+        if following.cursor.offset != from.offset {
+            self.feed.ready(id);
+            return None;
+        }
+        following.cursor = scan.next;
+        if scan.next.offset < following.partition.extent().end {
+            self.feed.ready(id);
+        }
+        if scan.records.is_empty() && scan.losses.is_empty() {
+            return None;
+        }
+        self.shared.counters.lost(&scan.losses);
+        Some(ReadBatch {
+            partition: following.partition.place.clone(),
+            records: scan.records,
+            losses: scan.losses,
+            next: Offset(scan.next.offset),
+        })
+    }
+}
+
+#[async_trait]
+impl Subscription for Member {
+    async fn next(&mut self) -> Result<SubscriptionEvent, ReadError> {
+        loop {
+            if let Some((id, from, reading)) = &mut self.reading {
+                let (id, from) = (*id, *from);
+                let read = reading.await;
+                self.reading = None;
+                let scan = match read {
+                    Ok(Ok(scan)) => scan,
+                    Ok(Err(error)) => {
+                        self.feed.ready(id);
+                        return Err(ReadError::Failed(Box::new(error)));
+                    }
+                    Err(error) => return Err(ReadError::Failed(Box::new(error))),
+                };
+                if let Some(batch) = self.finish(id, from, scan) {
+                    return Ok(SubscriptionEvent::Batch(batch));
+                }
+            }
+            match self.feed.turn().await {
+                Turn::Closed => return Err(ReadError::Closing),
+                Turn::Assigned(partitions) => return Ok(self.assign(partitions)),
+                Turn::Ready(id) => self.reading = self.begin(id),
+            }
+        }
+    }
+
+    fn seek(&mut self, partition: &StreamPartition, offset: Offset) {
+        let Some(partition) = self.shared.catalog.partition(partition) else { return };
+        if let Some(following) = self.partitions.get_mut(&partition.id) {
+            following.cursor = Cursor::at(offset);
+            self.feed.ready(partition.id);
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.shared.feeds.close(&self.feed);
+        self.shared.groups.leave(&self.group);
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("group", &self.group).finish_non_exhaustive()
+    }
+}

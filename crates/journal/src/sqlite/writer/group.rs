@@ -1,0 +1,290 @@
+//! What goes into one transaction, and what it means once the transaction is durable.
+
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use rand::Rng;
+use rusqlite::ErrorCode;
+use weir_model::{Incarnation, StreamName, Timestamp};
+
+use super::active::ActiveFile;
+use crate::error::{AppendError, CommitError, CreateStreamError};
+use crate::seam::Creation;
+use crate::sqlite::catalog::{Gap, Partition, Stream, new_partitions};
+use crate::sqlite::file::{FileError, StreamRow};
+use crate::sqlite::frame::claimed_length;
+use crate::sqlite::journal::Shared;
+use crate::sqlite::queue::{Append, Job, Skip};
+use crate::sqlite::stats::add;
+
+/// Why a transaction was given up.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// No space; nothing is stored.
+    Full(rusqlite::Error),
+    /// Somebody else holds the file; nothing is stored.
+    Busy(rusqlite::Error),
+    /// The file contradicts itself; nothing is stored.
+    Damaged(rusqlite::Error),
+    /// Whether it is stored is not known.
+    Failed(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(error),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(error),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+impl From<FileError> for Trouble {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Damaged(error) | FileError::Sqlite(error) => error.into(),
+            FileError::Io(ref io) if io.kind() == std::io::ErrorKind::StorageFull => {
+                Self::Full(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+            }
+            FileError::Foreign(_) | FileError::Newer(_) | FileError::Io(_) => {
+                Self::Failed(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+            }
+        }
+    }
+}
+
+/// A transaction in the making: what changes when it is durable.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    heads: HashMap<u32, Head>,
+    created: Vec<Arc<Stream>>,
+    outcomes: Vec<Outcome>,
+    pub(super) records: Vec<Staged>,
+}
+
+/// Where a partition stands, with what the group added.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    offset: u64,
+    event: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Staged {
+    pub(super) bytes: u64,
+    value_bytes: u64,
+    pub(super) received: Timestamp,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Stored { offset: u64, event: u64 },
+    Created(usize),
+    Existed(Arc<Stream>),
+    TooMany,
+    Skipped(u64),
+    Nothing,
+}
+
+impl Group {
+    pub(super) fn records(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// Number of partitions that got records.
+    pub(super) fn partitions(&self) -> usize {
+        self.heads.len()
+    }
+
+    pub(super) fn touched(&self) -> impl Iterator<Item = u32> {
+        self.heads.keys().copied()
+    }
+
+    /// Does the jobs inside the open transaction.
+    pub(super) fn stage(&mut self, shared: &Shared, file: &ActiveFile, jobs: &mut [Job]) -> Result<(), Trouble> {
+        for job in jobs {
+            let outcome = match job {
+                Job::Append(append) => self.append(file, append)?,
+                Job::Create(create) => self.create(shared, file, &create.name, create.partitions)?,
+                Job::Skip(skip) => self.skip(file, skip)?,
+                Job::Maintain => Outcome::Nothing,
+            };
+            self.outcomes.push(outcome);
+        }
+        Ok(())
+    }
+
+    fn head(&mut self, partition: &Partition) -> &mut Head {
+        self.heads.entry(partition.id).or_insert_with(|| {
+            let extent = partition.extent();
+            Head { offset: extent.end, event: extent.end_event }
+        })
+    }
+
+    fn append(&mut self, file: &ActiveFile, append: &mut Append) -> Result<Outcome, Trouble> {
+        let label = append.label;
+        let head = self.head(&append.partition);
+        let (offset, event) = (head.offset, head.event);
+        head.offset += 1;
+        head.event += u64::from(label.events);
+        let frame = append.frame.seal(offset, event);
+        file.insert(&label, offset, event, frame)?;
+        self.records.push(Staged {
+            bytes: frame.len() as u64,
+            value_bytes: claimed_length(frame) as u64,
+            received: label.received,
+        });
+        Ok(Outcome::Stored { offset, event })
+    }
+
+    fn create(
+        &mut self,
+        shared: &Shared,
+        file: &ActiveFile,
+        name: &StreamName,
+        partitions: u32,
+    ) -> Result<Outcome, Trouble> {
+        if let Some(stream) = shared.catalog.stream(name) {
+            return Ok(Outcome::Existed(stream));
+        }
+        if let Some(stream) = self.created.iter().find(|stream| stream.name == *name) {
+            return Ok(Outcome::Existed(Arc::clone(stream)));
+        }
+        if shared.catalog.len() + self.created.len() >= shared.settings.max_streams {
+            return Ok(Outcome::TooMany);
+        }
+        let pending: usize = self.created.iter().map(|stream| stream.partitions.len()).sum();
+        let first_partition = shared.catalog.next_id() + u32::try_from(pending).unwrap_or(u32::MAX);
+        let row = StreamRow {
+            name: name.clone(),
+            incarnation: Incarnation(rand::rng().next_u64()),
+            first_partition,
+            partitions,
+            created: Timestamp::from(shared.clock.now()),
+        };
+        file.insert_stream(&row)?;
+        let partitions = new_partitions(name, row.incarnation, first_partition, partitions);
+        self.created.push(Arc::new(Stream::new(row.name, row.created, partitions)));
+        Ok(Outcome::Created(self.created.len() - 1))
+    }
+
+    fn skip(&mut self, file: &ActiveFile, skip: &Skip) -> Result<Outcome, Trouble> {
+        let head = self.head(&skip.partition);
+        if skip.to <= head.offset {
+            return Ok(Outcome::Nothing);
+        }
+        let gap = Gap { from: head.offset, to: skip.to, event: head.event, reason: skip.reason };
+        head.offset = skip.to;
+        file.insert_gap(skip.partition.id, &gap)?;
+        Ok(Outcome::Skipped(skip.to))
+    }
+
+    /// The transaction is durable: shows it to readers, then answers.
+    pub(super) fn publish(self, shared: &Shared, file: u32, jobs: &mut Vec<Job>) {
+        let mut staged = self.records.iter();
+        for (job, outcome) in jobs.iter().zip(&self.outcomes) {
+            match (job, outcome) {
+                (Job::Append(append), Outcome::Stored { offset, event }) => {
+                    let Some(record) = staged.next() else { continue };
+                    let label = append.label;
+                    append.partition.extent().push(file, *offset, *event, label.events, record.bytes);
+                    add(&shared.counters.events, u64::from(label.events));
+                    add(&shared.counters.stored_bytes, record.bytes);
+                    add(&shared.counters.value_bytes, record.value_bytes);
+                }
+                (Job::Skip(skip), Outcome::Skipped(to)) => skip.partition.extent().skip(*to, skip.reason),
+                _ => {}
+            }
+        }
+        add(&shared.counters.records, self.records());
+        for stream in &self.created {
+            shared.catalog.insert(Arc::clone(stream));
+        }
+        let grown: Vec<u32> = self.heads.keys().copied().collect();
+        if !grown.is_empty() || !self.created.is_empty() {
+            shared.feeds.publish(&self.created, &grown);
+            shared.changes.send_modify(|change| *change = change.wrapping_add(1));
+        }
+        self.answer(shared, jobs);
+    }
+
+    fn answer(self, shared: &Shared, jobs: &mut Vec<Job>) {
+        let mut outcomes = self.outcomes.into_iter();
+        for job in jobs.drain(..) {
+            match (job, outcomes.next()) {
+                (Job::Append(append), Some(Outcome::Stored { offset, .. })) => {
+                    // Nobody may be waiting any more; the record is durable all the same.
+                    drop(append.answer.send(Ok(offset)));
+                }
+                (Job::Create(create), outcome) => {
+                    let answer = match outcome {
+                        Some(Outcome::Created(index)) => match self.created.get(index) {
+                            Some(stream) => Ok(Creation::Created(stream.info())),
+                            None => continue,
+                        },
+                        Some(Outcome::Existed(stream)) => Ok(Creation::Existed(stream.info())),
+                        _ => Err(CreateStreamError::TooMany {
+                            name: create.name,
+                            limit: shared.settings.max_streams,
+                        }),
+                    };
+                    drop(create.answer.send(answer));
+                }
+                (Job::Skip(skip), _) => drop(skip.answer.send(Ok(()))),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A reason that many answers share.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+struct Reason(Arc<str>);
+
+pub(super) fn refuse_full(jobs: &mut Vec<Job>, why: &Arc<str>) {
+    let reason = || Reason(Arc::clone(why)).into();
+    refuse(
+        jobs,
+        || AppendError::Full(Some(reason())),
+        |_| CreateStreamError::Full(Some(reason())),
+        |group| CommitError::Failed { group, source: reason() },
+    );
+}
+
+pub(super) fn refuse_busy(jobs: &mut Vec<Job>, why: &Arc<rusqlite::Error>) {
+    refuse(
+        jobs,
+        || AppendError::Unavailable(Box::new(Arc::clone(why))),
+        |name| CreateStreamError::Failed { name, source: Box::new(Arc::clone(why)) },
+        |group| CommitError::Failed { group, source: Box::new(Arc::clone(why)) },
+    );
+}
+
+pub(super) fn refuse_failed(jobs: &mut Vec<Job>, why: &Arc<str>) {
+    let reason = || Reason(Arc::clone(why)).into();
+    refuse(
+        jobs,
+        || AppendError::Failed(reason()),
+        |name| CreateStreamError::Failed { name, source: reason() },
+        |group| CommitError::Failed { group, source: reason() },
+    );
+}
+
+fn refuse(
+    jobs: &mut Vec<Job>,
+    append_error: impl Fn() -> AppendError,
+    create_error: impl Fn(StreamName) -> CreateStreamError,
+    commit_error: impl Fn(String) -> CommitError,
+) {
+    for job in jobs.drain(..) {
+        match job {
+            Job::Append(append) => drop(append.answer.send(Err(append_error()))),
+            Job::Create(create) => drop(create.answer.send(Err(create_error(create.name)))),
+            Job::Skip(skip) => drop(skip.answer.send(Err(commit_error(skip.group)))),
+            Job::Maintain => {}
+        }
+    }
+}

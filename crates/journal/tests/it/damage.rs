@@ -1,0 +1,288 @@
+//! Files that are not what was written: copies are damaged, then opened.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use weir_journal::sqlite::{Codec, JUMP, Settings, SqliteJournal};
+use weir_journal::{Journal, Loss, LossReason, OpenError, ReadBatch};
+use weir_model::{ByteSize, Offset};
+
+use crate::support::{
+    append, copy_of, create, files_like, name, open, partition, read_from, record, settings, texts, try_open,
+};
+
+const STREAM: &str = "shop_logs";
+
+/// Several files, so that there are old ones to damage and a newest one.
+fn small_files(directory: &Path) -> Settings {
+    Settings { file_size: ByteSize(20_000), codec: Codec::None, ..settings(directory) }
+}
+
+fn value(index: u64) -> String {
+    format!("<{index:06}>{}", "v".repeat(800))
+}
+
+/// How many events the record at an offset has.
+fn events(index: u64) -> u32 {
+    u32::try_from(index % 5 + 1).expect("small")
+}
+
+async fn write(journal: &SqliteJournal, records: u64) {
+    create(journal, STREAM, 1).await;
+    for index in 0..records {
+        let record = record(&value(index), events(index));
+        let appended = journal.append(&name(STREAM), None, record).await.expect("appended");
+        assert_eq!(appended.offset, Offset(index));
+    }
+}
+
+/// A closed journal of several files.
+async fn closed_journal(records: u64) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = try_open(small_files(directory.path())).expect("it opens");
+    write(&journal, records).await;
+    journal.close().await;
+    directory
+}
+
+/// Every record is the one that was written, and every offset is either read or told to be lost, with the
+/// right number of events where a number is given.
+fn check_honest(batch: &ReadBatch, end: u64) {
+    let mut next = 0;
+    let mut losses = batch.losses.iter().peekable();
+    for stored in &batch.records {
+        while let Some(loss) = losses.next_if(|loss| loss.from.0 == next) {
+            check_count(loss, end);
+            next = loss.to.0;
+        }
+        assert_eq!(stored.offset.0, next, "nothing is silently left out");
+        let first_event: u64 = (0..next.min(end)).map(|index| u64::from(events(index))).sum();
+        assert_eq!(String::from_utf8_lossy(&stored.record.value), value(next));
+        assert_eq!((stored.first_event, stored.record.events), (first_event, events(next)));
+        next += 1;
+    }
+    for loss in losses {
+        assert_eq!(loss.from.0, next);
+        check_count(loss, end);
+        next = loss.to.0;
+    }
+    assert!(next >= end, "the end was {end}, reading ended at {next}");
+}
+
+fn check_count(loss: &Loss, end: u64) {
+    assert_eq!(loss.reason, LossReason::Damaged);
+    let expected: u64 = (loss.from.0..loss.to.0.min(end)).map(|index| u64::from(events(index))).sum();
+    assert!(loss.events.is_none_or(|events| events == expected), "{loss:?} holds {expected} events");
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("opened");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("read");
+    file.write_all_at(&[!byte[0]], at).expect("written");
+}
+
+fn find(path: &Path, text: &str) -> u64 {
+    let bytes = std::fs::read(path).expect("read");
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("it is in the file");
+    at as u64
+}
+
+#[tokio::test]
+async fn a_torn_wal_gives_back_everything_before_the_tear() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
+    write(&journal, 30).await;
+    let wal = files_like(directory.path(), ".db-wal").into_iter().find(|path| path.to_string_lossy().contains("journal"));
+    let wal = wal.expect("records are in the WAL");
+    let full = std::fs::metadata(&wal).expect("it is there").len();
+    for cut in [1, 100, 5_000, 40_000, full / 2, full - 10, full] {
+        let copy = copy_of(directory.path());
+        let torn = copy.path().join(wal.file_name().expect("it has a name"));
+        OpenOptions::new().write(true).open(&torn).expect("opened").set_len(full - cut).expect("cut");
+        let again = try_open(settings(copy.path())).expect("it opens");
+        let streams = again.streams().await.expect("listed");
+        let mut kept = 0;
+        if !streams.is_empty() {
+            let batch = read_from(&*again, &partition(&*again, STREAM, 0).await, 0).await;
+            assert!(batch.losses.is_empty(), "cut {cut}: what a torn tail held was never answered");
+            kept = batch.records.len() as u64;
+            let expected: Vec<_> = (0..kept).map(value).collect();
+            assert_eq!(texts(&batch), expected, "cut {cut}");
+        }
+        create(&*again, STREAM, 1).await;
+        assert_eq!(append(&*again, STREAM, "next").await, Offset(kept), "cut {cut}");
+        again.close().await;
+    }
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_a_value_costs_one_record() {
+    let directory = closed_journal(60).await;
+    let files = files_like(directory.path(), ".db");
+    for index in [0, 7, 30, 59] {
+        let copy = copy_of(directory.path());
+        let text = format!("<{index:06}>");
+        let holder = files.iter().find(|path| {
+            let bytes = std::fs::read(path).expect("read");
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        });
+        let path = copy.path().join(holder.expect("it is somewhere").file_name().expect("it has a name"));
+        flip(&path, find(&path, &text) + 100);
+        let journal = try_open(small_files(copy.path())).expect("it opens");
+        let batch = read_from(&*journal, &partition(&*journal, STREAM, 0).await, 0).await;
+        let lost = Loss {
+            from: Offset(index),
+            to: Offset(index + 1),
+            events: Some(u64::from(events(index))),
+            reason: LossReason::Damaged,
+        };
+        assert_eq!(batch.losses, [lost], "record {index}");
+        assert_eq!(batch.records.len(), 59);
+        check_honest(&batch, 60);
+        assert_eq!(append(&*journal, STREAM, "next").await, Offset(60), "the end is known");
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_old_file_costs_what_was_in_it() {
+    let directory = closed_journal(100).await;
+    let files = files_like(directory.path(), "journal-0");
+    assert!(files.len() > 4, "{files:?}");
+    for keep in [0, 10, 4096, 40_000, 100_000] {
+        let copy = copy_of(directory.path());
+        let victim = copy.path().join(files[1].file_name().expect("it has a name"));
+        File::options().write(true).open(&victim).expect("opened").set_len(keep).expect("cut");
+        let journal = try_open(small_files(copy.path())).expect("it opens");
+        let batch = read_from(&*journal, &partition(&*journal, STREAM, 0).await, 0).await;
+        check_honest(&batch, 100);
+        assert!(batch.records.len() > 60, "only one file is lost");
+        assert!(batch.losses.iter().all(|loss| loss.events.is_some()), "the neighbours know: {:?}", batch.losses);
+        assert_eq!(append(&*journal, STREAM, "next").await, Offset(100));
+        assert_eq!(journal.stats().quarantined_files, 1);
+        journal.close().await;
+        let quarantined = files_like(copy.path(), ".quarantined-1");
+        assert_eq!(quarantined.len(), 1);
+        // The damage was dealt with: opening again changes nothing.
+        let again = try_open(small_files(copy.path())).expect("it opens");
+        let second = read_from(&*again, &partition(&*again, STREAM, 0).await, 0).await;
+        assert_eq!(second.losses, batch.losses);
+        assert_eq!(append(&*again, STREAM, "next").await, Offset(101));
+        again.close().await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_newest_file_that_can_not_be_read_offsets_jump() {
+    let directory = closed_journal(100).await;
+    let newest = files_like(directory.path(), "journal-0").pop().expect("there are files");
+    std::fs::write(&newest, b"this is not a database any more, but it is long enough to be a header of one....").expect("written");
+    let journal = try_open(small_files(directory.path())).expect("it opens");
+    let place = partition(&*journal, STREAM, 0).await;
+    let next = append(&*journal, STREAM, "next").await;
+    assert!(next.0 >= JUMP, "{next}");
+    let batch = journal.read(&place, Offset(0), crate::support::NO_LIMIT).await.expect("readable");
+    let last = batch.losses.last().expect("the jump is a loss");
+    assert_eq!((last.to, last.events, last.reason), (next, None, LossReason::Damaged));
+    assert!(last.from.0 < 100, "the lost file held something");
+    assert_eq!(texts(&batch).pop().as_deref(), Some("next"));
+    journal.close().await;
+    let again = try_open(small_files(directory.path())).expect("it opens");
+    assert_eq!(append(&*again, STREAM, "and on").await, Offset(next.0 + 1), "there is one jump, not two");
+    again.close().await;
+}
+
+#[tokio::test]
+async fn random_damage_is_never_taken_for_data() {
+    let directory = closed_journal(80).await;
+    let seed = rand::random::<u64>();
+    eprintln!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for round in 0..60 {
+        let copy = copy_of(directory.path());
+        let files = files_like(copy.path(), "journal-0");
+        let victim = &files[random.random_range(0..files.len())];
+        let length = std::fs::metadata(victim).expect("it is there").len();
+        let kind = random.random_range(0..3);
+        let at = random.random_range(0..length);
+        match kind {
+            // The numbers that say what the file is are tested on their own.
+            0 if !(60..72).contains(&at) => flip(victim, at),
+            1 => {
+                let page = at / 32_768 * 32_768;
+                let file = OpenOptions::new().write(true).open(victim).expect("opened");
+                let from = page.max(100);
+                file.write_all_at(&vec![0; usize::try_from(page + 32_768 - from).expect("small")], from).expect("zeroed");
+            }
+            _ => OpenOptions::new().write(true).open(victim).expect("opened").set_len(at).expect("cut"),
+        }
+        eprintln!("round {round}: kind {kind} at {at} of {length} in {}", victim.display());
+        let journal = try_open(small_files(copy.path())).expect("damage does not keep the service down");
+        let streams = journal.streams().await.expect("listed");
+        if let Some(stream) = streams.first() {
+            let batch = read_from(&*journal, &stream.partitions[0].partition, 0).await;
+            check_honest(&batch, 80);
+        }
+        create(&*journal, STREAM, 1).await;
+        let next = append(&*journal, STREAM, "next").await;
+        assert!(streams.is_empty() || next.0 >= 80, "offset {next} was given before");
+        journal.check().await.expect("it can be checked");
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn foreign_files_are_left_alone() {
+    let directory = closed_journal(3).await;
+    let foreign = directory.path().join("journal-000009.db");
+    let other = rusqlite::Connection::open(&foreign).expect("made");
+    other.execute_batch("create table important (data)").expect("made");
+    drop(other);
+    let refused = try_open(settings(directory.path()));
+    assert!(matches!(refused, Err(OpenError::ForeignFile { path }) if path == foreign));
+    assert!(foreign.exists());
+    std::fs::rename(&foreign, directory.path().join("journal-copy.db")).expect("renamed");
+    let refused = try_open(settings(directory.path()));
+    assert!(matches!(refused, Err(OpenError::ForeignFile { path }) if path.ends_with("journal-copy.db")));
+    std::fs::remove_file(directory.path().join("journal-copy.db")).expect("removed");
+    open(directory.path()).close().await;
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_by_name() {
+    for file in ["journal-000001.db", "groups.db"] {
+        let directory = closed_journal(3).await;
+        let path = directory.path().join(file);
+        // The format is `user_version`, at byte 60 of an SQLite header.
+        let written = OpenOptions::new().write(true).open(&path).expect("opened");
+        written.write_all_at(&2_u32.to_be_bytes(), 60).expect("written");
+        let refused = try_open(settings(directory.path())).expect_err("it is newer");
+        let message = refused.to_string();
+        assert!(matches!(refused, OpenError::NewerFormat { found: 2, known: 1, .. }), "{refused:?}");
+        assert!(message.contains(file) && message.contains("use a newer weir"), "{message}");
+        assert!(path.exists());
+    }
+}
+
+#[tokio::test]
+async fn groups_that_can_not_be_read_begin_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = open(directory.path());
+    write(&journal, 3).await;
+    let place = partition(&*journal, STREAM, 0).await;
+    let commit = weir_journal::Commit { partition: place, offset: Offset(2) };
+    journal.commit("index", &[commit]).await.expect("committed");
+    journal.close().await;
+    std::fs::write(directory.path().join("groups.db"), vec![7; 10_000]).expect("written");
+    let again = open(directory.path());
+    assert!(again.groups().await.expect("listed").is_empty());
+    let batch = read_from(&*again, &partition(&*again, STREAM, 0).await, 0).await;
+    assert_eq!(batch.records.len(), 3);
+    assert_eq!(files_like(directory.path(), "groups.db.quarantined").len(), 1);
+    again.close().await;
+}

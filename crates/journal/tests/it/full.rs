@@ -1,0 +1,117 @@
+//! A disk without space.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_foundation::clock::SystemClock;
+use weir_journal::sqlite::{Condition, Disk, Settings, SqliteJournal};
+use weir_journal::{AppendError, Journal};
+use weir_model::ByteSize;
+
+use crate::support::{copy_of, create, eventually, name, open, partition, read_from, record, settings, spawner};
+
+const STREAM: &str = "shop_logs";
+
+/// A disk whose space the test decides.
+#[derive(Debug)]
+struct FakeDisk {
+    free: AtomicU64,
+    pages: AtomicU64,
+}
+
+impl Disk for FakeDisk {
+    fn free(&self, _: &Path) -> std::io::Result<u64> {
+        Ok(self.free.load(Ordering::Relaxed))
+    }
+
+    fn page_limit(&self) -> Option<u32> {
+        u32::try_from(self.pages.load(Ordering::Relaxed)).ok().filter(|pages| *pages > 0)
+    }
+}
+
+const PLENTY: u64 = 1 << 40;
+
+fn open_on(disk: &Arc<FakeDisk>, directory: &Path) -> Arc<SqliteJournal> {
+    let settings = Settings {
+        reserve: ByteSize::mib(64),
+        maintenance: Duration::from_millis(10),
+        codec: weir_journal::sqlite::Codec::None,
+        ..settings(directory)
+    };
+    SqliteJournal::open_on(disk.clone(), settings, Arc::new(SystemClock), &spawner()).expect("it opens")
+}
+
+fn is_full(journal: &SqliteJournal) -> bool {
+    matches!(*journal.condition().borrow(), Condition::Full(_))
+}
+
+async fn append_until_full(journal: &SqliteJournal, most: u32) -> u64 {
+    let mut answered = 0;
+    for _ in 0..most {
+        match journal.append(&name(STREAM), None, record(&"x".repeat(20_000), 1)).await {
+            Ok(appended) => {
+                assert_eq!(appended.offset.0, answered, "refused records take no place");
+                answered += 1;
+            }
+            Err(error @ AppendError::Full(_)) => {
+                assert!(!error.outcome_unknown() && error.retry_after().is_some());
+                return answered;
+            }
+            Err(error) => unreachable!("{error:?}"),
+        }
+    }
+    unreachable!("it never got full")
+}
+
+#[tokio::test]
+async fn sqlite_without_space_refuses_until_there_is_some() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(FakeDisk { free: AtomicU64::new(PLENTY), pages: AtomicU64::new(0) });
+    let journal = open_on(&disk, directory.path());
+    create(&*journal, STREAM, 1).await;
+    disk.pages.store(30, Ordering::Relaxed);
+    let answered = append_until_full(&journal, 200).await;
+    assert!(answered > 0);
+    assert!(is_full(&journal));
+    let place = partition(&*journal, STREAM, 0).await;
+    assert_eq!(read_from(&*journal, &place, 0).await.records.len() as u64, answered, "reading goes on");
+    assert!(journal.stats().refused_full > 0);
+
+    let copy = copy_of(directory.path());
+    let crashed = open(copy.path());
+    assert_eq!(read_from(&*crashed, &place, 0).await.records.len() as u64, answered, "all answered is durable");
+    crashed.close().await;
+
+    disk.pages.store(0, Ordering::Relaxed);
+    eventually("it takes records again", async || {
+        journal.append(&name(STREAM), None, record("after", 1)).await.is_ok()
+    })
+    .await;
+    assert!(journal.condition().borrow().is_running());
+    let batch = read_from(&*journal, &place, 0).await;
+    assert_eq!(batch.records.len() as u64, answered + 1);
+    assert!(batch.losses.is_empty());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn the_reserve_is_left_alone_and_space_is_noticed_without_traffic() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(FakeDisk { free: AtomicU64::new(PLENTY), pages: AtomicU64::new(0) });
+    let journal = open_on(&disk, directory.path());
+    create(&*journal, STREAM, 1).await;
+    journal.append(&name(STREAM), None, record("before", 1)).await.expect("there is space");
+    disk.free.store(64 << 20, Ordering::Relaxed);
+    assert_eq!(
+        journal.append(&name(STREAM), None, record("refused", 1)).await.map_err(|error| error.to_string()),
+        Err("the journal has no space left".to_owned())
+    );
+    let why = format!("{:?}", *journal.condition().borrow());
+    assert!(why.contains("67108864 are reserved"), "{why}");
+    disk.free.store(PLENTY, Ordering::Relaxed);
+    eventually("it notices by itself", async || journal.condition().borrow().is_running()).await;
+    journal.append(&name(STREAM), None, record("after", 1)).await.expect("there is space");
+    journal.close().await;
+}

@@ -1,0 +1,9 @@
+//! Integration tests of the journal.
+
+mod conformance;
+mod damage;
+mod full;
+mod inspect;
+mod life;
+mod model;
+mod support;

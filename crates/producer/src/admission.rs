@@ -1,0 +1,228 @@
+//! The way of a batch from a door into the journal: limited, known or new, stored, and only then answered.
+
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use weir_foundation::clock::Clock;
+use weir_foundation::failure::chain;
+use weir_foundation::health::Progress;
+use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
+use weir_journal::{AppendError, Journal};
+use weir_model::{BatchTag, Record, RecordFormat, Timestamp};
+
+use crate::budget::Budget;
+use crate::limits::{Limits, OverLimit, Scope};
+use crate::metrics::{Metrics, OTHER};
+use crate::refusal::Refusal;
+use crate::section::Settings;
+use crate::streams::{Stream, Streams};
+use crate::terms::{Group, Rate, Terms};
+use crate::window::{BatchWindow, Claim, Ticket};
+
+/// Shared by all doors.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) settings: Settings,
+    pub(crate) budget: Budget,
+    pub(crate) streams: Streams,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) spawner: Spawner,
+    pub(crate) limits: Limits,
+    pub(crate) window: BatchWindow,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) in_hand: InHand,
+    pub(crate) drain: DrainToken,
+}
+
+/// What became of a batch that is durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Stored,
+    /// It was before, under the same batch id.
+    Known,
+}
+
+/// A batch that is well-formed.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) format: RecordFormat,
+    pub(crate) events: u32,
+    pub(crate) value: Bytes,
+    /// Present if the client named the batch.
+    pub(crate) tag: Option<BatchTag>,
+}
+
+impl Admission {
+    /// Returns when the batch is durable. `Ok` for an empty batch, which stores nothing.
+    ///
+    /// A batch that is known is answered before it is limited: it costs the app nothing twice. If the
+    /// future is dropped, a batch with an id is stored all the same, so that the window learns of it.
+    pub(crate) async fn admit(self: &Arc<Self>, terms: &Terms, batch: Batch) -> Result<Admitted, Refusal> {
+        let admitted = |stream: &Arc<Stream>, how| Admitted { stream: Arc::clone(stream), how };
+        if batch.events == 0 {
+            return Ok(admitted(&terms.stream, How::Stored));
+        }
+        let ticket = match batch.tag {
+            None => None,
+            Some(tag) => match self.window.claim(tag).await? {
+                Claim::Store(ticket) => Some(ticket),
+                Claim::Stored => {
+                    self.metrics.duplicates.inc();
+                    return Ok(admitted(&terms.stream, How::Known));
+                }
+            },
+        };
+        self.limit(terms, &batch)?;
+        let stream = match ticket {
+            None => self.store(terms, batch).await?,
+            Some(ticket) => self.store_known(terms, batch, ticket).await?,
+        };
+        Ok(Admitted { stream, how: How::Stored })
+    }
+
+    fn limit(&self, terms: &Terms, batch: &Batch) -> Result<(), OverLimit> {
+        let outcome = match terms.rate {
+            Rate::Unlimited => Ok(()),
+            Rate::Nothing => Err(OverLimit { rate: 0, retry_after: None }),
+            Rate::PerSecond(rate) => self.take(terms, rate, batch.events),
+        };
+        if outcome.is_err() {
+            let metrics = &terms.stream.metrics;
+            metrics.barito_tps_exceeded.inc_by(u64::from(batch.events));
+            metrics.barito_tps_exceeded_bytes.add(batch.value.len() as u64);
+        }
+        outcome
+    }
+
+    fn take(&self, terms: &Terms, rate: NonZeroU32, events: u32) -> Result<(), OverLimit> {
+        let scope = match terms.group {
+            Group::Alone => Scope::App(terms.stream.name.as_str()),
+            Group::Shared => Scope::Group,
+        };
+        self.limits.take(scope, rate, events)
+    }
+
+    async fn store(&self, terms: &Terms, batch: Batch) -> Result<Arc<Stream>, Refusal> {
+        let _in_hand = self.in_hand.begin();
+        let created = self.streams.ensure(&terms.stream, terms.partitions, terms.replicas).await;
+        let stream = created.inspect_err(|_| self.metrics.barito_failed(OTHER, "create_topic"))?;
+        let record = self.record(batch);
+        match self.append(&stream, record.clone()).await {
+            Err(AppendError::UnknownStream(_)) => {
+                let stream = self.streams.create(&stream, terms.partitions, terms.replicas).await?;
+                self.append(&stream, record).await?;
+                Ok(stream)
+            }
+            stored => stored.map(|()| stream).map_err(Refusal::from),
+        }
+    }
+
+    /// Stores in a task of its own, so that the ticket is used however long the caller stays.
+    async fn store_known(
+        self: &Arc<Self>,
+        terms: &Terms,
+        batch: Batch,
+        ticket: Ticket,
+    ) -> Result<Arc<Stream>, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let (admission, terms) = (Arc::clone(self), terms.clone());
+        let policy = Policy::expendable(DrainPhase::StopIntake);
+        self.spawner.spawn("producer.append", policy, |_| async move {
+            let outcome = admission.store(&terms, batch).await;
+            if outcome.is_ok() {
+                ticket.stored();
+            }
+            // Nobody listens any more if the client is gone.
+            answer.send(outcome).ok();
+            Ok::<(), Infallible>(())
+        });
+        answered.await.unwrap_or(Err(Refusal::Cut))
+    }
+
+    fn record(&self, batch: Batch) -> Record {
+        Record {
+            format: batch.format,
+            events: batch.events,
+            received: Timestamp::from(self.clock.now()),
+            batch: batch.tag,
+            value: batch.value,
+        }
+    }
+
+    async fn append(&self, stream: &Stream, record: Record) -> Result<(), AppendError> {
+        let size = (record.events, record.value.len());
+        let began = self.clock.monotonic();
+        match self.journal.append(&stream.name, None, record).await {
+            Ok(_) => {
+                self.stored(stream, size, began);
+                Ok(())
+            }
+            Err(error) => {
+                self.not_stored(stream, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn stored(&self, stream: &Stream, (events, bytes): (u32, usize), began: std::time::Instant) {
+        let seconds = self.clock.monotonic().saturating_duration_since(began).as_secs_f64();
+        self.metrics.append_seconds.observe(seconds);
+        let metrics = &stream.metrics;
+        metrics.accepted_events.inc_by(u64::from(events));
+        metrics.accepted_bytes.inc_by(bytes as u64);
+        metrics.barito_stored.inc();
+        metrics.barito_produced_bytes.add(bytes as u64);
+        metrics.barito_send_seconds.observe(seconds);
+    }
+
+    fn not_stored(&self, stream: &Stream, error: &AppendError) {
+        self.metrics.barito_failed(stream.name.as_str(), "send_log");
+        // Other failures pass, and the journal says itself what it is short of.
+        if error.outcome_unknown() {
+            tracing::error!(stream = %stream.name, error = %chain(error), "a batch may or may not be stored");
+        }
+    }
+}
+
+/// Tells the health of the process how many batches wait for the journal.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    progress: Progress,
+    count: AtomicU64,
+}
+
+/// A batch that waits for the journal.
+#[derive(Debug)]
+struct Waiting<'a>(&'a InHand);
+
+impl InHand {
+    pub(crate) fn new(progress: Progress) -> Self {
+        progress.idle();
+        Self { progress, count: AtomicU64::new(0) }
+    }
+
+    fn begin(&self) -> Waiting<'_> {
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        self.progress.pending(before + 1);
+        Waiting(self)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let before = self.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.0.progress.advanced();
+        self.0.progress.pending(before - 1);
+    }
+}

@@ -1,0 +1,105 @@
+//! The role: its parts put together, and its listeners.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use weir_foundation::clock::Clock;
+use weir_foundation::health::Health;
+use weir_foundation::http::{self, Limits, Process};
+use weir_foundation::metrics;
+use weir_foundation::supervise::{DrainPhase, Spawner};
+use weir_journal::{Journal, ReadError};
+use weir_model::Timestamp;
+
+use crate::admission::{Admission, InHand};
+use crate::budget::Budget;
+use crate::grpc::{self, Serving};
+use crate::metrics::Metrics;
+use crate::rest;
+use crate::section::Settings;
+use crate::streams::Streams;
+use crate::window::BatchWindow;
+
+/// What the producer needs of the process it lives in.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    pub journal: Arc<dyn Journal>,
+    pub clock: Arc<dyn Clock>,
+    pub spawner: Spawner,
+    pub health: &'a Health,
+    pub metrics: &'a mut metrics::Builder,
+}
+
+/// The doors, ready to be opened. Clones are the same producer.
+///
+/// An event that a door acknowledged is durable in the journal. What is refused is refused whole, with a
+/// reason from [`CODES`](crate::CODES), and leaves nothing behind; the exceptions say so in the answer (a
+/// body of lines that is stored in parts, a journal that failed while storing).
+#[derive(Debug, Clone)]
+pub struct Producer {
+    admission: Arc<Admission>,
+    serving: Serving,
+}
+
+/// The producer could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[error("could not read the batches that the journal knows")]
+pub struct StartError(#[from] ReadError);
+
+/// How long batches may wait for the journal, none of them being stored, before the producer is not ready.
+const STALL: Duration = Duration::from_secs(30);
+
+impl Producer {
+    /// Fills the window of batch ids from the journal; opens nothing yet.
+    pub async fn start(settings: Settings, parts: Parts<'_>) -> Result<Self, StartError> {
+        let Parts { journal, clock, spawner, health, metrics } = parts;
+        let window = BatchWindow::new(settings.batch_ids, Arc::clone(&clock));
+        let since = Timestamp::from(clock.now()).saturating_sub(settings.batch_ids.window);
+        window.remember(journal.known_batches(since).await?);
+
+        let limit = settings.memory_budget.bytes();
+        let budget = Budget::new(limit);
+        let metrics = Metrics::register(metrics, &budget, limit, &window);
+        let (prefix, suffix) = (settings.stream_prefix.clone(), settings.stream_suffix.clone());
+        let (serving, drain) = Serving::start(&spawner).await;
+        let admission = Admission {
+            budget,
+            streams: Streams::new(prefix, suffix, Arc::clone(&journal), Arc::clone(&metrics)),
+            metrics,
+            limits: crate::limits::Limits::new(settings.rates.window, Arc::clone(&clock)),
+            window,
+            journal,
+            in_hand: InHand::new(health.register("producer", STALL)),
+            clock,
+            spawner,
+            drain,
+            settings,
+        };
+        Ok(Self { admission: Arc::new(admission), serving })
+    }
+
+    /// Serves gRPC on `listener` until the process drains: `producer.Producer`, health and reflection, by
+    /// tasks named `producer.grpc.accept` and `producer.grpc.connection`.
+    pub fn serve_grpc(&self, listener: TcpListener) -> io::Result<()> {
+        let limits = Limits { connections: self.admission.settings.max_connections, ..Limits::default() };
+        self.serve_grpc_within(listener, limits)
+    }
+
+    /// As [`Producer::serve_grpc`], with other limits for connections.
+    pub fn serve_grpc_within(&self, listener: TcpListener, limits: Limits) -> io::Result<()> {
+        let process = Process { spawner: &self.admission.spawner, clock: &self.admission.clock };
+        let router = grpc::router(&self.admission, &self.serving);
+        http::serve("producer.grpc", listener, router, limits, DrainPhase::StopIntake, process)
+    }
+
+    /// The HTTP doors, `/produce`, `/produce_batch` and `/api/v1/apps/<app>/events`, without a fallback: they
+    /// share their listener with the rest of weir's API.
+    ///
+    /// Serve it by [`weir_foundation::http`], which bounds how slowly a body may come.
+    pub fn router(&self) -> Router {
+        rest::router(&self.admission)
+    }
+}

@@ -1,0 +1,48 @@
+//! The HTTP doors: B's REST gateway and weir's own.
+//!
+//! * `POST /produce`, `POST /produce_batch`: spec B section 4, as protobuf requests in JSON.
+//! * `POST /api/v1/apps/<app>/events`: lines of text, lines of JSON, a JSON array; see [`events`].
+//!
+//! Bodies may be compressed with gzip or zstd.
+
+mod answer;
+mod events;
+mod gateway;
+mod lines;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::{StatusCode, header};
+
+use self::events::EventsDoor;
+use self::gateway::RestDoor;
+use crate::admission::Admission;
+
+pub(crate) fn router(admission: &Arc<Admission>) -> Router {
+    let gateway = Router::new()
+        .route("/produce", post(gateway::produce).fallback(method_not_allowed))
+        .route("/produce_batch", post(gateway::produce_batch).fallback(method_not_allowed))
+        .with_state(RestDoor::new(admission));
+    let events = Router::new()
+        .route("/api/v1/apps/{app}/events", post(events::post).fallback(answer::method_not_allowed))
+        .with_state(EventsDoor::new(admission));
+    // The doors bound bodies themselves, within the memory budget.
+    gateway.merge(events).layer(DefaultBodyLimit::disable())
+}
+
+/// B's answer to a path that it does not know, for a listener that serves nothing but the doors.
+pub async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "Not Found")
+}
+
+async fn method_not_allowed() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}

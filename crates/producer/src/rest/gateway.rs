@@ -1,0 +1,105 @@
+//! `/produce` and `/produce_batch`, as B's REST gateway answered (spec B section 4).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tonic::Code;
+use weir_foundation::failure::Failure;
+use weir_foundation::metrics::Counter;
+use weir_wire::rest::{self, RestError};
+
+use super::answer::set_retry_after;
+use crate::admission::{Admission, Admitted};
+use crate::body::{Received, batch_id, encoding_of};
+use crate::metrics::Door;
+use crate::refusal::Refusal;
+
+#[derive(Debug, Clone)]
+pub(super) struct RestDoor {
+    admission: Arc<Admission>,
+    batches: Counter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Timber,
+    Collection,
+}
+
+pub(super) async fn produce(State(door): State<RestDoor>, request: Request) -> Response {
+    door.answer(Kind::Timber, request).await
+}
+
+pub(super) async fn produce_batch(State(door): State<RestDoor>, request: Request) -> Response {
+    door.answer(Kind::Collection, request).await
+}
+
+/// How many times its size a JSON body may occupy while it becomes protobuf: itself, its tree, the result.
+const CONVERSION: u64 = 4;
+
+impl RestDoor {
+    pub(super) fn new(admission: &Arc<Admission>) -> Self {
+        Self { admission: Arc::clone(admission), batches: admission.metrics.batches(Door::Rest) }
+    }
+
+    async fn answer(self, kind: Kind, request: Request) -> Response {
+        match self.produce(kind, request).await {
+            Ok(admitted) => {
+                self.batches.inc();
+                json(StatusCode::OK, rest::result_body(admitted.stream.name.as_str()))
+            }
+            Err(refusal) => {
+                self.admission.metrics.refused(Door::Rest, refusal.code());
+                self.refuse(&refusal)
+            }
+        }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        let code = Code::into(refusal.grpc_code(self.admission.settings.compat));
+        let status =
+            StatusCode::from_u16(rest::http_status(code)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = json(status, rest::error_body(code, &refusal.message()));
+        set_retry_after(response.headers_mut(), refusal);
+        response
+    }
+
+    async fn produce(&self, kind: Kind, request: Request) -> Result<Admitted, Refusal> {
+        let (head, body) = request.into_parts();
+        let id = batch_id(&head.headers)?;
+        let received = self.admission.read_whole(body).await?;
+        let encoding = encoding_of(&head.headers, &received.bytes)?;
+        let Received { bytes, mut reservation } = self.admission.decompress(encoding, received).await?;
+        let size = bytes.len();
+        // A body within the limit always fits by itself.
+        let working = (size as u64 * CONVERSION).min(self.admission.settings.memory_budget.bytes() / 2);
+        reservation.grow_to(working)?;
+        let converted = self.admission.work(size, move || kind.convert(&bytes)).await??;
+        reservation.shrink_to(converted.len() as u64);
+        match kind {
+            Kind::Timber => self.admission.take_timber(converted, id).await,
+            Kind::Collection => self.admission.take_collection(converted, id).await,
+        }
+    }
+}
+
+impl Kind {
+    fn convert(self, body: &[u8]) -> Result<Bytes, RestError> {
+        match self {
+            Self::Timber => rest::timber(body),
+            Self::Collection => rest::timber_collection(body),
+        }
+        .map(Bytes::from)
+    }
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (HeaderName::from_static("grpc-metadata-content-type"), HeaderValue::from_static("application/grpc")),
+    ];
+    (status, headers, body).into_response()
+}

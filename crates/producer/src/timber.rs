@@ -1,0 +1,50 @@
+//! Batches in B's protobuf, as gRPC and the REST gateway bring them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_wire::{ScannedBatch, scan_collection, scan_timber};
+
+use crate::admission::{Admission, Admitted, Batch};
+use crate::refusal::Refusal;
+use crate::section::Secrets;
+use crate::terms::Terms;
+use crate::window;
+
+impl Admission {
+    /// Takes the bytes of a `producer.Timber`.
+    pub(crate) async fn take_timber(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        id: Option<&str>,
+    ) -> Result<Admitted, Refusal> {
+        let (terms, batch) = self.prepare(scan_timber(&bytes)?, &bytes, id)?;
+        self.admit(&terms, batch).await
+    }
+
+    /// Takes the bytes of a `producer.TimberCollection`.
+    pub(crate) async fn take_collection(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        id: Option<&str>,
+    ) -> Result<Admitted, Refusal> {
+        let (terms, batch) = self.prepare(scan_collection(&bytes)?, &bytes, id)?;
+        self.admit(&terms, batch).await
+    }
+
+    fn prepare(
+        &self,
+        scanned: ScannedBatch<'_>,
+        bytes: &Bytes,
+        id: Option<&str>,
+    ) -> Result<(Terms, Batch), Refusal> {
+        let terms = Terms::of_context(scanned.context(), &self.streams, &self.settings)?;
+        let tag = id.map(|id| window::tag(terms.stream.name.as_str(), id, bytes));
+        let stripped = match self.settings.secrets {
+            Secrets::Remove => scanned.without_app_secret(),
+            Secrets::Store => None,
+        };
+        let value = stripped.map_or_else(|| bytes.clone(), Bytes::from);
+        Ok((terms, Batch { format: scanned.format(), events: scanned.items(), value, tag }))
+    }
+}

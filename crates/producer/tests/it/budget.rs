@@ -1,0 +1,63 @@
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tonic::Code;
+use weir_producer::ProducerSection;
+
+use crate::harness::{World, collection, context, eventually};
+use crate::journal::Mood;
+use crate::raw::request;
+
+fn small() -> ProducerSection {
+    ProducerSection {
+        max_message: Some("100KiB".parse().expect("a size")),
+        memory_budget: Some("200KiB".parse().expect("a size")),
+        ..ProducerSection::default()
+    }
+}
+
+#[tokio::test]
+async fn what_is_over_the_budget_is_refused_with_a_delay_and_fits_later() {
+    let world = World::with(small()).await;
+    world.journal.set(Mood::Slow);
+    let batch = collection(context("shop"), &["x".repeat(90_000).as_str()]);
+    let (mut client, mut other) = (world.client(), world.client());
+    let held =
+        async { tokio::join!(client.produce_batch(batch.clone()), other.produce_batch(batch.clone())) };
+    let others = async {
+        world.journal.asked(2).await;
+        let status = world.client().produce_batch(batch.clone()).await.expect_err("there is no room");
+        assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "Memory Budget Exceeded"));
+        let details = String::from_utf8_lossy(status.details()).into_owned();
+        assert!(details.contains("budget-exhausted") && details.contains("RetryInfo"), "{details}");
+        let answer = request(world.http, "POST /produce", &[], vec![b' '; 50_000]).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("1")));
+        world.journal.set(Mood::Good);
+    };
+    let ((first, second), ()) = tokio::join!(held, others);
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(world.metric("weir_producer_budget_used_bytes"), Some(0.0));
+    world.client().produce_batch(batch).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn the_budget_is_taken_before_the_body_is_read_and_given_back_when_the_client_leaves() {
+    let world = World::with(small()).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(world.grpc).await.expect("the door is open");
+        let head = "POST /producer.Producer/Produce HTTP/1.1\r\nhost: weir\r\ncontent-type: application/grpc\r\ncontent-length: 90005\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.expect("is taken");
+        // The head of a frame of 90,000 bytes, and nothing of the message.
+        stream.write_all(&[&[0][..], &90_000_u32.to_be_bytes()].concat()).await.expect("is taken");
+        clients.push(stream);
+    }
+    let used = || world.metric("weir_producer_budget_used_bytes").expect("is exposed");
+    eventually("both are reserved", || used() > 180_000.0).await;
+    let batch = collection(context("shop"), &["x".repeat(90_000).as_str()]);
+    let status = world.client().produce_batch(batch.clone()).await.expect_err("there is no room");
+    assert_eq!(status.message(), "Memory Budget Exceeded");
+    drop(clients);
+    eventually("what the clients held is free", || used() == 0.0).await;
+    world.client().produce_batch(batch).await.expect("there is room");
+    assert_eq!(world.journal.stored().len(), 1, "nothing of the clients that left is stored");
+}

@@ -1,0 +1,93 @@
+use weir_model::RecordFormat;
+use weir_producer::{Compat, ProducerSection};
+use weir_wire::proto::producer::TimberCollection;
+
+use crate::harness::World;
+use crate::journal::Mood;
+use crate::raw::{post, request};
+
+const ONE: &str = r#"{"context":{"kafka_topic":"shop","es_index_prefix":"shop"},"content":{"a":1}}"#;
+
+#[tokio::test]
+async fn a_batch_in_json_is_stored_as_protobuf() {
+    let world = World::new().await;
+    let body = r#"{"context":{"kafkaTopic":"shop","es_index_prefix":"shop","appMaxTps":"7","what":[1,{}]},
+        "items":[{"content":{"a":1,"b":{"c":[true,null,"x"]}}},{"content":{"d":"\u00e9"},"timestamp":"2026-01-01T00:00:00Z"}]}"#;
+    let answer = post(world.http, "/produce_batch", body).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"topic":"shop_logs"}"#));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("grpc-metadata-content-type"), Some("application/grpc"));
+    let [(_, record)] = &world.journal.stored()[..] else { panic!("one record") };
+    assert_eq!((record.format, record.events), (RecordFormat::TimberCollection, 2));
+    let stored: TimberCollection = prost::Message::decode(record.value.clone()).expect("is protobuf");
+    assert_eq!(stored.context.expect("is kept").app_max_tps, 7);
+    assert_eq!(stored.items[1].timestamp, "2026-01-01T00:00:00Z");
+}
+
+#[tokio::test]
+async fn a_single_event_in_json_is_a_timber() {
+    let world = World::new().await;
+    let answer = request(world.http, "POST /produce", &[("content-type", "text/css")], ONE).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"topic":"shop_logs"}"#));
+    assert_eq!(world.journal.stored()[0].1.format, RecordFormat::Timber);
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_is_named() {
+    let world = World::new().await;
+    let check = async |path: &str, body: &[u8], expected: &str| {
+        let answer = request(world.http, &format!("POST {path}"), &[], body).await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, expected));
+    };
+    let error = |message: &str| format!(r#"{{"error":"{message}","code":3,"message":"{message}"}}"#);
+    check("/produce", b"", &error("`context.kafka_topic`: must not be empty")).await;
+    check("/produce", b"{}", &error("`context.kafka_topic`: must not be empty")).await;
+    check(
+        "/produce",
+        b"{\"context\":",
+        &error("malformed batch: the body is no valid JSON: the text ends too early at byte 11"),
+    )
+    .await;
+    check("/produce_batch", b"[]", &error("malformed batch: `the body` must be an object")).await;
+    check("/produce_batch", b"{\"items\":{}}", &error("malformed batch: `items` must be an array")).await;
+    assert!(world.journal.stored().is_empty());
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_answered_as_by_the_gateway() {
+    let world = World::new().await;
+    let check = async |line: &str, status: u16, body: &str| {
+        let answer = request(world.http, line, &[], "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{line}");
+    };
+    check("POST /produced", 404, "Not Found").await;
+    check("GET /", 404, "Not Found").await;
+    check("GET /produce", 405, "Method Not Allowed").await;
+    check("PUT /produce_batch", 405, "Method Not Allowed").await;
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_resource_exhausted() {
+    let section =
+        ProducerSection { max_message: Some("1KiB".parse().expect("a size")), ..Default::default() };
+    let world = World::with(section).await;
+    let answer = post(world.http, "/produce", vec![b' '; 1025]).await;
+    assert_eq!(answer.status, 429);
+    let message = "received message larger than max (1025 vs. 1024)";
+    assert_eq!(answer.body, format!(r#"{{"error":"{message}","code":8,"message":"{message}"}}"#));
+    assert_eq!(answer.header("retry-after"), None, "trying again is of no use");
+}
+
+#[tokio::test]
+async fn a_journal_without_space_is_unavailable_or_what_barito_said() {
+    let check = async |compat, status, code| {
+        let world = World::with(ProducerSection { compat: Some(compat), ..Default::default() }).await;
+        world.journal.set(Mood::Full);
+        let answer = post(world.http, "/produce", ONE).await;
+        assert_eq!((answer.status, answer.json()["code"].as_i64()), (status, Some(code)));
+        assert_eq!(answer.json()["message"], "the journal has no space left");
+        assert_eq!(answer.header("retry-after"), Some("5"));
+    };
+    check(Compat::Weir, 503, 14).await;
+    check(Compat::Barito, 400, 9).await;
+}

@@ -1,0 +1,28 @@
+//! The doors through real sockets, over a journal in memory whose moods the tests choose.
+
+mod bad_batches;
+mod bad_bodies;
+mod batch_ids;
+mod budget;
+mod compression;
+mod events;
+mod gateway;
+mod grpc;
+mod harness;
+mod journal;
+mod limits;
+mod raw;
+mod services;
+mod slow_clients;
+mod trouble;
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let main = include_str!("main.rs");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
+    for entry in std::fs::read_dir(folder).expect("the folder of this file") {
+        let name = entry.expect("is readable").file_name().into_string().expect("is UTF-8");
+        let module = name.strip_suffix(".rs").expect("only source files");
+        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name} is not compiled");
+    }
+}

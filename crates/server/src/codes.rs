@@ -1,0 +1,47 @@
+//! The codes of errors that users of the API can meet; each has a page in `docs/errors/`.
+
+/// Code and meaning, in the order of codes.
+pub const CODES: &[(&str, &str)] = &[
+    (AUDIT_FAILED, "the audit could not be made"),
+    (BAD_CURSOR, "`after` is not what a page before answered as `next`"),
+    (BAD_PARAMETER, "a parameter is unknown, missing, or has a value that can not be used"),
+    (BAD_QUERY, "the query can not be read; `column` says where and `expected` what could have stood there"),
+    (BAD_TIME, "a time can not be read"),
+    (CLOSING, "the process is shutting down"),
+    (JOURNAL_FAILED, "the journal could not be read"),
+    (METHOD_NOT_ALLOWED, "the path exists, but not with this method"),
+    (NOT_FOUND, "there is no such path, stream, index, letter or group"),
+    (QUERY_TIMED_OUT, "the search took longer than the operator allows"),
+    (QUERY_TOO_LARGE, "the search needs more memory than the operator allows"),
+    (STORE_FAILED, "the store could not be read"),
+    (TOO_MANY_SEARCHES, "too many searches are waiting; try again after `Retry-After` seconds"),
+    (TOO_MANY_TAILS, "too many tails are open; try again after `Retry-After` seconds"),
+];
+
+pub(crate) const AUDIT_FAILED: &str = "audit-failed";
+pub(crate) const BAD_CURSOR: &str = "bad-cursor";
+pub(crate) const BAD_PARAMETER: &str = "bad-parameter";
+pub(crate) const BAD_QUERY: &str = "bad-query";
+pub(crate) const BAD_TIME: &str = "bad-time";
+pub(crate) const CLOSING: &str = "closing";
+pub(crate) const JOURNAL_FAILED: &str = "journal-failed";
+pub(crate) const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
+pub(crate) const NOT_FOUND: &str = "not-found";
+pub(crate) const QUERY_TIMED_OUT: &str = "query-timed-out";
+pub(crate) const QUERY_TOO_LARGE: &str = "query-too-large";
+pub(crate) const STORE_FAILED: &str = "store-failed";
+pub(crate) const TOO_MANY_SEARCHES: &str = "too-many-searches";
+pub(crate) const TOO_MANY_TAILS: &str = "too-many-tails";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_and_kebab_case() {
+        assert!(CODES.is_sorted_by(|(a, _), (b, _)| a < b));
+        for (code, _) in CODES {
+            assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Dead letters: list, look at, give to the door again, purge.
+
+mod replay;
+mod selection;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use weir_model::EventId;
+use weir_store::{DeadLetter, DeadLetterKey};
+
+use crate::failure::Failure;
+use crate::route::Route;
+use crate::server::Shared;
+use crate::{api, base64};
+
+const DEFAULT_LIMIT: u32 = 100;
+const LIMIT: u32 = 1_000;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/dead", "listDeadLetters", "Events that no store took, oldest first", list)
+            .query::<api::DeadListParameters>()
+            .json::<api::DeadLetters>(),
+        Route::get("/api/v1/dead/{id}", "getDeadLetter", "One dead letter", show).json::<api::DeadLetter>(),
+        Route::post(
+            "/api/v1/dead/replay",
+            "replayDeadLetters",
+            "Give dead letters to the door again; what is accepted is removed",
+            replay::replay,
+        )
+        .body::<api::DeadSelection>()
+        .json::<api::ReplayAnswer>(),
+        Route::post(
+            "/api/v1/dead/purge",
+            "purgeDeadLetters",
+            "Remove dead letters for good; they stay counted",
+            replay::purge,
+        )
+        .body::<api::DeadSelection>()
+        .json::<api::PurgeAnswer>(),
+    ]
+}
+
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<api::DeadListParameters>, QueryRejection>,
+) -> Result<Json<api::DeadLetters>, Failure> {
+    let Query(parameters) = parameters?;
+    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=LIMIT).contains(&limit) {
+        return Err(Failure::bad_parameter(format!("`limit` is 1 to {LIMIT}, not {limit}")));
+    }
+    let filter = selection::filter(&shared.parts.names, parameters.stream.as_deref(), parameters.code)?;
+    let after = parameters.after.map(DeadLetterKey);
+    let limit = limit as usize;
+    let found = shared.parts.dead_letters.list(&filter, after, limit).await?;
+    let next = found.last().filter(|_| found.len() == limit).map(|(key, _)| key.0);
+    Ok(Json(api::DeadLetters { letters: found.iter().map(|(_, dead)| letter(dead)).collect(), next }))
+}
+
+async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<api::DeadLetter>, Failure> {
+    let id = event_id(&id)?;
+    match shared.parts.dead_letters.get(&id).await? {
+        Some(dead) => Ok(Json(letter(&dead))),
+        None => Err(Failure::not_found(format!("there is no dead letter `{id}`"))),
+    }
+}
+
+fn event_id(text: &str) -> Result<EventId, Failure> {
+    text.parse().map_err(|error: weir_model::IllegalEventId| Failure::bad_parameter(error.to_string()))
+}
+
+fn letter(dead: &DeadLetter) -> api::DeadLetter {
+    api::DeadLetter {
+        id: EventId(dead.position.clone()).to_string(),
+        stream: dead.position.partition.stream.to_string(),
+        events: dead.events,
+        received: dead.received.into(),
+        died: dead.died.into(),
+        prefix: dead.prefix.as_ref().map(ToString::to_string),
+        format: dead.format.to_string(),
+        code: dead.reason.code.clone(),
+        message: dead.reason.message.clone(),
+        original: base64::encode(&dead.original),
+    }
+}

@@ -1,0 +1,163 @@
+//! Errors as answers: the one table from what went wrong to status, code and message.
+
+use std::error::Error;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use weir_foundation::failure::chain;
+use weir_journal::{CommitError, ReadError};
+use weir_store::{DeadLetterError, DropError, IllegalCursor, IllegalInterval, InspectError, SearchError};
+
+use crate::api::{ErrorBody, ErrorDetail};
+use crate::codes;
+use crate::door::AuditFailed;
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    detail: ErrorDetail,
+    retry_after: Option<Duration>,
+}
+
+/// How long callers are told to wait when a queue is full.
+const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let detail =
+            ErrorDetail { code: code.to_owned(), message: message.into(), column: None, expected: None };
+        Self { status, detail, retry_after: None }
+    }
+
+    pub(crate) fn bad_parameter(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, codes::BAD_PARAMETER, message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, codes::NOT_FOUND, message)
+    }
+
+    pub(crate) fn busy(code: &'static str, message: impl Into<String>) -> Self {
+        let mut failure = Self::new(StatusCode::TOO_MANY_REQUESTS, code, message);
+        failure.retry_after = Some(RETRY_AFTER_BUSY);
+        failure
+    }
+
+    pub(crate) fn at_column(mut self, column: u32, expected: Option<String>) -> Self {
+        self.detail.column = Some(column);
+        self.detail.expected = expected;
+        self
+    }
+
+    /// Something of ours or of the machine failed: the caller is told what was tried, the log why.
+    fn internal(code: &'static str, error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(code, error = %chain(error), "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, error.to_string())
+    }
+
+    fn closing() -> Self {
+        let mut failure =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::CLOSING, "the process is shutting down");
+        failure.retry_after = Some(RETRY_AFTER_BUSY);
+        failure
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(ErrorBody { error: self.detail })).into_response();
+        if let Some(wait) = self.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl From<SearchError> for Failure {
+    fn from(error: SearchError) -> Self {
+        let message = error.to_string();
+        match error {
+            SearchError::TimedOut { .. } => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, codes::QUERY_TIMED_OUT, message)
+            }
+            SearchError::TooLarge { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, codes::QUERY_TOO_LARGE, message)
+            }
+            SearchError::Busy => Self::busy(codes::TOO_MANY_SEARCHES, message),
+            SearchError::Cancelled | SearchError::Closing => Self::closing(),
+            SearchError::Failed(_) => Self::internal(codes::STORE_FAILED, &error),
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::UnknownPartition(_) => Self::not_found(error.to_string()),
+            ReadError::Closing => Self::closing(),
+            ReadError::Failed(_) => Self::internal(codes::JOURNAL_FAILED, &error),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Closing => Self::closing(),
+            CommitError::Failed { .. } => Self::internal(codes::JOURNAL_FAILED, &error),
+        }
+    }
+}
+
+impl From<InspectError> for Failure {
+    fn from(error: InspectError) -> Self {
+        Self::internal(codes::STORE_FAILED, &error)
+    }
+}
+
+impl From<DropError> for Failure {
+    fn from(error: DropError) -> Self {
+        Self::internal(codes::STORE_FAILED, &error)
+    }
+}
+
+impl From<DeadLetterError> for Failure {
+    fn from(error: DeadLetterError) -> Self {
+        Self::internal(codes::STORE_FAILED, &error)
+    }
+}
+
+impl From<AuditFailed> for Failure {
+    fn from(error: AuditFailed) -> Self {
+        Self::internal(codes::AUDIT_FAILED, &error)
+    }
+}
+
+impl From<IllegalCursor> for Failure {
+    fn from(error: IllegalCursor) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, codes::BAD_CURSOR, error.to_string())
+    }
+}
+
+impl From<IllegalInterval> for Failure {
+    fn from(error: IllegalInterval) -> Self {
+        Self::bad_parameter(format!("`histogram`: {error}"))
+    }
+}
+
+impl From<QueryRejection> for Failure {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_parameter(rejection.body_text())
+    }
+}
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        Self { status: rejection.status(), ..Self::bad_parameter(rejection.body_text()) }
+    }
+}

@@ -1,0 +1,110 @@
+//! Settings of the server: as people write them, and validated.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use weir_foundation::settings::{DurationText, Problem, Problems, SizeText};
+
+/// Limits of searches and tails, so that they can not starve what comes in.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerSection {
+    /// How long a search may take, its wait in the queue included. Default: `30s`.
+    pub search_timeout: Option<DurationText>,
+    /// Working memory of one search. Default: `128MiB`.
+    pub search_memory: Option<SizeText>,
+    /// How many searches run at once. Default: `2`.
+    pub searches_running: Option<usize>,
+    /// How many more searches wait for their turn; the next one is told to try again. Default: `32`.
+    pub searches_waiting: Option<usize>,
+    /// How many tails may be open. Default: `64`.
+    pub tails: Option<usize>,
+    /// How many events the reader of a tail may be behind before it is taken to the end. Default: `100000`.
+    pub tail_lag: Option<u64>,
+}
+
+/// The validated [`ServerSection`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerSettings {
+    pub search_timeout: Duration,
+    /// Bytes.
+    pub search_memory: usize,
+    pub searches_running: usize,
+    pub searches_waiting: usize,
+    pub tails: usize,
+    /// Events.
+    pub tail_lag: u64,
+}
+
+/// Below this not even one row group can be looked at.
+const LEAST_MEMORY: usize = 1 << 20;
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            search_timeout: Duration::from_secs(30),
+            search_memory: 128 << 20,
+            searches_running: 2,
+            searches_waiting: 32,
+            tails: 64,
+            tail_lag: 100_000,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Finds every problem; paths are relative to the section.
+    pub fn validate(raw: &ServerSection) -> Result<Self, Problems> {
+        let default = Self::default();
+        let memory = raw.search_memory.map(|size| usize::try_from(size.bytes()).unwrap_or(usize::MAX));
+        let settings = Self {
+            search_timeout: raw.search_timeout.map_or(default.search_timeout, DurationText::duration),
+            search_memory: memory.unwrap_or(default.search_memory),
+            searches_running: raw.searches_running.unwrap_or(default.searches_running),
+            searches_waiting: raw.searches_waiting.unwrap_or(default.searches_waiting),
+            tails: raw.tails.unwrap_or(default.tails),
+            tail_lag: raw.tail_lag.unwrap_or(default.tail_lag),
+        };
+        let mut problems = Problems::default();
+        if settings.search_timeout.is_zero() {
+            problems.push(Problem::at("search_timeout", "must be longer than zero"));
+        }
+        if settings.search_memory < LEAST_MEMORY {
+            problems.push(Problem::at("search_memory", "must be at least `1MiB`"));
+        }
+        if settings.searches_running == 0 {
+            problems.push(Problem::at("searches_running", "must be at least 1, or nothing is ever found"));
+        }
+        problems.or(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_foundation::settings::documented_defaults;
+
+    use super::*;
+
+    #[test]
+    fn documented_defaults_are_the_real_ones() {
+        let documented: ServerSection = documented_defaults();
+        assert_eq!(ServerSettings::validate(&documented).expect("are valid"), ServerSettings::default());
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        let raw = ServerSection {
+            search_timeout: Some(DurationText::from_secs(0)),
+            search_memory: Some(SizeText::from_bytes(1)),
+            searches_running: Some(0),
+            ..ServerSection::default()
+        };
+        let problems = ServerSettings::validate(&raw).expect_err("three of them are wrong");
+        insta::assert_snapshot!(problems, @r"
+        search_timeout: must be longer than zero
+        search_memory: must be at least `1MiB`
+        searches_running: must be at least 1, or nothing is ever found
+        ");
+    }
+}

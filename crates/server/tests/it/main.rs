@@ -1,0 +1,10 @@
+//! The server over a journal and a store in memory, asked through real HTTP.
+
+mod contract;
+mod dead;
+mod inspect;
+mod schema;
+mod search;
+mod slow;
+mod tail;
+mod world;

@@ -1,0 +1,154 @@
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// A tail as a client sees it.
+struct Tail {
+    pieces: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    text: String,
+}
+
+impl Tail {
+    async fn open(world: &World, path: &str) -> Self {
+        let response = world.http.get(format!("http://{}/api/v1/tail/{path}", world.address)).send().await;
+        let response = response.expect("the server answers");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { pieces: Box::pin(response.bytes_stream()), text: String::new() }
+    }
+
+    /// The next event: its name and its data; nothing when the tail has ended.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let event = event.to_owned();
+                self.text = rest.to_owned();
+                let field =
+                    |name: &str| event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                if let Some(data) = field("data") {
+                    let name = field("event").unwrap_or_default().to_owned();
+                    return Some((name, serde_json::from_str(data).expect("is JSON")));
+                }
+                continue;
+            }
+            let piece = tokio::time::timeout(Duration::from_secs(10), self.pieces.next()).await;
+            let piece = piece.expect("something comes")?.expect("the connection holds");
+            self.text.push_str(std::str::from_utf8(&piece).expect("is text"));
+        }
+    }
+
+    async fn numbers(&mut self, count: usize) -> Vec<i64> {
+        let mut numbers = Vec::new();
+        while numbers.len() < count {
+            let (name, data) = self.next().await.expect("the tail goes on");
+            assert_eq!(name, "", "{data}");
+            numbers.push(data["content"]["n"].as_i64().expect("is a number"));
+        }
+        numbers
+    }
+}
+
+fn events(numbers: std::ops::Range<i64>) -> Vec<String> {
+    numbers.map(|n| format!(r#"{{"n":{n},"odd":{}}}"#, n % 2 == 1)).collect()
+}
+
+#[tokio::test]
+async fn a_tail_shows_what_comes_after_it_was_opened() {
+    let world = World::new().await;
+    let partition = world.create_stream("shop_logs").await;
+    world.append(&partition, 0, &events(0..5)).await;
+    let mut tail = Tail::open(&world, "shop").await;
+    world.append(&partition, 10, &events(5..8)).await;
+    assert_eq!(tail.numbers(3).await, [5, 6, 7]);
+    world.append(&partition, 20, &events(8..9)).await;
+    let (_, hit) = tail.next().await.expect("the tail goes on");
+    assert_eq!(hit["id"], format!("shop_logs-{}-0-2.0", partition.incarnation));
+    assert_eq!((&hit["stream"], &hit["content"]), (&json!("shop_logs"), &json!({"n": 8, "odd": false})));
+}
+
+#[tokio::test]
+async fn a_tail_filters_and_ends_at_its_limit() {
+    let world = World::new().await;
+    let partition = world.create_stream("shop_logs").await;
+    let mut tail = Tail::open(&world, "shop_logs?q=odd:true&limit=2").await;
+    world.append(&partition, 0, &events(0..9)).await;
+    assert_eq!(tail.numbers(2).await, [1, 3]);
+    assert_eq!(tail.next().await, None);
+}
+
+#[tokio::test]
+async fn a_tail_can_start_in_the_past() {
+    let world = World::new().await;
+    let partition = world.create_stream("shop_logs").await;
+    for n in 0..40 {
+        world.append(&partition, n, &events(n..n + 1)).await;
+    }
+    let check = async |since: &str, expected: &[i64]| {
+        let path = format!("shop?limit={}&since={since}", expected.len());
+        assert_eq!(Tail::open(&world, &path).await.numbers(expected.len()).await, expected, "{since}");
+    };
+    check("2023-11-14T22:13:57Z", &[37, 38, 39]).await;
+    check("2023-11-14T22:13:20Z", &[0, 1]).await;
+    check("2001-01-01", &[0]).await;
+}
+
+#[tokio::test]
+async fn a_tail_waits_for_a_stream_that_is_not_there_and_misses_nothing_of_it() {
+    let world = World::new().await;
+    let mut tail = Tail::open(&world, "shop").await;
+    assert_eq!(tail.next().await, Some(("waiting".to_owned(), json!({"stream": "shop_logs"}))));
+    let partition = world.create_stream("shop_logs").await;
+    world.append(&partition, 0, &events(0..3)).await;
+    assert_eq!(tail.numbers(3).await, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_told() {
+    let world = World::new().await;
+    let partition = world.create_stream("shop_logs").await;
+    for n in 0..3 {
+        world.append(&partition, n, &events(n..n + 1)).await;
+    }
+    world.journal.damage(&partition, weir_model::Offset(1));
+    let mut tail = Tail::open(&world, "shop?since=2001-01-01").await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(tail.next().await.expect("the tail goes on").0);
+    }
+    seen.sort();
+    assert_eq!(seen, ["", "", "gap"]);
+}
+
+#[tokio::test]
+async fn a_bad_query_is_refused_before_anything_is_shown() {
+    let world = World::new().await;
+    let (status, answer) = world.get("/api/v1/tail/shop?q=)").await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("bad-query")));
+    let (status, _) = world.get("/api/v1/tail/a%20b").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn tails_end_when_the_process_drains() {
+    let mut world = World::new().await;
+    world.create_stream("shop_logs").await;
+    let mut tail = Tail::open(&world, "shop").await;
+    world.drain().await;
+    assert_eq!(tail.next().await, None);
+}
+
+#[tokio::test]
+async fn too_many_tails_are_refused() {
+    let settings = weir_server::ServerSettings { tails: 1, ..weir_server::ServerSettings::default() };
+    let world = World::with(settings, |store| store).await;
+    let _tail = Tail::open(&world, "shop").await;
+    let response = world.ask(Method::GET, "/api/v1/tail/shop", None).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(response.headers().contains_key("retry-after"));
+}

@@ -1,0 +1,179 @@
+//! A server with something in it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use prometheus_client::registry::Registry;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::runtime::Handle;
+use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::http;
+use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
+use weir_journal::memory::MemoryJournal;
+use weir_journal::{Journal, ReadBudget, StreamSpec};
+use weir_model::{IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
+use weir_server::api::{Audit, AuditVerdict};
+use weir_server::{
+    AuditDepth, AuditFailed, Auditor, Door, Parts, Refused, Remedy, Server, ServerSettings, StreamNames,
+};
+use weir_store::memory::{Durability, MemoryStore};
+use weir_store::segment::FilingWindow;
+use weir_store::{DeadLetter, IndexStore, WriteBatch, WriteRecord};
+use weir_wire::EventsBuilder;
+
+pub(crate) const T0: i64 = 1_700_000_000_000_000;
+
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) http: reqwest::Client,
+    pub(crate) journal: MemoryJournal,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) door: Arc<FakeDoor>,
+    supervisor: Option<Supervisor>,
+}
+
+/// Takes what it is told to take, and remembers it.
+#[derive(Debug, Default)]
+pub(crate) struct FakeDoor {
+    pub(crate) taken: Mutex<Vec<DeadLetter>>,
+}
+
+#[async_trait]
+impl Door for FakeDoor {
+    async fn give_again(&self, letter: &DeadLetter) -> Result<(), Refused> {
+        if letter.original.is_empty() {
+            return Err(Refused { reason: "there is nothing to send".to_owned(), remedy: Remedy::None });
+        }
+        self.taken.lock().expect("no test panics with it").push(letter.clone());
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FakeAuditor;
+
+#[async_trait]
+impl Auditor for FakeAuditor {
+    async fn audit(&self, depth: AuditDepth) -> Result<Audit, AuditFailed> {
+        let verified = depth == AuditDepth::Positions;
+        Ok(Audit { verdict: AuditVerdict::Agrees, verified, streams: Vec::new() })
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(ServerSettings::default(), |store| store).await
+    }
+
+    /// `wrap` may put something between the server and the store.
+    pub(crate) async fn with(
+        settings: ServerSettings,
+        wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>,
+    ) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let journal = MemoryJournal::new(Arc::clone(&clock));
+        let store = Arc::new(MemoryStore::new(Durability::Immediate, FilingWindow::default()));
+        let door = Arc::new(FakeDoor::default());
+        let parts = Parts {
+            journal: Arc::new(journal.clone()),
+            store: wrap(Arc::<MemoryStore>::clone(&store)),
+            dead_letters: Arc::<MemoryStore>::clone(&store),
+            door: Arc::<FakeDoor>::clone(&door),
+            auditor: Arc::new(FakeAuditor),
+            clock: Arc::clone(&clock),
+            names: StreamNames { prefix: String::new(), suffix: "_logs".to_owned() },
+        };
+        let server = Server::new(parts, settings, &mut Registry::default());
+        let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
+        let spawner = supervisor.spawner();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let phase = DrainPhase::StopIntake;
+        let router = server.router(spawner.token(phase)).fallback(weir_server::not_found);
+        let process = http::Process { spawner: &spawner, clock: &clock };
+        http::serve("http", listener, router, http::Limits::default(), phase, process).expect("it is bound");
+        let http = reqwest::Client::builder().no_proxy().build().expect("it needs nothing");
+        Self { address, http, journal, store, door, supervisor: Some(supervisor) }
+    }
+
+    pub(crate) async fn create_stream(&self, stream: &str) -> StreamPartition {
+        let name = StreamName::new(stream).expect("is legal");
+        let spec = StreamSpec { name, partitions: Some(1), replicas: None };
+        let creation = self.journal.create_stream(spec).await.expect("there is room");
+        creation.info().partitions[0].partition.clone()
+    }
+
+    /// Makes one record of JSON texts durable, each a second after the one before, from `first` seconds after
+    /// [`T0`] on.
+    pub(crate) async fn append(&self, partition: &StreamPartition, first: i64, events: &[String]) -> Offset {
+        let prefix = partition.stream.as_str().trim_end_matches("_logs");
+        let mut builder = EventsBuilder::new(&IndexPrefix::new(prefix).expect("is legal"));
+        for (second, event) in (first..).zip(events) {
+            builder.push_json(event, Some(Timestamp::from_micros(T0 + second * 1_000_000)));
+        }
+        let (value, events) = builder.finish();
+        let received = Timestamp::from_micros(T0 + first * 1_000_000);
+        let record = Record { format: RecordFormat::Events, events, received, batch: None, value };
+        self.journal.append(&partition.stream, None, record).await.expect("there is room").offset
+    }
+
+    /// Takes everything from the journal into the store, as a consumer would.
+    pub(crate) async fn deliver(&self, partition: &StreamPartition) {
+        let from = self.store.durable(partition).unwrap_or(Offset::ZERO);
+        let budget = ReadBudget { bytes: usize::MAX, records: usize::MAX };
+        let batch = self.journal.read(partition, from, budget).await.expect("it is there");
+        let record = |stored: &weir_journal::StoredRecord| {
+            let Record { format, value, received, .. } = &stored.record;
+            let events = weir_wire::decode_record(*format, value, *received).expect("it was made here");
+            WriteRecord { offset: stored.offset, received: *received, events }
+        };
+        let records = batch.records.iter().map(record).collect();
+        let batch = WriteBatch { partition: partition.clone(), from, records, next: batch.next };
+        self.store.write(batch).await.expect("memory takes it");
+    }
+
+    /// A shop with `count` events, ready to be searched.
+    pub(crate) async fn shop(&self, count: usize) -> StreamPartition {
+        let partition = self.create_stream("shop_logs").await;
+        let event = |n: usize| {
+            let level = if n.is_multiple_of(5) { "error" } else { "info" };
+            format!(r#"{{"n":{n},"level":"{level}","service":"cart"}}"#)
+        };
+        self.append(&partition, 0, &(0..count).map(event).collect::<Vec<_>>()).await;
+        self.deliver(&partition).await;
+        partition
+    }
+
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Response {
+        let request = self.http.request(method, format!("http://{}{path}", self.address));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        request.timeout(Duration::from_secs(20)).send().await.expect("the server answers")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        json(self.ask(Method::GET, path, None).await).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        json(self.ask(Method::POST, path, Some(body)).await).await
+    }
+
+    /// Ends the server as a signal would.
+    pub(crate) async fn drain(&mut self) {
+        let supervisor = self.supervisor.take().expect("it is drained once");
+        supervisor.run_until(async {}).await;
+    }
+}
+
+pub(crate) async fn json(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let body = response.bytes().await.expect("the answer is whole");
+    let value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("is JSON") };
+    (status, value)
+}

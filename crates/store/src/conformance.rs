@@ -1,0 +1,82 @@
+//! What every store must do, as plain functions that each implementation runs.
+//!
+//! [`conformance_suite!`](crate::conformance_suite) makes one test of each case:
+//!
+//! ```ignore
+//! mod mine {
+//!     weir_store::conformance_suite!(MySubject::new().await);
+//! }
+//! ```
+
+#![expect(clippy::panic, reason = "that is how a case fails")]
+
+pub mod contents;
+pub mod dead_letters;
+pub mod fixture;
+pub mod json;
+pub mod keeping;
+pub mod searching;
+pub mod totals;
+pub mod writing;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::dead_letter::DeadLetterStore;
+use crate::seam::IndexStore;
+
+/// A store under test, empty at first.
+#[async_trait]
+pub trait Subject: Send + Sync + fmt::Debug {
+    /// Its index.
+    fn index(&self) -> Arc<dyn IndexStore>;
+
+    /// Its dead letters.
+    fn dead_letters(&self) -> Arc<dyn DeadLetterStore>;
+
+    /// Lets the process that has the store die, and opens the store in another: what was not durable may
+    /// be gone.
+    async fn reopen(&mut self);
+}
+
+/// Makes a test of every case of the suite; the argument is an expression for a new, empty
+/// [`Subject`](crate::conformance::Subject) and may await.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($subject:expr) => {
+        $crate::conformance_suite! { @cases $subject;
+            writing: nothing_is_known_of_a_new_partition, a_record_written_again_changes_nothing,
+                a_gap_is_refused, losses_are_passed, durable_is_contiguous_and_survives,
+                what_was_not_durable_can_be_written_again, progress_is_announced,
+                partitions_and_lives_are_apart, faulty_events_are_passed_over,
+                many_partitions_are_kept_apart;
+            contents: scalars_keep_their_types, nesting_comes_back, odd_keys_come_back, numbers_are_exact,
+                type_conflicts_drop_nothing, ten_thousand_keys_come_back, the_deepest_nesting_comes_back,
+                large_texts_come_back, contents_survive_a_restart;
+            searching: hits_are_newest_first, pages_are_stable_under_new_writes, ranges_are_half_open,
+                prefixes_are_apart, the_query_examples_hold, a_search_without_time_times_out,
+                a_search_without_memory_is_refused, an_unknown_prefix_is_empty, odd_times_are_searchable;
+            totals: a_count_ignores_the_page, a_histogram_counts_by_interval, top_values_by_type,
+                top_values_of_arrays_count_an_event_once, top_values_break_ties_by_text,
+                totals_are_the_same_after_a_flush;
+            keeping: indices_are_days_of_prefixes, odd_times_are_filed_by_receipt,
+                dropped_days_are_gone_and_counted, positions_are_runs, an_audit_counts_rows;
+            dead_letters: letters_are_kept_once, letters_are_listed_in_pages, letters_are_filtered,
+                purged_letters_stay_counted, letters_survive_a_restart;
+        }
+    };
+    (@cases $subject:expr; $($area:ident: $($case:ident),+;)+) => {
+        $(mod $area {
+            #[allow(unused_imports, reason = "what the subject's expression needs")]
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let mut subject = $subject;
+                $crate::conformance::$area::$case(&mut subject).await;
+            })+
+        })+
+    };
+}

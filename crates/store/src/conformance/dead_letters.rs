@@ -1,0 +1,146 @@
+//! Dead letters: kept once, listed, purged, counted.
+
+use bytes::Bytes;
+use weir_model::{Offset, Position, RecordFormat, StreamPartition};
+
+use super::Subject;
+use super::fixture::{at, id, partition, partition_of, prefix};
+use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterStore, DeadReason};
+
+/// A letter that is there, or was purged, is not put again; the first one stands.
+pub async fn letters_are_kept_once(subject: &mut dyn Subject) {
+    let store = subject.dead_letters();
+    store.put(vec![]).await.expect("puts nothing");
+    store.put(vec![letter(&partition(0), 1), letter(&partition(0), 1)]).await.expect("puts");
+    let other = DeadLetter { events: 9, original: Bytes::from_static(b"other"), ..letter(&partition(0), 1) };
+    store.put(vec![other, letter(&partition(0), 2)]).await.expect("puts");
+    assert_eq!(all(&*store).await, [letter(&partition(0), 1), letter(&partition(0), 2)]);
+    assert_eq!(store.get(&id(&partition(0), 1, 0)).await.expect("gets"), Some(letter(&partition(0), 1)));
+    assert_eq!(store.get(&id(&partition(0), 1, 1)).await.expect("gets"), None);
+    assert_eq!(store.get(&id(&partition(1), 1, 0)).await.expect("gets"), None);
+    let neighbour = DeadLetter {
+        position: Position { index: 3, ..letter(&partition(0), 1).position },
+        prefix: None,
+        format: RecordFormat::TimberCollection,
+        original: Bytes::from_static(&[0, 0xff, 0x80]),
+        ..letter(&partition(0), 1)
+    };
+    store.put(vec![neighbour.clone()]).await.expect("puts");
+    assert_eq!(store.get(&id(&partition(0), 1, 3)).await.expect("gets"), Some(neighbour));
+}
+
+/// Oldest first, and a page goes on where the one before ended, whatever comes meanwhile.
+pub async fn letters_are_listed_in_pages(subject: &mut dyn Subject) {
+    let store = subject.dead_letters();
+    let letters: Vec<_> = (0..25).map(|n| letter(&partition(0), (n * 7) % 25)).collect();
+    for chunk in letters.chunks(4) {
+        store.put(chunk.to_vec()).await.expect("puts");
+    }
+    let mut found = Vec::new();
+    let mut after = None;
+    for limit in 3.. {
+        let page = store.list(&DeadLetterFilter::default(), after, limit).await.expect("lists");
+        assert!(page.len() <= limit);
+        let Some((key, _)) = page.last() else { break };
+        after = Some(*key);
+        found.extend(page.into_iter().map(|(_, letter)| letter));
+        store.purge(&[id(&partition(0), 0, 0)]).await.expect("purges");
+    }
+    assert_eq!(found, letters);
+    assert_eq!(store.list(&DeadLetterFilter::default(), None, 0).await.expect("lists"), []);
+}
+
+/// By stream, by code, by both.
+pub async fn letters_are_filtered(subject: &mut dyn Subject) {
+    let store = subject.dead_letters();
+    let cafe = partition_of("cafe_logs", 1, 0);
+    let with_code = |of: &StreamPartition, offset: u64, code: &str| {
+        let reason = DeadReason { code: code.to_owned(), message: "for people".to_owned() };
+        DeadLetter { reason, ..letter(of, offset) }
+    };
+    let letters = [
+        with_code(&partition(0), 0, "a"),
+        with_code(&cafe, 1, "a"),
+        with_code(&partition(1), 2, "b"),
+        with_code(&cafe, 3, "b"),
+    ];
+    store.put(letters.to_vec()).await.expect("puts");
+    let check = async |stream: Option<&StreamPartition>, code: Option<&str>, expected: &[u64]| {
+        let filter = DeadLetterFilter {
+            stream: stream.map(|partition| partition.stream.clone()),
+            code: code.map(str::to_owned),
+        };
+        let page = store.list(&filter, None, 10).await.expect("lists");
+        let found: Vec<_> = page.iter().map(|(_, letter)| letter.position.offset.0).collect();
+        assert_eq!(found, expected);
+        let last = store.list(&filter, page.last().map(|(key, _)| *key), 10).await.expect("lists");
+        assert_eq!(last, []);
+    };
+    check(None, None, &[0, 1, 2, 3]).await;
+    check(Some(&partition(0)), None, &[0, 2]).await;
+    check(None, Some("a"), &[0, 1]).await;
+    check(Some(&cafe), Some("b"), &[3]).await;
+    check(Some(&partition_of("none_logs", 1, 0)), None, &[]).await;
+    check(None, Some("c"), &[]).await;
+}
+
+/// Purging is for good, counts what it removed, and changes no count of the dead.
+pub async fn purged_letters_stay_counted(subject: &mut dyn Subject) {
+    let store = subject.dead_letters();
+    let whole_record = DeadLetter { events: 10, ..letter(&partition(0), 1) };
+    let letters = vec![letter(&partition(0), 0), whole_record, letter(&partition(1), 0)];
+    store.put(letters.clone()).await.expect("puts");
+    store.put(vec![letter(&partition_of("cafe_logs", 1, 0), 0)]).await.expect("puts");
+    let expected = [(partition(0), 11), (partition(1), 1)];
+    assert_eq!(counts(&*store).await, expected);
+    let gone = [id(&partition(0), 1, 0), id(&partition(0), 1, 0), id(&partition(0), 9, 0)];
+    assert_eq!(store.purge(&gone).await.expect("purges"), 1);
+    assert_eq!(store.purge(&gone).await.expect("purges"), 0);
+    assert_eq!(store.purge(&[]).await.expect("purges"), 0);
+    for _ in ["at once", "after a restart"] {
+        let store = subject.dead_letters();
+        store.put(letters.clone()).await.expect("puts");
+        assert_eq!(counts(&*store).await, expected);
+        assert_eq!(store.get(&gone[0]).await.expect("gets"), None, "purged is purged");
+        assert_eq!(all(&*store).await.len(), 3);
+        subject.reopen().await;
+    }
+}
+
+/// A letter is durable when it is put, without any flush.
+pub async fn letters_survive_a_restart(subject: &mut dyn Subject) {
+    let letters: Vec<_> = (0..3).map(|offset| letter(&partition(0), offset)).collect();
+    subject.dead_letters().put(letters[..2].to_vec()).await.expect("puts");
+    subject.reopen().await;
+    assert_eq!(all(&*subject.dead_letters()).await, letters[..2]);
+    subject.dead_letters().put(letters.clone()).await.expect("puts");
+    subject.reopen().await;
+    assert_eq!(all(&*subject.dead_letters()).await, letters);
+    assert_eq!(counts(&*subject.dead_letters()).await, [(partition(0), 3)]);
+    let durable = subject.index().durable(&partition(0));
+    assert!(durable.is_none_or(|durable| durable == Offset::ZERO), "a letter is no row");
+}
+
+fn letter(of: &StreamPartition, offset: u64) -> DeadLetter {
+    DeadLetter {
+        position: Position { partition: of.clone(), offset: Offset(offset), index: 0 },
+        events: 1,
+        received: at(0),
+        died: at(1),
+        prefix: Some(prefix("shop")),
+        format: RecordFormat::Events,
+        reason: DeadReason { code: "too-deep".to_owned(), message: "nested 65 deep".to_owned() },
+        original: Bytes::from(format!("original {offset}")),
+    }
+}
+
+async fn all(store: &dyn DeadLetterStore) -> Vec<DeadLetter> {
+    let page = store.list(&DeadLetterFilter::default(), None, 1_000).await.expect("lists");
+    page.into_iter().map(|(_, letter)| letter).collect()
+}
+
+async fn counts(store: &dyn DeadLetterStore) -> Vec<(StreamPartition, u64)> {
+    let mut counts = store.counts(&partition(0).stream).await.expect("counts");
+    counts.sort();
+    counts
+}

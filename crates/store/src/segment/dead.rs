@@ -1,0 +1,222 @@
+//! Dead letters, kept in the manifest.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params};
+use weir_model::{
+    EventId, IndexPrefix, Offset, Position, RecordFormat, StreamName, StreamPartition, Timestamp,
+};
+
+use super::manifest::{is_full, optional, signed, unsigned};
+use super::source::{parse_source, source_text};
+use super::store::{SegmentStore, Shared};
+use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DeadReason};
+use crate::error::DeadLetterError;
+
+const COLUMNS: &str = "dead_letter.key, source.name, dead_letter.offset, dead_letter.event, \
+     dead_letter.events, dead_letter.received, dead_letter.died, dead_letter.prefix, dead_letter.format, \
+     dead_letter.code, dead_letter.message, dead_letter.original";
+
+impl SegmentStore {
+    async fn with_manifest<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut Connection) -> Result<T, DeadLetterError> + Send + 'static,
+    ) -> Result<T, DeadLetterError> {
+        let shared: Arc<Shared> = Arc::clone(self.shared());
+        let spawner = shared.parts.spawner.clone();
+        let work = move || work(shared.manifest().connection());
+        spawner.blocking(name, work).await.map_err(|error| DeadLetterError::Failed(Box::new(error)))?
+    }
+}
+
+#[async_trait]
+impl DeadLetterStore for SegmentStore {
+    async fn put(&self, letters: Vec<DeadLetter>) -> Result<(), DeadLetterError> {
+        {
+            // The manifest must know a partition before a letter refers to it.
+            let mut state = self.shared().state();
+            for letter in &letters {
+                state.source(&letter.position.partition);
+            }
+        }
+        let shared = Arc::clone(self.shared());
+        self.with_manifest("index.dead.put", move |connection| {
+            let sources = shared.state().sources.clone();
+            let transaction = connection.transaction()?;
+            for letter in &letters {
+                let Some(source) = sources.find(&letter.position.partition) else { continue };
+                transaction
+                    .prepare_cached("insert or ignore into source (id, name) values (?1, ?2)")?
+                    .execute(params![source.0, source_text(&letter.position.partition)])?;
+                insert(&transaction, source.0, letter)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterKey>,
+        limit: usize,
+    ) -> Result<Vec<(DeadLetterKey, DeadLetter)>, DeadLetterError> {
+        let filter = filter.clone();
+        self.with_manifest("index.dead.list", move |connection| {
+            let sql = format!(
+                "select {COLUMNS} from dead_letter join source on source.id = dead_letter.source \
+                 where dead_letter.original is not null and dead_letter.key > ?1 \
+                 and (?2 is null or dead_letter.code = ?2) order by dead_letter.key"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![after.map_or(0, |key| key.0), filter.code])?;
+            let mut letters = Vec::new();
+            while letters.len() < limit {
+                let Some(row) = rows.next()? else { break };
+                let letter = letter(row)?;
+                if filter.stream.as_ref().is_none_or(|stream| *stream == letter.position.partition.stream) {
+                    letters.push((DeadLetterKey(row.get(0)?), letter));
+                }
+            }
+            Ok(letters)
+        })
+        .await
+    }
+
+    async fn get(&self, id: &EventId) -> Result<Option<DeadLetter>, DeadLetterError> {
+        let position = id.0.clone();
+        self.with_manifest("index.dead.get", move |connection| {
+            let sql = format!(
+                "select {COLUMNS} from dead_letter join source on source.id = dead_letter.source \
+                 where dead_letter.original is not null and source.name = ?1 \
+                 and dead_letter.offset = ?2 and dead_letter.event = ?3"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(place(&position))?;
+            rows.next()?.map(letter).transpose()
+        })
+        .await
+    }
+
+    async fn purge(&self, ids: &[EventId]) -> Result<u64, DeadLetterError> {
+        let positions: Vec<Position> = ids.iter().map(|id| id.0.clone()).collect();
+        self.with_manifest("index.dead.purge", move |connection| {
+            let transaction = connection.transaction()?;
+            let mut purged = 0;
+            for position in &positions {
+                let count = transaction
+                    .prepare_cached(
+                        "update dead_letter set original = null where original is not null \
+                         and source = (select id from source where name = ?1) \
+                         and offset = ?2 and event = ?3",
+                    )?
+                    .execute(place(position))?;
+                purged += count as u64;
+            }
+            transaction.commit()?;
+            Ok(purged)
+        })
+        .await
+    }
+
+    async fn counts(&self, stream: &StreamName) -> Result<Vec<(StreamPartition, u64)>, DeadLetterError> {
+        let stream = stream.clone();
+        self.with_manifest("index.dead.counts", move |connection| {
+            let mut statement = connection.prepare_cached(
+                "select source.name, sum(dead_letter.events) from dead_letter \
+                 join source on source.id = dead_letter.source group by source.name order by source.name",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut counts = Vec::new();
+            while let Some(row) = rows.next()? {
+                let partition = partition(&row.get::<_, String>(0)?)?;
+                if partition.stream == stream {
+                    counts.push((partition, unsigned(row.get(1)?)));
+                }
+            }
+            Ok(counts)
+        })
+        .await
+    }
+}
+
+fn insert(connection: &Connection, source: u32, letter: &DeadLetter) -> rusqlite::Result<()> {
+    let Position { offset, index, .. } = &letter.position;
+    let known: Option<i64> = optional(
+        connection,
+        "select key from dead_letter where source = ?1 and offset = ?2 and event = ?3",
+        params![source, signed(offset.0), index],
+    )?;
+    if known.is_some() {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(
+            "insert into dead_letter (source, offset, event, events, received, died, prefix, format, code, \
+             message, original) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            source,
+            signed(offset.0),
+            index,
+            letter.events,
+            letter.received.micros(),
+            letter.died.micros(),
+            letter.prefix.as_ref().map(IndexPrefix::as_str),
+            letter.format.as_str(),
+            letter.reason.code,
+            letter.reason.message,
+            &letter.original[..],
+        ])?;
+    Ok(())
+}
+
+fn place(position: &Position) -> [Value; 3] {
+    [
+        source_text(&position.partition).into(),
+        signed(position.offset.0).into(),
+        i64::from(position.index).into(),
+    ]
+}
+
+fn letter(row: &Row<'_>) -> Result<DeadLetter, DeadLetterError> {
+    let prefix: Option<String> = row.get(7)?;
+    let format: String = row.get(8)?;
+    let original: Vec<u8> = row.get(11)?;
+    Ok(DeadLetter {
+        position: Position {
+            partition: partition(&row.get::<_, String>(1)?)?,
+            offset: Offset(unsigned(row.get(2)?)),
+            index: row.get(3)?,
+        },
+        events: row.get(4)?,
+        received: Timestamp::from_micros(row.get(5)?),
+        died: Timestamp::from_micros(row.get(6)?),
+        prefix: prefix.as_deref().map(IndexPrefix::new).transpose().map_err(damaged)?,
+        format: format.parse::<RecordFormat>().map_err(damaged)?,
+        reason: DeadReason { code: row.get(9)?, message: row.get(10)? },
+        original: Bytes::from(original),
+    })
+}
+
+fn partition(name: &str) -> Result<StreamPartition, DeadLetterError> {
+    parse_source(name).ok_or_else(|| DeadLetterError::Failed(format!("`{name}` is no partition").into()))
+}
+
+fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> DeadLetterError {
+    DeadLetterError::Failed(Box::new(error))
+}
+
+impl From<rusqlite::Error> for DeadLetterError {
+    fn from(error: rusqlite::Error) -> Self {
+        match is_full(&error) {
+            true => Self::Full(Some(Box::new(error))),
+            false => Self::Failed(Box::new(error)),
+        }
+    }
+}

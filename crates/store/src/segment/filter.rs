@@ -1,0 +1,236 @@
+//! Token filters: for each page of a segment, which words occur in which text column.
+//!
+//! A filter is a binary fuse filter with 8-bit fingerprints over 64-bit keys; a key is the hash of a
+//! lower-cased word, salted by the column it stands in. A filter may say "perhaps" for a word that is not
+//! there (about 1 in 256), never "no" for one that is.
+//!
+//! The file `<segment>.filter`, little-endian:
+//!
+//! ```text
+//! magic "weirtf" · version u16 · pages u32 · pages × length u32 · pages × filter
+//! filter: descriptor (20 bytes) · fingerprints; of length 0 for a page without words
+//! ```
+
+use std::io;
+
+use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::query;
+
+const MAGIC: &[u8; 6] = b"weirtf";
+pub(super) const VERSION: u16 = 1;
+const DESCRIPTOR: usize = BinaryFuse8::DESCRIPTOR_LEN;
+/// Entries of the cache that keeps most repetitions of a word out of the sort; a power of two.
+const SEEN_ENTRIES: usize = 1 << 15;
+
+/// The salt of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Salt(u64);
+
+/// A word in a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenKey(u64);
+
+/// Collects the words of one page after the other.
+#[derive(Debug)]
+pub(super) struct FilterWriter {
+    seen: Vec<u64>,
+    keys: Vec<u64>,
+    pages: Vec<Vec<u8>>,
+}
+
+/// The filters of a segment, in memory.
+#[derive(Debug)]
+pub(super) struct Filters {
+    bytes: Vec<u8>,
+    /// Ends of the pages' filters in `bytes`; they start at the end of the one before.
+    pages: Vec<std::ops::Range<usize>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FilterError {
+    #[error("the filter file is damaged: {0}")]
+    Damaged(&'static str),
+    #[error("the filter file has version {found}, this weir reads up to {VERSION}")]
+    NewerVersion { found: u16 },
+    #[error("the filter file could not be read")]
+    Io(#[from] io::Error),
+}
+
+impl Salt {
+    pub(super) fn of(path: &str) -> Self {
+        Self(xxh3_64(path.as_bytes()))
+    }
+
+    pub(super) fn key(self, token: &[u8]) -> TokenKey {
+        TokenKey(xxh3_64_with_seed(token, self.0))
+    }
+}
+
+impl FilterWriter {
+    pub(super) fn new() -> Self {
+        Self { seen: vec![0; SEEN_ENTRIES], keys: Vec::new(), pages: Vec::new() }
+    }
+
+    /// Adds the words of a text of the current page.
+    pub(super) fn add(&mut self, salt: Salt, text: &str) {
+        query::tokens(text, |token| {
+            let key = salt.key(token.as_bytes()).0;
+            let entry = &mut self.seen[key as usize & (SEEN_ENTRIES - 1)];
+            if *entry != key {
+                *entry = key;
+                self.keys.push(key);
+            }
+        });
+    }
+
+    pub(super) fn end_page(&mut self) {
+        self.seen.fill(0);
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self.pages.push(encode(&self.keys));
+        self.keys.clear();
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        assemble(self.pages.iter().map(Vec::as_slice))
+    }
+}
+
+/// Construction fails with a probability that its authors give as negligible for distinct keys; a page
+/// whose filter can not be built has one that says "perhaps" to everything.
+fn encode(keys: &[u64]) -> Vec<u8> {
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let Ok(filter) = BinaryFuse8::try_from(keys) else {
+        return vec![ALWAYS];
+    };
+    let fingerprints = filter.dma_fingerprints();
+    let mut bytes = vec![0; DESCRIPTOR + fingerprints.len()];
+    filter.dma_copy_descriptor_to(&mut bytes[..DESCRIPTOR]);
+    bytes[DESCRIPTOR..].copy_from_slice(fingerprints);
+    bytes
+}
+
+/// A filter of this one byte says "perhaps" to everything.
+const ALWAYS: u8 = 1;
+
+/// Puts the filters of pages, as [`Filters::page`] gives them, into a new file.
+pub(super) fn assemble<'a>(pages: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
+    let mut file = Vec::with_capacity(12 + pages.clone().map(|page| page.len() + 4).sum::<usize>());
+    file.extend_from_slice(MAGIC);
+    file.extend_from_slice(&VERSION.to_le_bytes());
+    let count = |n: usize| u32::try_from(n).expect("a segment has fewer pages and bytes than u32::MAX");
+    file.extend_from_slice(&count(pages.len()).to_le_bytes());
+    for page in pages.clone() {
+        file.extend_from_slice(&count(page.len()).to_le_bytes());
+    }
+    for page in pages {
+        file.extend_from_slice(page);
+    }
+    file
+}
+
+impl Filters {
+    pub(super) fn decode(bytes: Vec<u8>) -> Result<Self, FilterError> {
+        let short = FilterError::Damaged("it ends too early");
+        if bytes.get(..6) != Some(MAGIC) {
+            return Err(FilterError::Damaged("it does not start as one"));
+        }
+        let found = bytes.get(6..8).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
+        match found {
+            Some(found) if found > VERSION => return Err(FilterError::NewerVersion { found }),
+            Some(_) => {}
+            None => return Err(short),
+        }
+        let number = |at: usize| {
+            let bytes = bytes.get(at..at + 4)?.try_into().ok()?;
+            Some(u32::from_le_bytes(bytes) as usize)
+        };
+        let count = number(8).ok_or(FilterError::Damaged("it ends too early"))?;
+        let mut start = 12 + 4 * count;
+        let mut pages = Vec::with_capacity(count.min(bytes.len()));
+        for index in 0..count {
+            let Some(length) = number(12 + 4 * index) else { return Err(short) };
+            if start + length > bytes.len() {
+                return Err(short);
+            }
+            if length > 1 && length <= DESCRIPTOR {
+                return Err(FilterError::Damaged("a page's filter is too short"));
+            }
+            pages.push(start..start + length);
+            start += length;
+        }
+        Ok(Self { bytes, pages })
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    pub(super) fn page(&self, page: usize) -> &[u8] {
+        &self.bytes[self.pages[page].clone()]
+    }
+
+    /// Whether the page may hold the word; false only if it does not.
+    pub(super) fn may_contain(&self, page: usize, key: TokenKey) -> bool {
+        match self.page(page) {
+            [] => false,
+            [ALWAYS] => true,
+            filter => {
+                let (descriptor, fingerprints) = filter.split_at(DESCRIPTOR);
+                BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&key.0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(pages: &[&[(&str, &str)]]) -> Filters {
+        let mut writer = FilterWriter::new();
+        for page in pages {
+            for (path, text) in *page {
+                writer.add(Salt::of(path), text);
+            }
+            writer.end_page();
+        }
+        Filters::decode(writer.finish()).expect("just written")
+    }
+
+    #[test]
+    fn a_word_is_found_in_its_page_and_column() {
+        let filters = filters(&[
+            &[("message", "Connection timed-out after 30 s"), ("host", "web1")],
+            &[],
+            &[("message", "connection ok")],
+        ]);
+        let may = |page, path: &str, token: &str| filters.may_contain(page, Salt::of(path).key(token.as_bytes()));
+        for word in ["connection", "timed", "out", "after", "30", "s"] {
+            assert!(may(0, "message", word), "{word}");
+        }
+        assert!(may(0, "host", "web1"));
+        assert!(may(2, "message", "ok"));
+        assert!(!may(1, "message", "connection"));
+        let wrong = (0..1000).filter(|n| may(0, "message", &format!("absent{n}"))).count();
+        assert!(wrong < 50, "{wrong} of 1000 absent words found");
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let mut writer = FilterWriter::new();
+        writer.add(Salt::of("a"), "some words here");
+        writer.end_page();
+        let file = writer.finish();
+        for length in 0..file.len() {
+            assert!(Filters::decode(file[..length].to_vec()).is_err(), "{length} bytes");
+        }
+        let mut newer = file.clone();
+        newer[6] = 2;
+        assert!(matches!(Filters::decode(newer), Err(FilterError::NewerVersion { found: 2 })));
+    }
+}

@@ -1,0 +1,198 @@
+//! Merging: fewer and larger segments, each of one day.
+//!
+//! Small segments and segments of several days are rewritten: decoded, put in order, split by day. Large
+//! ones of one day are joined: their row groups are copied as they are, which costs a twentieth of that,
+//! because a row group is in order and has its filters already.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use weir_model::{Day, IndexPrefix, Timestamp};
+
+use super::chunk::Heads;
+use super::error::WorkError;
+use super::file::{self, GROUP_ROWS, SegmentPaths};
+use super::gather::{RowRef, gather, in_time_order};
+use super::manifest::Change;
+use super::open::{Segment, SegmentInfo};
+use super::section::FilingWindow;
+use super::source::SourceId;
+use super::state::Advance;
+use super::store::Shared;
+use super::worker::{apply, check_space, remove};
+
+mod join;
+mod load;
+
+pub(super) use load::{heads_of, sources_of};
+
+/// Segments below this many rows are small.
+const SMALL_ROWS: u64 = GROUP_ROWS as u64 / 2;
+/// Small segments of a day that make a merge worth while.
+const SMALL_COUNT: usize = 8;
+/// Segments of several days that make a split worth while.
+const SPLIT_COUNT: usize = 4;
+/// Rows that are rewritten at once, which bounds memory.
+const REWRITE_ROWS: u64 = 2 * GROUP_ROWS as u64;
+/// Segments of one level that are joined into one of the next.
+const JOIN_COUNT: usize = 16;
+/// Segments of this level stay as they are: about 16 million rows.
+const LAST_LEVEL: u32 = 2;
+
+/// A piece of work: segments of one prefix that become others.
+enum Plan {
+    Rewrite(Vec<Arc<Segment>>),
+    Join(Vec<Arc<Segment>>),
+}
+
+/// Does the next merge, if there is one to do.
+pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
+    let found = shared.state().segments.iter().find_map(|(prefix, segments)| {
+        plan(segments).map(|plan| (prefix.clone(), plan))
+    });
+    let Some((prefix, plan)) = found else { return Ok(()) };
+    check_space(shared)?;
+    let (inputs, outputs) = match plan {
+        Plan::Rewrite(inputs) => {
+            let outputs = rewrite(shared, &prefix, &inputs);
+            (inputs, outputs)
+        }
+        Plan::Join(inputs) => {
+            let outputs = join::join(shared, &prefix, &inputs).map(|output| vec![output]);
+            (inputs, outputs)
+        }
+    };
+    match outputs {
+        Ok(outputs) => commit(shared, &prefix, &inputs, outputs),
+        Err(WorkError::Read(error)) => {
+            // One damaged segment must not stop the worker; its readable rows stay searchable.
+            tracing::error!(error = %weir_foundation::failure::chain(&error), "segments are left unmerged");
+            inputs.iter().for_each(|segment| segment.leave_unmerged());
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn plan(segments: &[Arc<Segment>]) -> Option<Plan> {
+    let mergeable = || segments.iter().filter(|segment| segment.is_mergeable());
+    let split: Vec<_> = mergeable().filter(|segment| segment.info.days.len() > 1).cloned().collect();
+    if split.len() >= SPLIT_COUNT {
+        return Some(Plan::Rewrite(bounded(split)));
+    }
+    let mut small: BTreeMap<Day, Vec<Arc<Segment>>> = BTreeMap::new();
+    let mut large: BTreeMap<(Day, u32), Vec<Arc<Segment>>> = BTreeMap::new();
+    for segment in mergeable() {
+        let [(day, _)] = segment.info.days[..] else { continue };
+        if segment.info.rows < SMALL_ROWS {
+            small.entry(day).or_default().push(Arc::clone(segment));
+        } else if segment.info.level < LAST_LEVEL {
+            large.entry((day, segment.info.level)).or_default().push(Arc::clone(segment));
+        }
+    }
+    let small = small.into_values().find(|of_day| of_day.len() >= SMALL_COUNT);
+    if let Some(inputs) = small.map(bounded).filter(|inputs| inputs.len() > 1) {
+        return Some(Plan::Rewrite(inputs));
+    }
+    let mut large = large.into_values().find(|of_level| of_level.len() >= JOIN_COUNT)?;
+    large.truncate(JOIN_COUNT);
+    Some(Plan::Join(large))
+}
+
+/// The first of them, as many as may be rewritten at once.
+fn bounded(segments: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
+    let mut rows = 0;
+    let within = segments.into_iter().enumerate().take_while(|(index, segment)| {
+        rows += segment.info.rows;
+        *index == 0 || rows <= REWRITE_ROWS
+    });
+    within.map(|(_, segment)| segment).collect()
+}
+
+fn rewrite(
+    shared: &Shared,
+    prefix: &IndexPrefix,
+    inputs: &[Arc<Segment>],
+) -> Result<Vec<(SegmentInfo, SegmentPaths)>, WorkError> {
+    let sources = shared.state().sources.clone();
+    let mut chunks = Vec::new();
+    for segment in inputs {
+        load::load(segment, &sources, &mut chunks)?;
+    }
+    let mut by_day: BTreeMap<Day, Vec<RowRef>> = BTreeMap::new();
+    for (chunk, row) in in_time_order(&chunks) {
+        let heads = &chunks[chunk].heads;
+        by_day.entry(day_of(heads, row, shared.settings.filing)).or_default().push((chunk, row));
+    }
+    let mut outputs: Vec<(SegmentInfo, SegmentPaths)> = Vec::new();
+    for rows in by_day.values() {
+        let written = (|| {
+            let gathered = gather(&chunks, rows)?;
+            let (id, paths) = shared.new_segment(prefix)?;
+            let bytes = file::write(&paths, &gathered, &sources).inspect_err(|_| remove(&paths))?;
+            Ok((describe(id, prefix, bytes, &gathered.heads, shared.settings.filing, 0), paths))
+        })();
+        match written {
+            Ok(output) => outputs.push(output),
+            Err(error) => {
+                outputs.iter().for_each(|(_, paths)| remove(paths));
+                return Err(error);
+            }
+        }
+    }
+    Ok(outputs)
+}
+
+fn commit(
+    shared: &Shared,
+    prefix: &IndexPrefix,
+    inputs: &[Arc<Segment>],
+    outputs: Vec<(SegmentInfo, SegmentPaths)>,
+) -> Result<(), WorkError> {
+    let gone: Vec<u64> = inputs.iter().map(|segment| segment.info.id).collect();
+    let add = outputs.iter().map(|(info, _)| info).collect();
+    let change = Change { add, remove: gone.clone(), ..Change::default() };
+    apply(shared, change, &Advance::default())
+        .inspect_err(|_| outputs.iter().for_each(|(_, paths)| remove(paths)))?;
+    let rows: u64 = outputs.iter().map(|(info, _)| info.rows).sum();
+    shared.counters.merged.fetch_add(outputs.len() as u64, Ordering::Relaxed);
+    shared.counters.merged_rows.fetch_add(rows, Ordering::Relaxed);
+    let new = outputs.into_iter().map(|(info, paths)| Arc::new(Segment::new(info, paths))).collect();
+    shared.state().replace(prefix, &gone, new);
+    // There may be more to merge.
+    shared.orders.wake();
+    Ok(())
+}
+
+/// What the manifest is to say of a segment with these rows.
+pub(super) fn describe(
+    id: u64,
+    prefix: &IndexPrefix,
+    bytes: u64,
+    heads: &Heads,
+    filing: FilingWindow,
+    level: u32,
+) -> SegmentInfo {
+    let mut days: BTreeMap<Day, u64> = BTreeMap::new();
+    let mut sources: BTreeMap<SourceId, u64> = BTreeMap::new();
+    for row in 0..heads.times.len() {
+        *days.entry(day_of(heads, row, filing)).or_default() += 1;
+        *sources.entry(heads.sources[row]).or_default() += 1;
+    }
+    SegmentInfo {
+        id,
+        prefix: prefix.clone(),
+        rows: heads.times.len() as u64,
+        bytes,
+        min_time: heads.times.iter().copied().min().unwrap_or(0),
+        max_time: heads.times.iter().copied().max().unwrap_or(0),
+        days: days.into_iter().collect(),
+        sources: sources.into_iter().collect(),
+        level,
+    }
+}
+
+pub(super) fn day_of(heads: &Heads, row: usize, filing: FilingWindow) -> Day {
+    filing.day(Timestamp::from_micros(heads.times[row]), Timestamp::from_micros(heads.received[row]))
+}

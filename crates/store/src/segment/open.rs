@@ -1,0 +1,324 @@
+//! A segment that can be read.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
+use arrow_select::concat::concat_batches;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use weir_model::{Day, IndexPrefix};
+
+use super::field::Field;
+use super::file::{FORMAT, FORMAT_KEY, PAGE_ROWS, SegmentPaths, TIME, field_of};
+use super::filter::{FilterError, Filters};
+use super::source::SourceId;
+
+/// What the manifest says of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SegmentInfo {
+    pub(super) id: u64,
+    pub(super) prefix: IndexPrefix,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) min_time: i64,
+    pub(super) max_time: i64,
+    /// Rows by the day that they are filed under, in order of days.
+    pub(super) days: Vec<(Day, u64)>,
+    /// Rows by source, in order of sources.
+    pub(super) sources: Vec<(SourceId, u64)>,
+    /// How often its rows were merged.
+    pub(super) level: u32,
+}
+
+/// A segment that the manifest names. Its files are removed with the last reference once it is retired.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) info: SegmentInfo,
+    pub(super) paths: SegmentPaths,
+    retired: AtomicBool,
+    unmergeable: AtomicBool,
+    contents: OnceLock<Arc<Contents>>,
+    filters: OnceLock<Arc<Filters>>,
+}
+
+/// What the footer says, read at the first use.
+#[derive(Debug)]
+pub(super) struct Contents {
+    file: PositionedFile,
+    metadata: ArrowReaderMetadata,
+    /// Leaf columns by name, in their order.
+    pub(super) columns: Vec<String>,
+    pub(super) fields: Vec<(Field, usize)>,
+    pub(super) groups: Vec<Group>,
+}
+
+/// One row group.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) rows: usize,
+    /// Number of its first page in the whole segment.
+    pub(super) first_page: usize,
+    /// Least and greatest time of each page.
+    pub(super) page_times: Vec<(i64, i64)>,
+}
+
+/// Why a segment can not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadSegmentError {
+    #[error("segment {0} could not be opened")]
+    Open(u64, #[source] std::io::Error),
+    #[error("segment {0} is damaged")]
+    Parquet(u64, #[source] ParquetError),
+    #[error("segment {0} is damaged: {1}")]
+    Damaged(u64, &'static str),
+    #[error("segment {0} has format {1}, this weir reads up to {FORMAT}; use a newer weir")]
+    NewerFormat(u64, u32),
+    #[error("the filter of segment {0} can not be read")]
+    Filter(u64, #[source] FilterError),
+    #[error("the rows of segment {0} could not be put together")]
+    Arrow(u64, #[source] arrow_schema::ArrowError),
+}
+
+impl Segment {
+    pub(super) fn new(info: SegmentInfo, paths: SegmentPaths) -> Self {
+        Self {
+            info,
+            paths,
+            retired: AtomicBool::new(false),
+            unmergeable: AtomicBool::new(false),
+            contents: OnceLock::new(),
+            filters: OnceLock::new(),
+        }
+    }
+
+    /// Says that the manifest does not name the segment any more.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Keeps the segment out of merges: it, or one that it was merged with, can not be read.
+    pub(super) fn leave_unmerged(&self) {
+        self.unmergeable.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_mergeable(&self) -> bool {
+        !self.unmergeable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn contents(&self) -> Result<&Arc<Contents>, ReadSegmentError> {
+        if let Some(contents) = self.contents.get() {
+            return Ok(contents);
+        }
+        let contents = Arc::new(Contents::open(self.info.id, &self.paths)?);
+        Ok(self.contents.get_or_init(|| contents))
+    }
+
+    pub(super) fn filters(&self) -> Result<&Arc<Filters>, ReadSegmentError> {
+        if let Some(filters) = self.filters.get() {
+            return Ok(filters);
+        }
+        let id = self.info.id;
+        let bytes = std::fs::read(&self.paths.filter)
+            .map_err(|error| ReadSegmentError::Filter(id, FilterError::Io(error)))?;
+        let filters = Filters::decode(bytes).map_err(|error| ReadSegmentError::Filter(id, error))?;
+        Ok(self.filters.get_or_init(|| Arc::new(filters)))
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Acquire) {
+            for path in [&self.paths.rows, &self.paths.filter] {
+                if let Err(error) = std::fs::remove_file(path) {
+                    tracing::warn!(path = %path.display(), %error, "a retired segment could not be removed");
+                }
+            }
+        }
+    }
+}
+
+impl Contents {
+    fn open(id: u64, paths: &SegmentPaths) -> Result<Self, ReadSegmentError> {
+        let damaged = |error| ReadSegmentError::Parquet(id, error);
+        let file = File::open(&paths.rows).map_err(|error| ReadSegmentError::Open(id, error))?;
+        let length = file.metadata().map_err(|error| ReadSegmentError::Open(id, error))?.len();
+        let file = PositionedFile { file: Arc::new(file), length };
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let plain = ArrowReaderMetadata::load(&file, options.clone()).map_err(damaged)?;
+        check_format(id, plain.metadata())?;
+        let schema = with_dictionaries(plain.schema(), plain.metadata());
+        let options = options.with_skip_arrow_metadata(true).with_schema(Arc::new(schema));
+        let metadata =
+            ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options).map_err(damaged)?;
+        let columns: Vec<String> =
+            metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let fields = columns
+            .iter()
+            .enumerate()
+            .filter_map(|(index, name)| field_of(name).map(|field| (field, index)))
+            .collect();
+        let groups = groups(metadata.metadata(), &columns)
+            .ok_or(ReadSegmentError::Damaged(id, "it has no index of pages by time"))?;
+        Ok(Self { file, metadata, columns, fields, groups })
+    }
+
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column == name)
+    }
+
+    pub(super) fn parquet(&self) -> &Arc<ParquetMetaData> {
+        self.metadata.metadata()
+    }
+
+    pub(super) fn source(&self) -> &PositionedFile {
+        &self.file
+    }
+
+    /// Rows `start..start + rows` of a row group, the given columns in their order in the file.
+    pub(super) fn read(
+        &self,
+        id: u64,
+        group: usize,
+        columns: impl IntoIterator<Item = usize>,
+        start: usize,
+        rows: usize,
+    ) -> Result<RecordBatch, ReadSegmentError> {
+        let damaged = |error| ReadSegmentError::Parquet(id, error);
+        let schema = self.metadata.parquet_schema();
+        let selection = RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(rows)]);
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(ProjectionMask::leaves(schema, columns))
+                .with_row_selection(selection)
+                .with_batch_size(rows)
+                .build()
+                .map_err(damaged)?;
+        let batches =
+            reader.collect::<Result<Vec<_>, _>>().map_err(|error| ReadSegmentError::Arrow(id, error))?;
+        let batch = match <[RecordBatch; 1]>::try_from(batches) {
+            Ok([batch]) => batch,
+            Err(batches) => match batches.first() {
+                Some(first) => concat_batches(&first.schema(), &batches)
+                    .map_err(|error| ReadSegmentError::Arrow(id, error))?,
+                None => return Err(ReadSegmentError::Damaged(id, "it has fewer rows than its footer says")),
+            },
+        };
+        if batch.num_rows() != rows {
+            return Err(ReadSegmentError::Damaged(id, "it has fewer rows than its footer says"));
+        }
+        Ok(batch)
+    }
+
+    /// One column of rows `start..start + rows` of a row group.
+    pub(super) fn read_column(
+        &self,
+        id: u64,
+        group: usize,
+        column: usize,
+        start: usize,
+        rows: usize,
+    ) -> Result<ArrayRef, ReadSegmentError> {
+        Ok(Arc::clone(self.read(id, group, [column], start, rows)?.column(0)))
+    }
+}
+
+fn check_format(id: u64, metadata: &ParquetMetaData) -> Result<(), ReadSegmentError> {
+    let format = metadata
+        .file_metadata()
+        .key_value_metadata()
+        .and_then(|pairs| pairs.iter().find(|pair| pair.key == FORMAT_KEY))
+        .and_then(|pair| pair.value.as_deref()?.parse().ok())
+        .ok_or(ReadSegmentError::Damaged(id, "it does not name its format"))?;
+    if format > FORMAT { Err(ReadSegmentError::NewerFormat(id, format)) } else { Ok(()) }
+}
+
+/// Text columns that every row group keeps as a dictionary are read as such.
+fn with_dictionaries(schema: &ArrowSchema, metadata: &ParquetMetaData) -> ArrowSchema {
+    let fields = schema.fields().iter().enumerate().map(|(index, field)| {
+        let everywhere =
+            metadata.row_groups().iter().all(|group| group.column(index).dictionary_page_offset().is_some());
+        if *field.data_type() == DataType::Utf8 && everywhere {
+            let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            ArrowField::new(field.name(), dictionary, field.is_nullable())
+        } else {
+            field.as_ref().clone()
+        }
+    });
+    ArrowSchema::new(fields.collect::<Vec<_>>())
+}
+
+fn groups(metadata: &ParquetMetaData, columns: &[String]) -> Option<Vec<Group>> {
+    let time = columns.iter().position(|name| name == TIME)?;
+    let mut groups = Vec::with_capacity(metadata.num_row_groups());
+    let mut first_page = 0;
+    for (index, group) in metadata.row_groups().iter().enumerate() {
+        let pages = metadata.page_index_for_row_group(index);
+        let Some(ColumnIndexMetaData::INT64(pages)) = pages.column_index(time) else { return None };
+        let rows = usize::try_from(group.num_rows()).ok()?;
+        let page_times: Vec<_> = pages
+            .min_values_iter()
+            .zip(pages.max_values_iter())
+            .map(|(min, max)| Some((*min?, *max?)))
+            .collect::<Option<_>>()?;
+        if page_times.len() != rows.div_ceil(PAGE_ROWS) {
+            return None;
+        }
+        let pages = page_times.len();
+        groups.push(Group { rows, first_page, page_times });
+        first_page += pages;
+    }
+    Some(groups)
+}
+
+/// Reads at positions, so that several readers share one open file.
+#[derive(Debug, Clone)]
+pub(super) struct PositionedFile {
+    file: Arc<File>,
+    length: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct PositionedReader {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Length for PositionedFile {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for PositionedFile {
+    type T = std::io::BufReader<PositionedReader>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(std::io::BufReader::new(PositionedReader { file: Arc::clone(&self.file), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
+}
+
+impl std::io::Read for PositionedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,38 @@
+//! Searching: a snapshot of head and segments, looked at page by page on a thread for blocking work.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::store::Shared;
+use crate::error::SearchError;
+use crate::search::{SearchRequest, SearchResponse};
+
+mod bind;
+mod eval;
+mod guard;
+mod hits;
+mod rebuild;
+mod run;
+mod span;
+mod tally;
+mod unit;
+
+use guard::Guard;
+
+/// Answers a search. Dropping the future makes the thread stop at the next page.
+pub(super) async fn search(
+    shared: &Arc<Shared>,
+    request: SearchRequest,
+) -> Result<SearchResponse, SearchError> {
+    let (guard, leaving) = Guard::new(Arc::clone(&shared.parts.clock), request.limits);
+    let shared = Arc::clone(shared);
+    let spawner = shared.parts.spawner.clone();
+    let work = move || {
+        guard.check()?;
+        let snapshot = shared.state().snapshot(&request.prefix);
+        run::run(&snapshot, &request, &guard)
+    };
+    let answer = spawner.blocking("index.search", work).await;
+    leaving.0.store(false, Ordering::Relaxed);
+    answer.map_err(|error| SearchError::Failed(Box::new(error)))?
+}

@@ -1,0 +1,216 @@
+//! The newest hits: units from the newest on, pages from the end, until nothing older can come in.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use arrow_buffer::BooleanBuffer;
+use weir_model::{EventId, Offset, Position, StreamPartition, Timestamp};
+
+use super::super::chunk::Heads;
+use super::super::source::{SourceId, Sources};
+use super::eval::matching;
+use super::rebuild::Rebuilder;
+use super::run::{Candidate, Context, failed};
+use super::span::Span;
+use crate::error::SearchError;
+use crate::search::{Cursor, Hit};
+
+/// A page of the answer.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) hits: Vec<Hit>,
+    pub(super) next: Option<Cursor>,
+}
+
+/// The order of hits: later times first, of one time the greater position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    time: i64,
+    source: u32,
+    offset: u64,
+    index: u32,
+}
+
+struct Found {
+    rank: Rank,
+    received: i64,
+    content: String,
+}
+
+/// The ranks of sources: in order of partitions, not of numbers.
+struct Ranks {
+    of: Vec<u32>,
+    by_rank: Vec<SourceId>,
+}
+
+/// The hits so far, at most as many as are wanted and one more, which tells whether there is a next page.
+struct Newest<'a> {
+    context: &'a Context<'a>,
+    heap: BinaryHeap<Reverse<Found>>,
+    wanted: usize,
+    ranks: Ranks,
+}
+
+pub(super) fn newest(context: &Context<'_>, candidates: &[Candidate]) -> Result<Page, SearchError> {
+    let ranks = Ranks::new(&context.snapshot.sources);
+    let wanted = context.request.limit.saturating_add(1);
+    let mut newest = Newest { context, heap: BinaryHeap::new(), wanted, ranks };
+    for candidate in candidates {
+        if newest.has_all_after(candidate.max_time) {
+            break;
+        }
+        newest.look_through(candidate)?;
+    }
+    Ok(newest.into_page())
+}
+
+impl Newest<'_> {
+    /// Whether rows no later than `time` can not change the answer.
+    fn has_all_after(&self, time: i64) -> bool {
+        self.heap.len() >= self.wanted && self.heap.peek().is_some_and(|Reverse(last)| time < last.rank.time)
+    }
+
+    fn look_through(&mut self, candidate: &Candidate) -> Result<(), SearchError> {
+        let window = self.context.window();
+        let after = self.context.request.after.as_ref().map_or(i64::MAX, |cursor| cursor.time.micros());
+        for page in (0..candidate.unit.pages()).rev() {
+            let (min, max) = candidate.unit.page_times(page);
+            if self.has_all_after(max) {
+                break;
+            }
+            let leftovers = candidate.unit.has_leftovers();
+            let possible = || leftovers || candidate.bound.is_possible(&candidate.unit, page);
+            if window.overlaps(min, max) && min <= after && possible() {
+                self.context.guard.check()?;
+                self.look_at(candidate, page)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, candidate: &Candidate, page: usize) -> Result<(), SearchError> {
+        let request = self.context.request;
+        let span = Span::new(&candidate.unit, page..page + 1);
+        self.context.scanned(span.rows.count);
+        let rows =
+            matching(&request.query, &candidate.bound, &span, &request.prefix).map_err(failed)?;
+        if rows.count_set_bits() == 0 {
+            return Ok(());
+        }
+        let heads = span.unit.load_heads(span.rows, &self.context.snapshot.sources).map_err(failed)?;
+        let mut best = self.worth_keeping(&heads, &rows);
+        best.sort_unstable_by_key(|(rank, _)| Reverse(*rank));
+        best.truncate(self.wanted);
+        if best.is_empty() {
+            return Ok(());
+        }
+        // Contents are put together now, while the columns that were searched are at hand.
+        let rebuilder = Rebuilder::new(&span).map_err(failed)?;
+        for (rank, row) in best {
+            let content = rebuilder.content(row);
+            self.keep(Found { rank, received: heads.received[row], content })?;
+        }
+        Ok(())
+    }
+
+    /// Rows of a page that are among the newest so far.
+    fn worth_keeping(&self, heads: &Heads, rows: &BooleanBuffer) -> Vec<(Rank, usize)> {
+        let window = self.context.window();
+        let last = self.heap.peek().filter(|_| self.heap.len() >= self.wanted).map(|Reverse(last)| last.rank);
+        let ranked = rows
+            .set_indices()
+            .filter(|row| window.contains(heads.times[*row]))
+            .map(|row| (self.ranks.rank(heads, row), row));
+        ranked
+            .filter(|(rank, _)| last.is_none_or(|last| *rank > last) && self.is_after_cursor(rank))
+            .collect()
+    }
+
+    fn keep(&mut self, found: Found) -> Result<(), SearchError> {
+        self.context.guard.hold(found.content.len())?;
+        self.heap.push(Reverse(found));
+        if self.heap.len() > self.wanted
+            && let Some(Reverse(last)) = self.heap.pop()
+        {
+            self.context.guard.release(last.content.len());
+        }
+        Ok(())
+    }
+
+    fn is_after_cursor(&self, rank: &Rank) -> bool {
+        let Some(Cursor { time, id: EventId(position) }) = &self.context.request.after else { return true };
+        let of = self.partition(rank);
+        let key = |time: i64, partition: &StreamPartition, offset: u64, index: u32| {
+            (time, partition.clone(), offset, index)
+        };
+        key(rank.time, of, rank.offset, rank.index)
+            < key(time.micros(), &position.partition, position.offset.0, position.index)
+    }
+
+    fn partition(&self, rank: &Rank) -> &StreamPartition {
+        self.context.snapshot.sources.get(self.ranks.by_rank[rank.source as usize])
+    }
+
+    fn into_page(mut self) -> Page {
+        let mut found: Vec<Found> =
+            std::mem::take(&mut self.heap).into_iter().map(|Reverse(found)| found).collect();
+        found.sort_by_key(|found| Reverse(found.rank));
+        let more = found.len() > self.context.request.limit;
+        found.truncate(self.context.request.limit);
+        let hits: Vec<Hit> = found.into_iter().map(|found| self.hit(found)).collect();
+        let next = hits.last().filter(|_| more).map(|hit| Cursor { time: hit.time, id: hit.id.clone() });
+        Page { hits, next }
+    }
+
+    fn hit(&self, found: Found) -> Hit {
+        let Rank { time, offset, index, .. } = found.rank;
+        let partition = self.partition(&found.rank).clone();
+        Hit {
+            id: EventId(Position { partition, offset: Offset(offset), index }),
+            time: Timestamp::from_micros(time),
+            received: Timestamp::from_micros(found.received),
+            content: found.content,
+        }
+    }
+}
+
+impl Ranks {
+    fn new(sources: &Sources) -> Self {
+        let mut by_rank: Vec<SourceId> = sources.iter().map(|(source, _)| source).collect();
+        by_rank.sort_by_key(|source| sources.get(*source));
+        let mut of = vec![0; by_rank.len()];
+        for (rank, source) in (0..).zip(&by_rank) {
+            of[source.0 as usize] = rank;
+        }
+        Self { of, by_rank }
+    }
+
+    fn rank(&self, heads: &Heads, row: usize) -> Rank {
+        Rank {
+            time: heads.times[row],
+            source: self.of[heads.sources[row].0 as usize],
+            offset: heads.offsets[row],
+            index: heads.indexes[row],
+        }
+    }
+}
+
+impl PartialEq for Found {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank == other.rank
+    }
+}
+
+impl Eq for Found {}
+
+impl PartialOrd for Found {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Found {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank.cmp(&other.rank)
+    }
+}

@@ -1,0 +1,179 @@
+//! What is searched at a time: a chunk in memory or a row group of a segment, with one way to look at both.
+
+use std::sync::Arc;
+
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{ArrayRef, PrimitiveArray};
+use arrow_buffer::ScalarBuffer;
+
+use super::super::chunk::{Chunk, Heads};
+use super::super::field::Field;
+use super::super::file::{INDEX, OFFSET, PAGE_ROWS, RAW, RECEIVED, REST, SOURCE, TIME};
+use super::super::filter::{Filters, TokenKey};
+use super::super::merge::heads_of;
+use super::super::open::{Contents, ReadSegmentError, Segment};
+use super::super::source::Sources;
+
+#[derive(Debug)]
+pub(super) enum Unit {
+    Chunk(Arc<Chunk>),
+    Group { segment: Arc<Segment>, contents: Arc<Contents>, filters: Arc<Filters>, group: usize },
+}
+
+/// Some rows of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub(super) start: usize,
+    pub(super) count: usize,
+}
+
+impl Unit {
+    /// The row groups of a segment.
+    pub(super) fn groups(segment: &Arc<Segment>) -> Result<Vec<Self>, ReadSegmentError> {
+        let contents = segment.contents()?;
+        let filters = segment.filters()?;
+        let pages: usize = contents.groups.iter().map(|group| group.page_times.len()).sum();
+        if filters.pages() != pages {
+            return Err(ReadSegmentError::Damaged(segment.info.id, "its filter is of another segment"));
+        }
+        Ok((0..contents.groups.len())
+            .map(|group| Self::Group {
+                segment: Arc::clone(segment),
+                contents: Arc::clone(contents),
+                filters: Arc::clone(filters),
+                group,
+            })
+            .collect())
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        match self {
+            Self::Chunk(chunk) => chunk.rows(),
+            Self::Group { contents, group, .. } => contents.groups[*group].rows,
+        }
+    }
+
+    /// Pages in order; only the rows of a group are in order of time.
+    pub(super) fn pages(&self) -> usize {
+        match self {
+            Self::Chunk(_) => 1,
+            Self::Group { contents, group, .. } => contents.groups[*group].page_times.len(),
+        }
+    }
+
+    pub(super) fn page(&self, page: usize) -> Rows {
+        match self {
+            Self::Chunk(chunk) => Rows { start: 0, count: chunk.rows() },
+            Self::Group { .. } => {
+                let start = page * PAGE_ROWS;
+                Rows { start, count: PAGE_ROWS.min(self.rows() - start) }
+            }
+        }
+    }
+
+    /// Least and greatest time of a page.
+    pub(super) fn page_times(&self, page: usize) -> (i64, i64) {
+        match self {
+            Self::Chunk(chunk) => (chunk.min_time, chunk.max_time),
+            Self::Group { contents, group, .. } => contents.groups[*group].page_times[page],
+        }
+    }
+
+    pub(super) fn times(&self) -> (i64, i64) {
+        let min = (0..self.pages()).map(|page| self.page_times(page).0).min();
+        let max = (0..self.pages()).map(|page| self.page_times(page).1).max();
+        (min.unwrap_or(i64::MAX), max.unwrap_or(i64::MIN))
+    }
+
+    pub(super) fn fields(&self) -> Vec<&Field> {
+        match self {
+            Self::Chunk(chunk) => chunk.fields.iter().map(|(field, _)| field).collect(),
+            Self::Group { contents, .. } => contents.fields.iter().map(|(field, _)| field).collect(),
+        }
+    }
+
+    /// Whether some row keeps more than its columns say.
+    pub(super) fn has_leftovers(&self) -> bool {
+        match self {
+            Self::Chunk(chunk) => chunk.raw.is_some() || chunk.rest.is_some(),
+            Self::Group { contents, .. } => {
+                contents.column(RAW).is_some() || contents.column(REST).is_some()
+            }
+        }
+    }
+
+    /// Whether the page may hold the word; false only if it does not.
+    pub(super) fn may_contain(&self, page: usize, key: TokenKey) -> bool {
+        match self {
+            Self::Chunk(_) => true,
+            Self::Group { contents, filters, group, .. } => {
+                filters.may_contain(contents.groups[*group].first_page + page, key)
+            }
+        }
+    }
+
+    /// A field's column.
+    pub(super) fn load(&self, field: usize, rows: Rows) -> Result<ArrayRef, ReadSegmentError> {
+        match self {
+            Self::Chunk(chunk) => Ok(chunk.fields[field].1.slice(rows.start, rows.count)),
+            Self::Group { segment, contents, group, .. } => {
+                let column = contents.fields[field].1;
+                contents.read_column(segment.info.id, *group, column, rows.start, rows.count)
+            }
+        }
+    }
+
+    pub(super) fn load_raw(&self, rows: Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
+        match self {
+            Self::Chunk(chunk) => Ok(chunk.raw.as_ref().map(|raw| raw.slice(rows.start, rows.count))),
+            Self::Group { .. } => self.load_named(RAW, rows),
+        }
+    }
+
+    pub(super) fn load_rest(&self, rows: Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
+        match self {
+            Self::Chunk(chunk) => Ok(chunk.rest.as_ref().map(|rest| rest.slice(rows.start, rows.count))),
+            Self::Group { .. } => self.load_named(REST, rows),
+        }
+    }
+
+    fn load_named(&self, name: &str, rows: Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
+        let Self::Group { segment, contents, group, .. } = self else { return Ok(None) };
+        let Some(column) = contents.column(name) else { return Ok(None) };
+        contents.read_column(segment.info.id, *group, column, rows.start, rows.count).map(Some)
+    }
+
+    pub(super) fn load_times(&self, rows: Rows) -> Result<ScalarBuffer<i64>, ReadSegmentError> {
+        match self {
+            Self::Chunk(chunk) => {
+                Ok(ScalarBuffer::from(chunk.heads.times[rows.start..rows.start + rows.count].to_vec()))
+            }
+            Self::Group { segment, .. } => {
+                let id = segment.info.id;
+                let times = self
+                    .load_named(TIME, rows)?
+                    .ok_or(ReadSegmentError::Damaged(id, "it has no times"))?;
+                let times = times
+                    .as_any()
+                    .downcast_ref::<PrimitiveArray<TimestampMicrosecondType>>()
+                    .ok_or(ReadSegmentError::Damaged(id, "its times are no times"))?;
+                Ok(times.values().clone())
+            }
+        }
+    }
+
+    /// The columns that every row has.
+    pub(super) fn load_heads(&self, rows: Rows, sources: &Sources) -> Result<Heads, ReadSegmentError> {
+        match self {
+            Self::Chunk(chunk) => Ok(chunk.heads.clone()),
+            Self::Group { segment, contents, group, .. } => {
+                let id = segment.info.id;
+                let columns =
+                    [TIME, RECEIVED, SOURCE, OFFSET, INDEX].iter().filter_map(|name| contents.column(name));
+                let batch = contents.read(id, *group, columns, rows.start, rows.count)?;
+                heads_of(&batch, sources)
+                    .ok_or(ReadSegmentError::Damaged(id, "a column of positions is missing"))
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::health::Health;
+use weir_foundation::supervise::{DrainDeadlines, DrainSection, Supervisor};
+use weir_store::conformance::Subject;
+use weir_store::segment::{SegmentParts, SegmentStore, Settings, StoreSection};
+use weir_store::{DeadLetterStore, IndexStore};
+
+/// A segment store in a directory of its own.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    directory: TempDir,
+    store: SegmentStore,
+    supervisor: Option<Supervisor>,
+}
+
+impl Segments {
+    pub(crate) fn new() -> Self {
+        Self::open(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn open(directory: TempDir) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let deadlines = DrainDeadlines::validate(&DrainSection::default()).expect("defaults are valid");
+        let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
+        let settings = Settings::validate(&StoreSection::default(), directory.path().to_owned())
+            .expect("defaults are valid");
+        let health = Health::new(Arc::clone(&clock));
+        let parts = SegmentParts { clock, spawner: supervisor.spawner(), health };
+        let store = SegmentStore::open(settings, parts).expect("nobody else has the directory");
+        Self { directory, store, supervisor: Some(supervisor) }
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Subject for Segments {
+    fn index(&self) -> Arc<dyn IndexStore> {
+        Arc::new(self.store.clone())
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
+        Arc::new(self.store.clone())
+    }
+
+    /// Ends the worker as a process that dies would, and opens a copy of what is on the disk then; the case
+    /// may still hold the old store.
+    async fn reopen(&mut self) {
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.run_until(async {}).await;
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        copy(self.directory.path(), directory.path()).expect("nobody writes any more");
+        *self = Self::open(directory);
+    }
+}
+
+weir_store::conformance_suite!(Segments::new());

@@ -1,0 +1,168 @@
+//! The binary as a child process.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait::until;
+
+/// A running `weir up` and where it listens.
+#[derive(Debug)]
+pub struct Weir {
+    child: Child,
+    pub addresses: Addresses,
+}
+
+/// Addresses that stay the same when the process is started again.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub ops: SocketAddr,
+}
+
+/// How to start it.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub data_dir: PathBuf,
+    pub addresses: Addresses,
+    /// Settings beside the addresses, as environment variables.
+    pub settings: Vec<(String, String)>,
+}
+
+/// How long a start or an end may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test: named by `WEIR_BIN`, or the one beside this test's own executable.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WEIR_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test has an executable");
+    let directory = test.ancestors().nth(2).expect("it is in target/<profile>/deps");
+    let path = directory.join("weir");
+    assert!(path.exists(), "`{}` is missing: run `cargo build -p weir` first, or set WEIR_BIN", path.display());
+    path
+}
+
+impl Addresses {
+    /// Three addresses that were free a moment ago.
+    pub fn free() -> Self {
+        // All are held until all are known, so that no two are the same.
+        let held: Vec<TcpListener> =
+            (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let address = |at: usize| held[at].local_addr().expect("it is bound");
+        Self { http: address(0), grpc: address(1), ops: address(2) }
+    }
+}
+
+impl Setup {
+    pub fn new(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), addresses: Addresses::free(), settings: Vec::new() }
+    }
+
+    /// Adds a setting by its path, as in `store.seal_after`.
+    #[must_use]
+    pub fn with(mut self, path: &str, value: &str) -> Self {
+        let name = format!("WEIR_{}", path.to_uppercase().replace('.', "__"));
+        self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("WEIR_DATA_DIR", &self.data_dir)
+            .env("WEIR_LISTEN__HTTP", self.addresses.http.to_string())
+            .env("WEIR_LISTEN__OPS", self.addresses.ops.to_string())
+            .env("WEIR_PRODUCER__GRPC_LISTEN", self.addresses.grpc.to_string())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it and answers at once.
+    pub fn spawn(&self) -> Weir {
+        let child = self.command(&["up"]).stdout(Stdio::null()).spawn().expect("the binary starts");
+        Weir { child, addresses: self.addresses }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&self) -> Weir {
+        let mut weir = self.spawn();
+        weir.ready().await;
+        weir
+    }
+
+    /// Runs a command of the CLI against the running process, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments)
+            .env("WEIR_SERVER", format!("http://{}", self.addresses.http))
+            .output()
+            .expect("the binary starts")
+    }
+}
+
+impl Weir {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub async fn ready(&mut self) {
+        let url = format!("http://{}/readyz", self.addresses.ops);
+        let child = &mut self.child;
+        until("the process is ready", PATIENCE, async || {
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("the process ended before it was ready: {status}");
+            }
+            let answer = reqwest::get(&url).await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it was started here");
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Waits until the process ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        until("the process ends", PATIENCE, async || child.try_wait().expect("it was started here")).await
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Peak resident memory so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+        kib * 1024
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        // Ended already, or a test failed and must not leave it behind.
+        if self.child.kill().is_ok() {
+            drop(self.child.wait());
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A full disk stops acknowledgements, is named by the readiness page, and passes when there is space again.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_system_tests::load::{Client, Ledger, Retry};
+use weir_system_tests::process::{Setup, Weir};
+use weir_system_tests::reckoning::settle;
+use weir_system_tests::wait::until;
+
+/// A small file system in memory, mounted for one test.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(path: &'a Path, size: &str) -> Self {
+        std::fs::create_dir_all(path).unwrap();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"])
+            .arg(path)
+            .status()
+            .expect("mount is there");
+        assert!(status.success(), "a small file system could not be mounted; this test needs root");
+        Self(path)
+    }
+
+    /// Fills the disk but for `left` bytes, with a file that can be removed again.
+    fn fill(&self, left: u64) {
+        let disk = rustix::fs::statvfs(self.0).unwrap();
+        let free = disk.f_bavail * disk.f_frsize;
+        std::fs::write(self.ballast(), vec![1u8; usize::try_from(free.saturating_sub(left)).unwrap()]).unwrap();
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
+    }
+
+    fn ballast(&self) -> std::path::PathBuf {
+        self.0.join("ballast")
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(self.0).status());
+    }
+}
+
+async fn readiness(weir: &Weir) -> (u16, String) {
+    let url = format!("http://{}/readyz?verbose", weir.addresses.ops);
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn client(app: &str, number: usize) -> Client {
+    Client {
+        name: format!("c{number}"),
+        app: app.to_owned(),
+        batch: 100,
+        pause: Duration::from_millis(5),
+        retry: Retry::UntilAcknowledged,
+    }
+}
+
+async fn fills_and_recovers(app: &'static str, part: &str, settings: &[(&str, &str)]) {
+    let directory = tempfile::tempdir().unwrap();
+    let mount = directory.path().join(part);
+    let disk = SmallDisk::mount(&mount, "192m");
+    let setup = settings
+        .iter()
+        .fold(Setup::new(directory.path()), |setup, (path, value)| setup.with(path, value));
+    let weir = setup.start().await;
+    let ledger = Arc::new(Ledger::default());
+    let clients: Vec<_> = (0..2)
+        .map(|number| tokio::spawn(client(app, number).run(setup.addresses.grpc, Arc::clone(&ledger))))
+        .collect();
+    until("some events are acknowledged", Duration::from_secs(60), async || {
+        (ledger.acknowledged().len() > 1000).then_some(())
+    })
+    .await;
+    disk.fill(1 << 20);
+    let reason = until("the readiness page says that space is short", Duration::from_secs(60), async || {
+        let (status, page) = readiness(&weir).await;
+        (status == 503).then_some(page)
+    })
+    .await;
+    eprintln!("{reason}");
+    let words = ["space", "full", "free"];
+    assert!(words.iter().any(|word| reason.contains(word)), "the reason is not named: {reason}");
+    disk.free();
+    until("it is ready again by itself", Duration::from_secs(60), async || {
+        let (status, _) = readiness(&weir).await;
+        (status == 200).then_some(())
+    })
+    .await;
+    let before = ledger.acknowledged().len();
+    until("events are acknowledged again", Duration::from_secs(60), async || {
+        (ledger.acknowledged().len() > before + 1000).then_some(())
+    })
+    .await;
+    ledger.stop();
+    for client in clients {
+        client.await.unwrap();
+    }
+    settle(&setup, app, &ledger).await;
+    assert!(weir.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_under_the_journal_passes() {
+    fills_and_recovers("journalfull", "journal", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_under_the_index_passes() {
+    // Small heads, so that the store meets the full disk soon.
+    let settings = [("store.head_memory", "4MiB"), ("store.seal_after", "1s")];
+    fills_and_recovers("indexfull", "store", &settings).await;
+}

@@ -1,0 +1,14 @@
+//! Whole-process tests: the real binary, started, loaded, killed, counted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests of a real process run in real time"
+)]
+
+mod crash;
+mod drain;
+mod full_disk;
+mod overload;

@@ -1,0 +1,113 @@
+//! The command line: what there is, and how a command ends.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use weir_foundation::exit::ExitCode;
+
+use crate::commands::{
+    audit, check, completions, dead, demo, groups, indices, journal, man, query, role, send, streams, tail,
+    up,
+};
+use crate::{console, output};
+
+/// Collects what machines emit, carries it through one durable journal, delivers it, shows it
+#[derive(Debug, Parser)]
+#[command(
+    name = "weir",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process: accept, keep, deliver, search
+    Up(Box<up::Arguments>),
+    /// Run the role that accepts events (needs a shared journal)
+    #[command(alias = "p")]
+    Producer(role::Arguments),
+    /// Run the role that delivers to stores (needs a shared journal)
+    #[command(alias = "c")]
+    Consumer(role::Arguments),
+    /// Send files or standard input, line by line
+    Send(send::Arguments),
+    /// Show what comes into a stream, live
+    Tail(tail::Arguments),
+    /// Search
+    Query(query::Arguments),
+    /// List the streams of the journal
+    Streams(streams::Arguments),
+    /// List what can be searched
+    Indices(indices::Arguments),
+    /// Show that everything that was accepted is accounted for
+    Audit(audit::Arguments),
+    /// Look at events that no store took, send them again, or remove them
+    Dead(dead::Arguments),
+    /// List who reads the journal, or forget a reader that is gone
+    Groups(groups::Arguments),
+    /// Say everything that is wrong with the settings
+    Check(check::Arguments),
+    /// Look into the journal
+    Journal(journal::Arguments),
+    /// Send the events of a small shop
+    Demo(demo::Arguments),
+    /// Print a script that completes commands in a shell
+    Completions(completions::Arguments),
+    /// Write manual pages
+    Man(man::Arguments),
+}
+
+/// Runs the command that the arguments name. Prints what is wrong and what to do next.
+pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return no_command(&error),
+    };
+    match run(cli.command) {
+        Ok(exit) => exit,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::Good,
+        Err(error) => {
+            console::report(&error);
+            console::exit(&error)
+        }
+    }
+}
+
+fn no_command(error: &clap::Error) -> ExitCode {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    // Nobody to tell if the terminal is gone.
+    error.print().ok();
+    if asked_for { ExitCode::Good } else { ExitCode::Usage }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(arguments) => up::run(*arguments),
+        Command::Producer(arguments) => role::run("producer", &arguments),
+        Command::Consumer(arguments) => role::run("consumer", &arguments),
+        Command::Send(arguments) => send::run(arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
+        Command::Query(arguments) => query::run(arguments),
+        Command::Streams(arguments) => streams::run(&arguments),
+        Command::Indices(arguments) => indices::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Dead(arguments) => dead::run(arguments),
+        Command::Groups(arguments) => groups::run(arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Journal(arguments) => journal::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests;

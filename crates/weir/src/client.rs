@@ -1,0 +1,202 @@
+//! The HTTP client of the commands that ask a running weir.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use clap::Args;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use weir_server::api::{ErrorBody, ErrorDetail};
+
+/// Which weir to ask.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// HTTP address of weir
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: Url,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    server: Url,
+}
+
+/// Why weir gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("no connection to weir at {server}")]
+    Unreachable {
+        server: Url,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the answer of weir at {server} broke off")]
+    Broken {
+        server: Url,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("{message}", message = .detail.message)]
+    Refused {
+        status: StatusCode,
+        detail: ErrorDetail,
+        retry_after: Option<Duration>,
+        /// The whole answer, for doors that tell more than the error.
+        body: Bytes,
+    },
+    #[error("the answer of weir at {server} can not be read; is it of the same version?")]
+    Unreadable {
+        server: Url,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Client {
+    pub(crate) fn new(args: &ServerArgs) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, server: args.server.clone() })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.read(self.http.get(self.url(path)).query(query)).await
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.read(self.http.post(self.url(path)).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), ClientError> {
+        self.answer(self.http.delete(self.url(path))).await.map(drop)
+    }
+
+    /// Posts bytes as they are.
+    pub(crate) async fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let request = self.http.post(self.url(path)).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.read(request).await
+    }
+
+    /// The body of an answer, piece by piece as it comes.
+    pub(crate) async fn stream(
+        &self,
+        path: &[&str],
+        query: &impl Serialize,
+    ) -> Result<BoxStream<'static, Result<Bytes, ClientError>>, ClientError> {
+        let response = self.answer(self.http.get(self.url(path)).query(query)).await?;
+        let server = self.server.clone();
+        let broken = move |source| ClientError::Broken { server: server.clone(), source };
+        Ok(response.bytes_stream().map_err(broken).boxed())
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.answer(request).await?;
+        let body = response.bytes().await.map_err(|source| self.broken(source))?;
+        serde_json::from_slice(&body)
+            .map_err(|source| ClientError::Unreadable { server: self.server.clone(), source })
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|source| self.lost(source))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = retry_after(&response);
+        let body = response.bytes().await.map_err(|source| self.broken(source))?;
+        let detail = match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(ErrorBody { error }) => error,
+            Err(_) => unknown_error(status, &body),
+        };
+        Err(ClientError::Refused { status, detail, retry_after, body })
+    }
+
+    fn lost(&self, source: reqwest::Error) -> ClientError {
+        match source.is_connect() {
+            true => ClientError::Unreachable { server: self.server.clone(), source: source.without_url() },
+            false => self.broken(source),
+        }
+    }
+
+    fn broken(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Broken { server: self.server.clone(), source: source.without_url() }
+    }
+
+    /// Each part of the path is quoted as a whole, slashes too.
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.server.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        url
+    }
+}
+
+impl ClientError {
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { .. } => {
+                Some("start it with `weir up`, or name another address with `--server URL`".to_owned())
+            }
+            Self::Refused { detail, .. } => match detail.code.as_str() {
+                "bad-query" => Some("docs/query.md has the whole query language".to_owned()),
+                "query-timed-out" | "query-too-large" => {
+                    Some("narrow the time with `--since` and `--until`".to_owned())
+                }
+                _ => None,
+            },
+            Self::Broken { .. } | Self::Unreadable { .. } => None,
+        }
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+/// An answer without weir's error body: another program, or a proxy in between.
+fn unknown_error(status: StatusCode, body: &[u8]) -> ErrorDetail {
+    let text: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
+    let message = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
+    ErrorDetail { code: "unknown".to_owned(), message, column: None, expected: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_quoted() {
+        let check = |server: &str, path: &[&str], url: &str| {
+            let args = ServerArgs { server: server.parse().expect("is a URL") };
+            assert_eq!(Client::new(&args).expect("has no TLS to fail").url(path).as_str(), url);
+        };
+        check("http://127.0.0.1:8080", &["streams"], "http://127.0.0.1:8080/api/v1/streams");
+        check("http://weir/base/", &["dead", "a/b?c"], "http://weir/base/api/v1/dead/a%2Fb%3Fc");
+    }
+}

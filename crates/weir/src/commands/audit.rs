@@ -1,0 +1,124 @@
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Args;
+use weir_foundation::exit::ExitCode;
+use weir_server::api::{Audit, AuditParameters, AuditStream, AuditVerdict};
+
+use super::{OutputArgs, block_on, zone};
+use crate::client::{Client, ServerArgs};
+use crate::console;
+use crate::output::{Column, Format, Row, Zone, left, print_rows, right};
+
+/// Compares, per stream, what was accepted with what was delivered, died, waits, expired and was lost.
+///
+/// Ends with exit code 1 if the books do not agree.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Compare the position of every event with the store's rows, too
+    #[arg(long)]
+    verify: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let client = Client::new(&arguments.server)?;
+    let parameters = AuditParameters { verify: arguments.verify.then_some(true) };
+    let audit: Audit = block_on(async { Ok(client.get(&["audit"], &parameters).await?) })?;
+    print(&mut console::stdout(), arguments.output.output, &audit)?;
+    Ok(exit(&audit))
+}
+
+pub(super) fn exit(audit: &Audit) -> ExitCode {
+    match audit.verdict {
+        AuditVerdict::Agrees => ExitCode::Good,
+        AuditVerdict::Differs => ExitCode::Failure,
+    }
+}
+
+/// The books; as text also what does not agree, and the verdict.
+pub(super) fn print(out: &mut dyn Write, format: Format, audit: &Audit) -> Result<()> {
+    print_rows(out, format, &zone(), &audit.streams)?;
+    if format != Format::Text {
+        return Ok(());
+    }
+    for stream in &audit.streams {
+        for finding in &stream.findings {
+            writeln!(out, "{}: {finding}", stream.stream)?;
+        }
+    }
+    let compared = if audit.verified { "counts and positions" } else { "counts" };
+    match audit.verdict {
+        AuditVerdict::Agrees => {
+            writeln!(out, "{compared} agree: everything that was accepted is accounted for")?
+        }
+        AuditVerdict::Differs => writeln!(out, "{compared} do NOT agree")?,
+    }
+    Ok(())
+}
+
+impl Row for AuditStream {
+    const COLUMNS: &'static [Column] = &[
+        left("stream"),
+        right("accepted"),
+        right("delivered"),
+        right("dead"),
+        right("waiting"),
+        right("expired"),
+        right("lost"),
+        left("verdict"),
+    ];
+
+    fn cells(&self, _: &Zone) -> Vec<String> {
+        let counts = [self.accepted, self.delivered, self.dead, self.waiting, self.expired, self.lost];
+        let verdict = match self.verdict {
+            AuditVerdict::Agrees => "agrees",
+            AuditVerdict::Differs => "differs",
+        };
+        let counts = counts.iter().map(ToString::to_string);
+        [self.stream.clone()].into_iter().chain(counts).chain([verdict.to_owned()]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_of_a_stream_that_lost_something() {
+        let audit = Audit {
+            verdict: AuditVerdict::Differs,
+            verified: true,
+            streams: vec![AuditStream {
+                stream: "shop_logs".to_owned(),
+                accepted: 2_000,
+                delivered: 1_990,
+                dead: 3,
+                waiting: 5,
+                expired: 0,
+                lost: 0,
+                verdict: AuditVerdict::Differs,
+                findings: vec!["2 events are nowhere".to_owned()],
+            }],
+        };
+        let printed = |format| {
+            let mut out = anstream::StripStream::new(Vec::new());
+            print(&mut out, format, &audit).expect("memory takes it");
+            String::from_utf8(out.into_inner()).expect("is text")
+        };
+        insta::assert_snapshot!(printed(Format::Text), @r"
+        STREAM     ACCEPTED  DELIVERED  DEAD  WAITING  EXPIRED  LOST  VERDICT
+        shop_logs      2000       1990     3        5        0     0  differs
+        shop_logs: 2 events are nowhere
+        counts and positions do NOT agree
+        ");
+        insta::assert_snapshot!(printed(Format::Csv), @r"
+        stream,accepted,delivered,dead,waiting,expired,lost,verdict
+        shop_logs,2000,1990,3,5,0,0,differs
+        ");
+        assert_eq!(exit(&audit), ExitCode::Failure);
+    }
+}

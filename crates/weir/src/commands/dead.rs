@@ -1,0 +1,166 @@
+use std::io::Write;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use weir_foundation::exit::ExitCode;
+use weir_server::api::{
+    DeadLetter, DeadLetters, DeadListParameters, DeadSelection, PurgeAnswer, ReplayAnswer,
+};
+
+use super::{OutputArgs, block_on, zone};
+use crate::client::{Client, ServerArgs};
+use crate::console::{self, Misused};
+use crate::output::{self, Column, Format, Row, Zone, left, local_text, print_rows, right};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List dead letters, the oldest first
+    List(ListArguments),
+    /// Show one dead letter with its original bytes
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Send dead letters again; what is accepted is removed
+    Replay(SelectArguments),
+    /// Remove dead letters for good; they stay counted
+    Purge(SelectArguments),
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    /// Only those of this stream
+    #[arg(long)]
+    stream: Option<String>,
+    /// Only those with this reason
+    #[arg(long)]
+    code: Option<String>,
+    /// How many at most, up to 1000
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Go on where a page ended
+    #[arg(long, value_name = "KEY")]
+    after: Option<i64>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct SelectArguments {
+    /// These letters
+    ids: Vec<String>,
+    /// Those of this stream
+    #[arg(long, conflicts_with = "ids")]
+    stream: Option<String>,
+    /// Those with this reason
+    #[arg(long, conflicts_with = "ids")]
+    code: Option<String>,
+    /// All of them
+    #[arg(long, conflicts_with_all = ["ids", "stream", "code"])]
+    all: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.command {
+        Command::List(arguments) => list(arguments),
+        Command::Show { id, output, server } => show(&id, output, &server),
+        Command::Replay(arguments) => replay(arguments),
+        Command::Purge(arguments) => purge(arguments),
+    }
+}
+
+fn list(arguments: ListArguments) -> Result<ExitCode> {
+    let ListArguments { stream, code, limit, after, output, server } = arguments;
+    let client = Client::new(&server)?;
+    let parameters = DeadListParameters { stream, code, after, limit };
+    let answer: DeadLetters = block_on(async { Ok(client.get(&["dead"], &parameters).await?) })?;
+    print_rows(&mut console::stdout(), output.output, &zone(), &answer.letters)?;
+    if let Some(next) = answer.next {
+        console::note(&format!("more: --after {next}"));
+    }
+    Ok(ExitCode::Good)
+}
+
+fn show(id: &str, output: OutputArgs, server: &ServerArgs) -> Result<ExitCode> {
+    let client = Client::new(server)?;
+    let letter: DeadLetter = block_on(async { Ok(client.get(&["dead", id], &()).await?) })?;
+    let mut out = console::stdout();
+    match output.output {
+        Format::Text => write_letter(&mut out, &letter, &zone())?,
+        Format::Json | Format::Csv => print_rows(&mut out, output.output, &zone(), &[letter])?,
+    }
+    Ok(ExitCode::Good)
+}
+
+fn write_letter(out: &mut dyn Write, letter: &DeadLetter, zone: &Zone) -> Result<()> {
+    let lines = [
+        ("id", letter.id.clone()),
+        ("stream", letter.stream.clone()),
+        ("index prefix", letter.prefix.clone().unwrap_or_else(|| "unknown".to_owned())),
+        ("events", letter.events.to_string()),
+        ("received", local_text(letter.received.0, zone)),
+        ("died", local_text(letter.died.0, zone)),
+        ("reason", format!("{} ({})", letter.message, letter.code)),
+        ("format", letter.format.clone()),
+        ("original", format!("{} (base64)", letter.original)),
+    ];
+    lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}{value}"))?;
+    Ok(())
+}
+
+fn replay(arguments: SelectArguments) -> Result<ExitCode> {
+    let client = Client::new(&arguments.server)?;
+    let selection = selection(arguments)?;
+    let answer: ReplayAnswer = block_on(async { Ok(client.post(&["dead", "replay"], &selection).await?) })?;
+    for refusal in &answer.refused {
+        console::note(&format!("{}: {}", refusal.id, refusal.reason));
+    }
+    let (accepted, refused) = (output::count(answer.accepted), output::count(answer.refused_total));
+    writeln!(console::stdout(), "{accepted} accepted again, {refused} refused")?;
+    Ok(if answer.refused_total == 0 { ExitCode::Good } else { ExitCode::Failure })
+}
+
+fn purge(arguments: SelectArguments) -> Result<ExitCode> {
+    let client = Client::new(&arguments.server)?;
+    let selection = selection(arguments)?;
+    let answer: PurgeAnswer = block_on(async { Ok(client.post(&["dead", "purge"], &selection).await?) })?;
+    writeln!(console::stdout(), "{} purged", output::count(answer.purged))?;
+    Ok(ExitCode::Good)
+}
+
+fn selection(arguments: SelectArguments) -> Result<DeadSelection> {
+    let SelectArguments { ids, stream, code, all, .. } = arguments;
+    if ids.is_empty() && stream.is_none() && code.is_none() && !all {
+        return Err(Misused("name letters by id, or select with --stream, --code or --all".to_owned()).into());
+    }
+    Ok(DeadSelection { ids, stream, code, all })
+}
+
+impl Row for DeadLetter {
+    const COLUMNS: &'static [Column] =
+        &[left("id"), left("died"), right("events"), left("code"), left("message")];
+
+    fn cells(&self, zone: &Zone) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            local_text(self.died.0, zone),
+            self.events.to_string(),
+            self.code.clone(),
+            self.message.clone(),
+        ]
+    }
+}

@@ -1,0 +1,110 @@
+use std::io::{IsTerminal, Write};
+
+use anyhow::Result;
+use clap::Args;
+use weir_foundation::exit::ExitCode;
+use weir_server::api::{Histogram, SearchAnswer, SearchParameters};
+
+use super::{OutputArgs, block_on, moment, zone};
+use crate::client::{Client, ServerArgs};
+use crate::output::{Format, HitPrinter, Zone};
+use crate::{console, output};
+
+mod aggregate;
+
+/// Searches the indices of one prefix; the newest events come first.
+///
+/// The language is in docs/query.md: words and "phrases" in any field, field:value, ranges like status:>=500,
+/// wildcards, AND, OR, - for not.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The prefix of the indices: through weir's own doors the name of the app
+    prefix: String,
+    /// Which events; all, if absent. One that begins with `-` stands behind `--`
+    query: Vec<String>,
+    /// From this time on: an age like `1h`, a date, or a time; local if it names no offset
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// How many events at most, up to 10000 [default: 100, or 0 with --histogram, --top or --count]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Go on where a page ended
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+    /// Count all events that match
+    #[arg(long)]
+    count: bool,
+    /// Count events per interval, like `1m`
+    #[arg(long, value_name = "WIDTH")]
+    histogram: Option<String>,
+    /// Count the values of a field
+    #[arg(long, value_name = "FIELD")]
+    top: Option<String>,
+    /// How many values of --top
+    #[arg(long, value_name = "N", requires = "top")]
+    top_limit: Option<u32>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let client = Client::new(&arguments.server)?;
+    let zone = zone();
+    let format = arguments.output.output;
+    let parameters = parameters(arguments, &zone)?;
+    let query = parameters.q.clone();
+    let answer =
+        block_on(async { console::of_query(client.get(&["search"], &parameters).await, query.as_deref()) })?;
+    print(&mut console::stdout(), format, zone, &answer)?;
+    if let Some(next) = answer.next.as_deref().filter(|_| std::io::stderr().is_terminal()) {
+        console::note(&format!("more: --after '{next}'"));
+    }
+    Ok(ExitCode::Good)
+}
+
+fn parameters(arguments: Arguments, zone: &Zone) -> Result<SearchParameters> {
+    let aggregates = arguments.count || arguments.histogram.is_some() || arguments.top.is_some();
+    let time = |text: Option<String>| text.map(|text| moment(&text, zone)).transpose();
+    Ok(SearchParameters {
+        prefix: Some(arguments.prefix),
+        q: Some(arguments.query.join(" ")).filter(|query| !query.is_empty()),
+        from: time(arguments.since)?,
+        to: time(arguments.until)?,
+        zone: None,
+        limit: arguments.limit.or(aggregates.then_some(0)),
+        after: arguments.after,
+        count: arguments.count.then_some(true),
+        histogram: arguments.histogram,
+        top: arguments.top,
+        top_limit: arguments.top_limit,
+        format: None,
+    })
+}
+
+fn print(out: &mut dyn Write, format: Format, zone: Zone, answer: &SearchAnswer) -> Result<()> {
+    let SearchAnswer { hits, total, histogram, top, .. } = answer;
+    let buckets = histogram.as_ref().map(|Histogram { buckets, .. }| buckets.as_slice());
+    if let Some(buckets) = buckets {
+        aggregate::print_histogram(out, format, &zone, buckets)?;
+    }
+    if let Some(values) = top.as_deref() {
+        aggregate::print_top(out, format, &zone, values)?;
+    }
+    if let Some(total) = total {
+        match format {
+            Format::Text => writeln!(out, "{} events", output::count(*total))?,
+            Format::Json => output::json_line(out, &serde_json::json!({ "total": total }))?,
+            Format::Csv => writeln!(out, "total\n{total}")?,
+        }
+    }
+    let mut printer = HitPrinter::new(format, zone);
+    for hit in hits {
+        printer.print(out, hit)?;
+    }
+    Ok(())
+}

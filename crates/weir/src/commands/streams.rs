@@ -1,0 +1,46 @@
+use anyhow::Result;
+use clap::Args;
+use weir_foundation::exit::ExitCode;
+use weir_server::api::{Stream, Streams};
+
+use super::{OutputArgs, block_on, zone};
+use crate::client::{Client, ServerArgs};
+use crate::console;
+use crate::output::{Column, Row, Zone, left, local_text, print_rows, right};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let client = Client::new(&arguments.server)?;
+    let answer: Streams = block_on(async { Ok(client.get(&["streams"], &()).await?) })?;
+    print_rows(&mut console::stdout(), arguments.output.output, &zone(), &answer.streams)?;
+    Ok(ExitCode::Good)
+}
+
+impl Row for Stream {
+    const COLUMNS: &'static [Column] = &[
+        left("stream"),
+        right("partitions"),
+        right("events"),
+        right("retained_events"),
+        right("bytes"),
+        left("created"),
+    ];
+
+    fn cells(&self, zone: &Zone) -> Vec<String> {
+        vec![
+            self.stream.clone(),
+            self.partitions.len().to_string(),
+            self.events.to_string(),
+            self.retained_events.to_string(),
+            self.bytes.to_string(),
+            local_text(self.created.0, zone),
+        ]
+    }
+}

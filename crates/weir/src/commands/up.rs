@@ -1,0 +1,150 @@
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use tokio::runtime::Runtime;
+use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::exit::ExitCode;
+use weir_foundation::listen::BindError;
+use weir_foundation::settings::{Environment, FlagValue};
+use weir_foundation::supervise::{DrainPhase, Policy, Signals, Spawner, Supervisor};
+use weir_foundation::telemetry;
+
+use crate::compose::{self, Addresses, Process};
+use crate::console;
+use crate::demo::{self, Bounds, Plan};
+use crate::settings::{Given, Settings};
+
+/// Accepts events by gRPC and HTTP, keeps them in a journal, delivers them to an index, and answers searches:
+/// all in one process, in one directory, on this machine alone.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Where weir keeps its files [default: weir-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The YAML file with the settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address for HTTP: sending by REST, and the API [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// Address for gRPC [default: 127.0.0.1:8082]
+    #[arg(long, value_name = "ADDRESS")]
+    grpc: Option<String>,
+    /// Address for health, status and metrics [default: 127.0.0.1:8008]
+    #[arg(long, value_name = "ADDRESS")]
+    ops: Option<String>,
+    /// Allow addresses that other machines can reach; nothing authenticates them
+    #[arg(long)]
+    allow_public: bool,
+    /// Send the events of a small shop, to have something to look at
+    #[arg(long)]
+    demo: bool,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let environment = Environment::of_process();
+    let given =
+        Given { file: arguments.config.clone(), flags: flags(&arguments), environment: environment.clone() };
+    let settings = match given.read().settings {
+        Ok(settings) => settings,
+        Err(problems) => {
+            console::note(problems.to_string().trim_end());
+            console::note("`weir check --explain` shows every setting and where it came from");
+            return Ok(ExitCode::Configuration);
+        }
+    };
+    telemetry::init(&settings.log, &environment).context("start logging")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let outcome = live(&runtime, &settings, arguments.demo);
+    runtime.shutdown_background();
+    match outcome {
+        Err(error) if refused_address(&error) => {
+            console::report(&error);
+            Ok(ExitCode::Configuration)
+        }
+        outcome => outcome,
+    }
+}
+
+fn flags(arguments: &Arguments) -> Vec<FlagValue> {
+    let data_dir = arguments.data_dir.as_ref().map(|path| path.display().to_string());
+    let given = [
+        ("data_dir", "--data-dir", data_dir),
+        ("listen.http", "--http", arguments.http.clone()),
+        ("producer.grpc_listen", "--grpc", arguments.grpc.clone()),
+        ("listen.ops", "--ops", arguments.ops.clone()),
+        ("listen.allow_public", "--allow-public", arguments.allow_public.then(|| "true".to_owned())),
+    ];
+    let flag = |(path, flag, value): (_, _, Option<String>)| Some(FlagValue { path, flag, value: value? });
+    given.into_iter().filter_map(flag).collect()
+}
+
+/// From signals to the last phase of the drain.
+fn live(runtime: &Runtime, settings: &Settings, with_demo: bool) -> Result<ExitCode> {
+    let signals = Signals::listen().context("listen to signals")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let supervisor = Supervisor::new(runtime.handle().clone(), Arc::clone(&clock), settings.drain);
+    let process = Process::new(clock, supervisor.spawner());
+    runtime.block_on(async {
+        let running = Box::pin(compose::up(settings, &process)).await?;
+        let Addresses { http, grpc, ops } = running.addresses;
+        tracing::info!(%http, %grpc, %ops, data_dir = %settings.data_dir.display(), "listening");
+        if std::io::stderr().is_terminal() {
+            // Nobody to tell if the terminal is gone.
+            write_banner(&mut anstream::stderr().lock(), running.addresses, settings).ok();
+        }
+        if with_demo {
+            start_demo(&process.spawner, &process.clock, grpc);
+        }
+        let exit = supervisor.run(&signals).await;
+        running.ops.stop();
+        Ok(exit)
+    })
+}
+
+fn start_demo(spawner: &Spawner, clock: &Arc<dyn Clock>, grpc: std::net::SocketAddr) {
+    let plan = Plan {
+        door: format!("http://{}", Addresses::local(grpc)),
+        app: super::demo::APP.to_owned(),
+        rate: super::demo::RATE,
+        seed: rand::random(),
+        bounds: Bounds::Endless,
+    };
+    let clock = Arc::clone(clock);
+    spawner.spawn("demo", Policy::expendable(DrainPhase::StopIntake), |drain| async move {
+        let outcome = demo::run(plan, &*clock, drain.draining()).await?;
+        tracing::info!(events = outcome.acknowledged, "the demonstration ended");
+        Ok::<(), anyhow::Error>(())
+    });
+}
+
+/// An address that may not be bound is a matter of the settings; one that can not be, of the machine.
+fn refused_address(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<BindError>(), Some(BindError::NotLoopback { .. }))
+}
+
+fn write_banner(out: &mut dyn Write, addresses: Addresses, settings: &Settings) -> std::io::Result<()> {
+    let Addresses { http, grpc, ops } = addresses;
+    let (prefix, suffix) = (&settings.producer.stream_prefix, &settings.producer.stream_suffix);
+    writeln!(
+        out,
+        "
+  weir {version} is up
+
+  send   weir send --app shop app.log
+         curl --data-binary @app.log http://{http}/api/v1/apps/shop/events
+         gRPC `producer.Producer` on {grpc}
+  look   weir tail shop
+         weir query shop 'level:error -healthz' --since 1h
+         weir streams · weir audit · http://{ops}/status
+  kept   {data_dir}, streams `{prefix}<app>{suffix}`
+  stop   Ctrl-C; a second one ends at once
+",
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = settings.data_dir.display(),
+    )
+}

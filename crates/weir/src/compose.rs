@@ -1,0 +1,193 @@
+//! Puts the roles together: what depends on what is decided here and nowhere else.
+//!
+//! Everything that can fail early does: addresses are bound and stores are opened before anything is served.
+
+mod auditor;
+mod directory;
+mod door;
+mod listeners;
+mod metrics;
+mod watch;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use weir_consumer::delivery::{self, Delivery};
+use weir_consumer::metrics::ConsumerMetrics;
+use weir_foundation::clock::Clock;
+use weir_foundation::health::Health;
+use weir_foundation::http;
+use weir_foundation::metrics::Builder;
+use weir_foundation::notify::{self, Notifier};
+use weir_foundation::ops::{self, Identity, Ops, StatusBoard, Views};
+use weir_foundation::supervise::{DrainPhase, Spawner};
+use weir_journal::Journal;
+use weir_journal::sqlite::SqliteJournal;
+use weir_producer::Producer;
+use weir_server::{Server, StreamNames};
+use weir_store::segment::{SegmentParts, SegmentStore};
+use weir_store::{DeadLetterStore, IndexStore};
+
+use self::auditor::Books;
+use self::door::OwnDoors;
+pub(crate) use self::listeners::Addresses;
+use self::listeners::Listeners;
+use crate::settings::Settings;
+
+/// What every component gets from the process.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) spawner: Spawner,
+    pub(crate) health: Health,
+}
+
+/// A process that serves.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) addresses: Addresses,
+    /// Serves as long as this is held.
+    pub(crate) ops: Ops,
+}
+
+/// Where events are kept.
+struct Storage {
+    journal: Arc<SqliteJournal>,
+    store: SegmentStore,
+}
+
+impl Process {
+    pub(crate) fn new(clock: Arc<dyn Clock>, spawner: Spawner) -> Self {
+        let health = Health::new(Arc::clone(&clock));
+        Self { clock, spawner, health }
+    }
+}
+
+/// All roles in this process, over the embedded journal and the embedded store.
+pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running> {
+    let listeners = Listeners::bind(settings)?;
+    let addresses = listeners.addresses()?;
+    directory::prepare(&settings.data_dir)?;
+    let mut metrics = Builder::new();
+    let storage = Storage::open(settings, process, &mut metrics)?;
+
+    let producer = producer(settings, process, &storage, &mut metrics).await?;
+    let delivery = delivery(settings, process, &storage, &mut metrics).await?;
+    let server = server(settings, process, &storage, addresses, &mut metrics);
+
+    let ops = serve_ops(listeners.ops, process, metrics)?;
+    delivery.start(&process.spawner).context("start the consumer")?;
+    producer.serve_grpc(listeners.grpc).context("serve gRPC")?;
+    serve_http(listeners.http, &producer, server, process)?;
+    notify::start(&process.spawner, Notifier::systemd(), process.health.clone(), Arc::clone(&process.clock));
+    Ok(Running { addresses, ops })
+}
+
+impl Storage {
+    fn open(settings: &Settings, process: &Process, metrics: &mut Builder) -> Result<Self> {
+        let Process { clock, spawner, health } = process;
+        let journal = SqliteJournal::open(settings.journal.clone(), Arc::clone(clock), spawner)
+            .context("open the journal")?;
+        watch::journal(&journal, health, spawner);
+        let parts =
+            SegmentParts { clock: Arc::clone(clock), spawner: spawner.clone(), health: health.clone() };
+        let store = SegmentStore::open(settings.store.clone(), parts).context("open the index")?;
+        metrics::register(metrics, &journal, &store);
+        Ok(Self { journal, store })
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::<SqliteJournal>::clone(&self.journal)
+    }
+
+    fn index(&self) -> Arc<dyn IndexStore> {
+        Arc::new(self.store.clone())
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
+        Arc::new(self.store.clone())
+    }
+}
+
+async fn producer(
+    settings: &Settings,
+    process: &Process,
+    storage: &Storage,
+    metrics: &mut Builder,
+) -> Result<Producer> {
+    let parts = weir_producer::Parts {
+        journal: storage.journal(),
+        clock: Arc::clone(&process.clock),
+        spawner: process.spawner.clone(),
+        health: &process.health,
+        metrics,
+    };
+    Producer::start(settings.producer.clone(), parts).await.context("start the producer")
+}
+
+async fn delivery(
+    settings: &Settings,
+    process: &Process,
+    storage: &Storage,
+    metrics: &mut Builder,
+) -> Result<Delivery> {
+    let dependencies = delivery::Dependencies {
+        journal: storage.journal(),
+        store: storage.index(),
+        dead_letters: storage.dead_letters(),
+        clock: Arc::clone(&process.clock),
+        health: process.health.clone(),
+        metrics: ConsumerMetrics::register(metrics),
+    };
+    Delivery::subscribe(dependencies, &settings.consumer).await.context("subscribe the consumer")
+}
+
+fn server(
+    settings: &Settings,
+    process: &Process,
+    storage: &Storage,
+    addresses: Addresses,
+    metrics: &mut Builder,
+) -> Server {
+    let names = StreamNames {
+        prefix: settings.producer.stream_prefix.clone(),
+        suffix: settings.producer.stream_suffix.clone(),
+    };
+    let parts = weir_server::Parts {
+        journal: storage.journal(),
+        store: storage.index(),
+        dead_letters: storage.dead_letters(),
+        door: Arc::new(OwnDoors::new(addresses, names.clone())),
+        auditor: Arc::new(Books::new(storage.journal(), storage.index(), storage.dead_letters())),
+        clock: Arc::clone(&process.clock),
+        names,
+    };
+    Server::new(parts, settings.server, metrics.weir())
+}
+
+fn serve_ops(listener: std::net::TcpListener, process: &Process, metrics: Builder) -> Result<Ops> {
+    let identity = Identity {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        role: "up".to_owned(),
+        durability: "synced to the embedded journal before every answer".to_owned(),
+    };
+    let views = Views {
+        status: StatusBoard::new(identity, Arc::clone(&process.clock)),
+        health: process.health.clone(),
+        metrics: metrics.build(),
+    };
+    ops::start(listener, views).context("serve health and metrics")
+}
+
+fn serve_http(
+    listener: std::net::TcpListener,
+    producer: &Producer,
+    server: Server,
+    process: &Process,
+) -> Result<()> {
+    let phase = DrainPhase::StopIntake;
+    let api = server.router(process.spawner.token(phase));
+    let router = producer.router().merge(api).fallback(weir_server::not_found);
+    let serving = http::Process { spawner: &process.spawner, clock: &process.clock };
+    http::serve("http", listener, router, http::Limits::default(), phase, serving).context("serve HTTP")
+}

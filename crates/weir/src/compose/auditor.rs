@@ -1,0 +1,110 @@
+//! The books of the consumer, as the server shows them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use weir_consumer::audit::{self, StreamReport, Verdict};
+use weir_consumer::verify::{self, PartitionProof};
+use weir_journal::Journal;
+use weir_server::api::{Audit, AuditStream, AuditVerdict};
+use weir_server::{AuditDepth, AuditFailed, Auditor};
+use weir_store::{DeadLetterStore, IndexStore};
+
+#[derive(Debug)]
+pub(super) struct Books {
+    journal: Arc<dyn Journal>,
+    store: Arc<dyn IndexStore>,
+    dead_letters: Arc<dyn DeadLetterStore>,
+}
+
+impl Books {
+    pub(super) fn new(
+        journal: Arc<dyn Journal>,
+        store: Arc<dyn IndexStore>,
+        dead_letters: Arc<dyn DeadLetterStore>,
+    ) -> Self {
+        Self { journal, store, dead_letters }
+    }
+
+    async fn proofs(&self, report: &StreamReport) -> Result<Vec<PartitionProof>, AuditFailed> {
+        verify::verify(&*self.journal, &*self.store, &*self.dead_letters, &report.stream)
+            .await
+            .map_err(|error| AuditFailed(Box::new(error)))
+    }
+}
+
+#[async_trait]
+impl Auditor for Books {
+    async fn audit(&self, depth: AuditDepth) -> Result<Audit, AuditFailed> {
+        let reports = audit::audit(&*self.journal, &*self.store, &*self.dead_letters, None)
+            .await
+            .map_err(|error| AuditFailed(Box::new(error)))?;
+        let mut streams = Vec::with_capacity(reports.len());
+        for report in &reports {
+            let proofs = match depth {
+                AuditDepth::Counts => Vec::new(),
+                AuditDepth::Positions => self.proofs(report).await?,
+            };
+            streams.push(stream(report, &proofs));
+        }
+        let agrees = streams.iter().all(|stream| stream.verdict == AuditVerdict::Agrees);
+        Ok(Audit { verdict: verdict(agrees), verified: depth == AuditDepth::Positions, streams })
+    }
+}
+
+fn stream(report: &StreamReport, proofs: &[PartitionProof]) -> AuditStream {
+    let total = report.total();
+    let agrees = report.is_balanced() && proofs.iter().all(PartitionProof::holds);
+    AuditStream {
+        stream: report.stream.to_string(),
+        accepted: total.accepted,
+        delivered: total.delivered,
+        dead: total.dead,
+        waiting: total.waiting,
+        expired: total.expired,
+        lost: total.lost,
+        verdict: verdict(agrees),
+        findings: counts(report).chain(proofs.iter().flat_map(positions)).collect(),
+    }
+}
+
+fn verdict(agrees: bool) -> AuditVerdict {
+    if agrees { AuditVerdict::Agrees } else { AuditVerdict::Differs }
+}
+
+fn counts(report: &StreamReport) -> impl Iterator<Item = String> {
+    let unbalanced = report.partitions.iter().filter_map(|(partition, account)| match account.verdict() {
+        Verdict::Balanced => None,
+        Verdict::Missing(events) => {
+            Some(format!("partition {}: {events} events are nowhere", partition.partition))
+        }
+        Verdict::Surplus(events) => {
+            Some(format!("partition {}: {events} events more than were accepted", partition.partition))
+        }
+    });
+    let foreign = report.foreign.iter().map(|(partition, rows)| {
+        format!(
+            "partition {} of incarnation {}: {rows} rows of a partition that the journal does not have",
+            partition.partition, partition.incarnation
+        )
+    });
+    unbalanced.chain(foreign)
+}
+
+fn positions(proof: &PartitionProof) -> Vec<String> {
+    if proof.holds() {
+        return Vec::new();
+    }
+    let runs = [
+        ("missing from the store", &proof.missing),
+        ("in the store, but not in the journal", &proof.surplus),
+    ];
+    let describe = |(what, runs): (&str, &verify::Runs)| {
+        let first = runs.first.first()?;
+        Some(format!(
+            "partition {}: {} events {what}, the first at offset {}.{}",
+            proof.partition.partition, runs.events, first.offset, first.first_index
+        ))
+    };
+    runs.into_iter().filter_map(describe).collect()
+}

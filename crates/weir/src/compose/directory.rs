@@ -1,0 +1,51 @@
+//! The directory with everything that weir keeps.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// Makes the directory, for the owner alone, if it is not there; and makes sure that it can be written to.
+pub(crate) fn prepare(directory: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("make the data directory `{}`", directory.display()))?;
+    probe(directory).with_context(|| format!("write to the data directory `{}`", directory.display()))
+}
+
+/// A directory tells only when it is written to whether it can be.
+fn probe(directory: &Path) -> std::io::Result<()> {
+    let file = directory.join(".probe");
+    std::fs::write(&file, b"")?;
+    std::fs::remove_file(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_directory_is_the_owners_alone() {
+        let parent = tempfile::tempdir().expect("there is space");
+        let directory = parent.path().join("a/b");
+        prepare(&directory).expect("it can be made");
+        let mode = directory.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(directory.read_dir().expect("it can be read").count(), 0);
+        prepare(&directory).expect("it may be there already");
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_named() {
+        let parent = tempfile::tempdir().expect("there is space");
+        let file = parent.path().join("data");
+        std::fs::write(&file, b"").expect("there is space");
+        let error = prepare(&file).expect_err("it is a file");
+        assert_eq!(error.to_string(), format!("make the data directory `{}`", file.display()));
+    }
+}

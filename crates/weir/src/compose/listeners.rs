@@ -1,0 +1,48 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::{Context as _, Result};
+use weir_foundation::listen::bind;
+
+use crate::settings::Settings;
+
+/// Every address of the process, bound.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) http: TcpListener,
+    pub(super) grpc: TcpListener,
+    pub(super) ops: TcpListener,
+}
+
+/// Where the process can be reached, with the ports that the system chose where it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) ops: SocketAddr,
+}
+
+impl Listeners {
+    pub(super) fn bind(settings: &Settings) -> Result<Self> {
+        let exposure = settings.listen.exposure;
+        Ok(Self {
+            ops: bind(settings.listen.ops, exposure).context("open the address for operators")?,
+            http: bind(settings.listen.http, exposure).context("open the address for HTTP")?,
+            grpc: bind(settings.producer.grpc_listen, exposure).context("open the address for gRPC")?,
+        })
+    }
+
+    pub(super) fn addresses(&self) -> Result<Addresses> {
+        let address = |listener: &TcpListener| listener.local_addr().context("ask for a bound address");
+        Ok(Addresses { http: address(&self.http)?, grpc: address(&self.grpc)?, ops: address(&self.ops)? })
+    }
+}
+
+impl Addresses {
+    /// Where this machine reaches an address that may stand for all of its own.
+    pub(crate) fn local(address: SocketAddr) -> SocketAddr {
+        match address.ip() {
+            ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
+            _ => address,
+        }
+    }
+}

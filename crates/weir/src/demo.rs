@@ -1,0 +1,7 @@
+//! A small shop that makes believable events, to look at weir with.
+
+mod incident;
+mod run;
+mod shop;
+
+pub(crate) use self::run::{Bounds, Outcome, Plan, run};

@@ -1,0 +1,73 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use weir_consumer::section::ConsumerSection;
+use weir_foundation::listen::Exposure;
+use weir_foundation::settings::{Problem, Problems};
+use weir_foundation::supervise::DrainSection;
+use weir_foundation::telemetry::LogSection;
+use weir_journal::sqlite::JournalSection;
+use weir_producer::ProducerSection;
+use weir_server::ServerSection;
+use weir_store::segment::StoreSection;
+
+/// The settings of weir.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawSettings {
+    /// Where weir keeps its files; made with mode 0700 if it is not there. Default: `weir-data`.
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) listen: ListenSection,
+    pub(crate) log: LogSection,
+    pub(crate) drain: DrainSection,
+    pub(crate) journal: JournalSection,
+    pub(crate) store: StoreSection,
+    pub(crate) producer: ProducerSection,
+    pub(crate) consumer: ConsumerSection,
+    pub(crate) server: ServerSection,
+}
+
+/// Where weir can be reached. The gRPC door is `producer.grpc_listen`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ListenSection {
+    /// Address for HTTP: sending by REST, and the API. Default: `127.0.0.1:8080`.
+    pub(crate) http: Option<SocketAddr>,
+    /// Address for operators: health, status and metrics. Default: `127.0.0.1:8008`.
+    pub(crate) ops: Option<SocketAddr>,
+    /// Whether addresses may be bound that other machines can reach. Nothing authenticates them yet: whoever
+    /// connects may send, read and delete. Default: `false`.
+    pub(crate) allow_public: Option<bool>,
+}
+
+/// The validated [`ListenSection`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) http: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    pub(crate) exposure: Exposure,
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Listen {
+    pub(crate) fn validate(raw: &ListenSection) -> Result<Self, Problems> {
+        let listen = Self {
+            http: raw.http.unwrap_or(loopback(8080)),
+            ops: raw.ops.unwrap_or(loopback(8008)),
+            exposure: match raw.allow_public {
+                Some(true) => Exposure::Public,
+                Some(false) | None => Exposure::Loopback { allow_with: "listen.allow_public" },
+            },
+        };
+        let mut problems = Problems::default();
+        if listen.http == listen.ops && listen.http.port() != 0 {
+            problems.push(Problem::at("ops", format!("is the address of `listen.http`, `{}`", listen.http)));
+        }
+        problems.or(listen)
+    }
+}

@@ -1,0 +1,112 @@
+use std::fs;
+use std::path::Path;
+
+use weir_foundation::settings::{documented_defaults, json_schema, reference_page};
+
+use super::section::ListenSection;
+use super::*;
+
+fn problems(yaml: &str, environment: Environment) -> String {
+    let directory = tempfile::tempdir().expect("there is space");
+    let file = directory.path().join("weir.yaml");
+    fs::write(&file, yaml).expect("there is space");
+    let given = Given { file: Some(file), environment, flags: Vec::new() };
+    let problems = given.read().settings.expect_err("the settings are wrong").to_string();
+    problems.replace(&format!("{}/", directory.path().display()), "")
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let yaml = "\
+data_dri: /var/lib/weir
+listen:
+  http: localhost
+  ops: 127.0.0.1:8008
+journal:
+  retention: 3
+producer:
+  max_message: 100
+  rate_window: 10
+consumer:
+  batch: 1KiB
+server:
+  searches_running: 0
+log:
+  level: loud
+drain:
+  commit: 0s
+";
+    let environment = Environment::from([("WEIR_SERVER__SEARCH_TIMEOUT", "soon"), ("WEIR_DATADIR", "/tmp")]);
+    insta::assert_snapshot!(problems(yaml, environment));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_problem() {
+    let given = Given { file: Some("/nonexistent/weir.yaml".into()), ..Given::default() };
+    let problems = given.read().settings.expect_err("there is no such file");
+    insta::assert_snapshot!(problems);
+}
+
+#[test]
+fn nothing_given_is_good() {
+    let settings = Given::default().read().settings.expect("the defaults are good");
+    assert_eq!(settings.data_dir, Path::new(DATA_DIR));
+    assert_eq!(settings.listen.http.to_string(), "127.0.0.1:8080");
+}
+
+#[test]
+fn flags_beat_variables_and_variables_beat_the_file() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let file = directory.path().join("weir.yaml");
+    fs::write(&file, "data_dir: file\nlisten: {http: '127.0.0.1:1', ops: '127.0.0.1:2'}\n").expect("space");
+    let given = Given {
+        file: Some(file),
+        environment: Environment::from([("WEIR_DATA_DIR", "variable"), ("WEIR_LISTEN__OPS", "127.0.0.1:3")]),
+        flags: vec![FlagValue { path: "data_dir", value: "flag".to_owned(), flag: "--data-dir" }],
+    };
+    let settings = given.read().settings.expect("all are good");
+    assert_eq!(settings.data_dir, Path::new("flag"));
+    assert_eq!(settings.listen.http.to_string(), "127.0.0.1:1");
+    assert_eq!(settings.listen.ops.to_string(), "127.0.0.1:3");
+}
+
+#[test]
+fn the_consumer_follows_the_names_of_the_producer() {
+    let environment = Environment::from([("BARITO_KAFKA_TOPIC_SUFFIX", "_pb")]);
+    let settings = Given { environment, ..Given::default() }.read().settings.expect("is good");
+    assert_eq!(settings.consumer.streams.suffix, "_pb");
+}
+
+#[test]
+fn documented_defaults_are_the_real_ones() {
+    let documented: ListenSection = documented_defaults();
+    assert_eq!(Listen::validate(&documented), Listen::validate(&ListenSection::default()));
+    let page = reference_page::<RawSettings>(ALIASES);
+    assert!(page.contains(&format!("| `data_dir` | text | `{DATA_DIR}` |")), "{page}");
+}
+
+/// Writes the committed file anew where `UPDATE_GENERATED` is set, as `cargo xtask codegen` does.
+fn is_committed(path: &str, generated: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    if Environment::of_process().get("UPDATE_GENERATED").is_some() {
+        fs::create_dir_all(path.parent().expect("it has one")).expect("there is space");
+        fs::write(&path, generated).expect("there is space");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "{} is out of date: run this test with UPDATE_GENERATED=1",
+        path.display()
+    );
+}
+
+#[test]
+fn the_reference_page_is_committed() {
+    is_committed("docs/reference/settings.md", &reference_page::<RawSettings>(ALIASES));
+}
+
+#[test]
+fn the_schema_is_committed() {
+    let schema = serde_json::to_string_pretty(&json_schema::<RawSettings>()).expect("is JSON");
+    is_committed("docs/reference/settings.schema.json", &format!("{schema}\n"));
+}

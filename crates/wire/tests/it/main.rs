@@ -1,0 +1,5 @@
+mod golden;
+mod mutation;
+mod oracle;
+mod random;
+mod times;
