@@ -79,26 +79,27 @@ pub(crate) async fn dead_in(
             events += u64::from(letter.events);
         }
     };
-    each_letter(dead_letters, &of_stream(&partition.stream, None), count).await?;
+    each_letter(dead_letters, &filter(Some(&partition.stream), None), count).await?;
     Ok(events)
 }
 
-/// How many events of each partition of the stream are lost with this code, purged letters left out.
+/// How many events of each partition, of one stream or of all, are lost with this code, purged letters left
+/// out.
 pub(crate) async fn lost_by_partition(
     dead_letters: &dyn DeadLetterStore,
-    stream: &StreamName,
+    stream: Option<&StreamName>,
     code: &str,
 ) -> Result<BTreeMap<StreamPartition, u64>, DeadLetterError> {
     let mut lost = BTreeMap::new();
     let count = |letter: &DeadLetter| {
         *lost.entry(letter.position.partition.clone()).or_default() += u64::from(letter.events);
     };
-    each_letter(dead_letters, &of_stream(stream, Some(code)), count).await?;
+    each_letter(dead_letters, &filter(stream, Some(code)), count).await?;
     Ok(lost)
 }
 
-fn of_stream(stream: &StreamName, code: Option<&str>) -> DeadLetterFilter {
-    DeadLetterFilter { stream: Some(stream.clone()), code: code.map(str::to_owned) }
+fn filter(stream: Option<&StreamName>, code: Option<&str>) -> DeadLetterFilter {
+    DeadLetterFilter { stream: stream.cloned(), code: code.map(str::to_owned) }
 }
 
 async fn each_letter(

@@ -1,7 +1,10 @@
 //! How fast the embedded journal takes records, alone: `append_bench [seconds per cell] [directory]`.
 //!
 //! Callers append batches of 100 events of about 300 bytes of JSON text, each waiting for its answer. A cell is
-//! one number of callers, with and without a subscription that reads everything at the same time.
+//! one number of callers, with and without a subscription that reads everything at the same time. The paced cell
+//! offers 50,000 events a second. At the end the directory of the last cell is opened again.
+
+#![expect(clippy::print_stdout, reason = "prints a table")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,13 +31,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batches = batches();
     let size = batches.iter().map(Bytes::len).sum::<usize>() / BATCHES;
     println!("batches of {EVENTS} events, {size} bytes on average");
-    println!("callers codec  tail  events/s    MB/s CPU-s/M   p50 ms   p99 ms  max ms written/payload records/sync");
-    for (codec, tail) in [(Codec::Lz4, false), (Codec::None, false), (Codec::Zstd, false), (Codec::Lz4, true)] {
+    println!(
+        "callers codec  tail  events/s    MB/s CPU-s/M   p50 ms   p99 ms  max ms written/payload records/sync"
+    );
+    for (codec, tail) in [(Codec::Lz4, false), (Codec::None, false), (Codec::Zstd, false), (Codec::Lz4, true)]
+    {
         for callers in [64, 8, 1] {
-            let cell = Cell { callers, codec, tail, seconds };
+            let cell = Cell { callers, codec, tail, seconds, pause: Duration::ZERO };
             run(&runtime, &cell, &batches, &parent)?;
         }
     }
+    let pause = Duration::from_millis(16);
+    run(&runtime, &Cell { callers: 8, codec: Codec::Lz4, tail: true, seconds, pause }, &batches, &parent)?;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
+    println!("peak memory of all cells: {peak}");
     Ok(())
 }
 
@@ -44,16 +55,23 @@ struct Cell {
     codec: Codec,
     tail: bool,
     seconds: u64,
+    /// Of a caller between two appends.
+    pause: Duration,
 }
 
-fn run(runtime: &Runtime, cell: &Cell, batches: &[Bytes], parent: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn run(
+    runtime: &Runtime,
+    cell: &Cell,
+    batches: &[Bytes],
+    parent: &Path,
+) -> Result<(), Box<dyn std::error::Error>> {
     let directory = parent.join(format!("weir-append-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let settings = Settings { codec: cell.codec, ..Settings::new(directory.clone()) };
     runtime.block_on(async {
         let clock = Arc::new(SystemClock);
         let supervisor = Supervisor::new(Handle::current(), clock.clone(), DrainDeadlines::default());
-        let journal = SqliteJournal::open(settings, clock.clone(), &supervisor.spawner())?;
+        let journal = SqliteJournal::open(settings.clone(), clock.clone(), &supervisor.spawner())?;
         let stream = StreamName::new("bench_logs")?;
         let spec = StreamSpec { name: stream.clone(), partitions: None, replicas: None };
         journal.create_stream(spec).await?;
@@ -65,7 +83,8 @@ fn run(runtime: &Runtime, cell: &Cell, batches: &[Bytes], parent: &Path) -> Resu
             supervisor.spawner().spawn("bench.tail", policy, |_| async move {
                 loop {
                     if let SubscriptionEvent::Batch(batch) = subscription.next().await? {
-                        let events: u64 = batch.records.iter().map(|stored| u64::from(stored.record.events)).sum();
+                        let events: u64 =
+                            batch.records.iter().map(|stored| u64::from(stored.record.events)).sum();
                         tailed.fetch_add(events, Ordering::Relaxed);
                     }
                 }
@@ -83,6 +102,7 @@ fn run(runtime: &Runtime, cell: &Cell, batches: &[Bytes], parent: &Path) -> Resu
                 (Arc::clone(&journal), stream.clone(), Arc::clone(&stop), sender.clone());
             let batches = batches.to_vec();
             let clock = clock.clone();
+            let pause = cell.pause;
             spawner.spawn("bench.caller", Policy::expendable(DrainPhase::StopIntake), move |_| async move {
                 let mut times = Vec::new();
                 let mut next = caller * 7;
@@ -90,8 +110,11 @@ fn run(runtime: &Runtime, cell: &Cell, batches: &[Bytes], parent: &Path) -> Resu
                     next += 1;
                     let Some(value) = batches.get(next % batches.len()) else { break };
                     let began = clock.monotonic();
-                    journal.append(&stream, None, record(&*clock, value)).await?;
+                    journal.append(&stream, None, record(&clock, value)).await?;
                     times.push(clock.monotonic().duration_since(began));
+                    if !pause.is_zero() {
+                        clock.sleep(pause).await;
+                    }
                 }
                 drop(sender.send(times).await);
                 Ok::<(), weir_journal::AppendError>(())
@@ -108,10 +131,21 @@ fn run(runtime: &Runtime, cell: &Cell, batches: &[Bytes], parent: &Path) -> Resu
         journal.close().await;
         let used = Usage::now().since(&before);
         report(cell, &mut times, took, &used, &journal, tailed.load(Ordering::Relaxed));
+        drop(journal);
+        let began = clock.monotonic();
+        let again = SqliteJournal::open(settings, clock.clone(), &supervisor.spawner())?;
+        let opened = clock.monotonic().duration_since(began);
+        println!("        opened again in {:.1} ms: {} events", opened.as_secs_f64() * 1e3, held(&*again).await?);
+        again.close().await;
         Ok::<(), Box<dyn std::error::Error>>(())
     })?;
     std::fs::remove_dir_all(&directory)?;
     Ok(())
+}
+
+async fn held(journal: &dyn Journal) -> Result<u64, weir_journal::ReadError> {
+    let streams = journal.streams().await?;
+    Ok(streams.iter().flat_map(|stream| &stream.partitions).map(|bounds| bounds.end_event).sum())
 }
 
 fn record(clock: &SystemClock, value: &Bytes) -> Record {
@@ -119,7 +153,14 @@ fn record(clock: &SystemClock, value: &Bytes) -> Record {
     Record { format: RecordFormat::Events, events: EVENTS, received, batch: None, value: value.clone() }
 }
 
-fn report(cell: &Cell, times: &mut [Duration], took: Duration, used: &Usage, journal: &SqliteJournal, tailed: u64) {
+fn report(
+    cell: &Cell,
+    times: &mut [Duration],
+    took: Duration,
+    used: &Usage,
+    journal: &SqliteJournal,
+    tailed: u64,
+) {
     times.sort_unstable();
     let stats = journal.stats();
     let at = |share: f64| {
@@ -155,7 +196,8 @@ impl Usage {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
         let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-        let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0);
+        let written =
+            io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0);
         // Fields 14 and 15 of proc(5), in ticks of 10 ms on every Linux that weir runs on.
         Self { cpu: (ticks(11) + ticks(12)) / 100.0, written }
     }
@@ -172,8 +214,22 @@ fn batches() -> Vec<Bytes> {
 
 fn batch(random: &mut StdRng) -> Bytes {
     const WORDS: [&str; 16] = [
-        "order", "payment", "accepted", "timed", "out", "user", "cart", "checkout", "retry", "upstream", "cache",
-        "miss", "connection", "reset", "shipped", "invoice",
+        "order",
+        "payment",
+        "accepted",
+        "timed",
+        "out",
+        "user",
+        "cart",
+        "checkout",
+        "retry",
+        "upstream",
+        "cache",
+        "miss",
+        "connection",
+        "reset",
+        "shipped",
+        "invoice",
     ];
     let mut text = String::new();
     for _ in 0..EVENTS {

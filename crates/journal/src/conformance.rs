@@ -18,8 +18,8 @@ use futures_util::future::BoxFuture;
 use crate::seam::Journal;
 
 pub use appending::{
-    a_key_stays_in_one_partition_in_order, appends_are_dense_and_ordered, callers_at_once_all_get_their_own_offset,
-    creating_twice_is_existing, unknown_streams_are_refused,
+    a_key_stays_in_one_partition_in_order, appends_are_dense_and_ordered,
+    callers_at_once_all_get_their_own_offset, creating_twice_is_existing, unknown_streams_are_refused,
 };
 pub use grouping::{
     a_commit_beyond_the_end_moves_the_end, a_commit_never_goes_back, a_deleted_group_is_forgotten,
@@ -30,9 +30,9 @@ pub use reading::{
     unknown_partitions_are_refused,
 };
 pub use subscribing::{
-    a_cancelled_next_loses_nothing, a_subscription_delivers_everything_once, a_subscription_resumes_at_the_commit,
-    a_subscription_wakes_up, busy_partitions_do_not_starve_others, changes_are_announced, new_streams_are_discovered,
-    seeking_goes_back, the_pattern_selects_streams,
+    a_cancelled_next_loses_nothing, a_subscription_delivers_everything_once,
+    a_subscription_resumes_at_the_commit, a_subscription_wakes_up, busy_partitions_do_not_starve_others,
+    changes_are_announced, new_streams_are_discovered, seeking_goes_back, the_pattern_selects_streams,
 };
 
 /// Makes journals to try.

@@ -13,11 +13,9 @@ pub mod sqlite;
 mod error;
 mod seam;
 
-pub use error::{
-    AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError,
-};
+pub use error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
 pub use seam::{
     Appended, Assignment, Commit, Creation, GroupInfo, GroupPosition, Journal, KnownBatch, Loss, LossReason,
-    PartitionBounds, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern, StreamSpec, Subscription,
-    SubscriptionEvent,
+    PartitionBounds, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern, StreamSpec,
+    Subscription, SubscriptionEvent,
 };

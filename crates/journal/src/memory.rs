@@ -19,8 +19,8 @@ use self::partition::Partition;
 use self::subscription::Member;
 use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, SubscribeError};
 use crate::seam::{
-    Appended, Commit, Creation, GroupInfo, GroupPosition, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo,
-    StreamPattern, StreamSpec, Subscription,
+    Appended, Commit, Creation, GroupInfo, GroupPosition, Journal, KnownBatch, ReadBatch, ReadBudget,
+    StreamInfo, StreamPattern, StreamSpec, Subscription,
 };
 
 /// Partitions of a stream that asks for none, and the most that one gets.
@@ -295,7 +295,9 @@ impl Journal for MemoryJournal {
 
 impl fmt::Debug for MemoryJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryJournal").field("streams", &self.shared.state().streams.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryJournal")
+            .field("streams", &self.shared.state().streams.len())
+            .finish_non_exhaustive()
     }
 }
 

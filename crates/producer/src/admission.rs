@@ -14,7 +14,7 @@ use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
 use weir_journal::{AppendError, Journal};
 use weir_model::{BatchTag, Record, RecordFormat, Timestamp};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Reservation};
 use crate::limits::{Limits, OverLimit, Scope};
 use crate::metrics::{Metrics, OTHER};
 use crate::refusal::Refusal;
@@ -61,6 +61,9 @@ pub(crate) struct Batch {
     pub(crate) value: Bytes,
     /// Present if the client named the batch.
     pub(crate) tag: Option<BatchTag>,
+    /// What the batch occupies, until it is stored: with an id it may outlive its request. Absent if the
+    /// door holds it for longer than that.
+    pub(crate) reservation: Option<Reservation>,
 }
 
 impl Admission {
@@ -117,7 +120,7 @@ impl Admission {
         let _in_hand = self.in_hand.begin();
         let created = self.streams.ensure(&terms.stream, terms.partitions, terms.replicas).await;
         let stream = created.inspect_err(|_| self.metrics.barito_failed(OTHER, "create_topic"))?;
-        let record = self.record(batch);
+        let (record, _held) = self.record(batch);
         match self.append(&stream, record.clone()).await {
             Err(AppendError::UnknownStream(_)) => {
                 let stream = self.streams.create(&stream, terms.partitions, terms.replicas).await?;
@@ -150,14 +153,10 @@ impl Admission {
         answered.await.unwrap_or(Err(Refusal::Cut))
     }
 
-    fn record(&self, batch: Batch) -> Record {
-        Record {
-            format: batch.format,
-            events: batch.events,
-            received: Timestamp::from(self.clock.now()),
-            batch: batch.tag,
-            value: batch.value,
-        }
+    fn record(&self, batch: Batch) -> (Record, Option<Reservation>) {
+        let Batch { format, events, value, tag, reservation } = batch;
+        let received = Timestamp::from(self.clock.now());
+        (Record { format, events, received, batch: tag, value }, reservation)
     }
 
     async fn append(&self, stream: &Stream, record: Record) -> Result<(), AppendError> {

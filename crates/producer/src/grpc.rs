@@ -11,7 +11,6 @@
 mod message;
 mod status;
 
-use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -28,13 +27,13 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use weir_foundation::failure::Failure;
 use weir_foundation::metrics::Counter;
-use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
+use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 use weir_wire::compression::Encoding;
 
 use self::message::{Answer, read_message};
 use self::status::status;
 use crate::admission::{Admission, Admitted};
-use crate::body::{Received, batch_id};
+use crate::body::batch_id;
 use crate::metrics::Door;
 use crate::refusal::Refusal;
 
@@ -59,25 +58,21 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Healthy until the process drains; the token tells when it does.
-    pub(crate) async fn start(spawner: &Spawner) -> (Self, DrainToken) {
+    /// Healthy until the process drains.
+    pub(crate) async fn start(spawner: &Spawner) -> Self {
         let mut health = HealthReporter::new();
         health.set_service_status(SERVICE, ServingStatus::Serving).await;
         let service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
-        let token = OnceCell::new();
-        spawner.spawn("producer.health", Policy::essential(DrainPhase::StopIntake), |drain| {
-            let draining = token.get_or_init(|| drain).clone();
-            async move {
-                draining.draining().await;
-                for service in ["", SERVICE] {
-                    health.set_service_status(service, ServingStatus::NotServing).await;
-                    // Ends the streams of those who watch it, which would hold their connections open.
-                    health.clear_service_status(service).await;
-                }
-                Ok::<(), Infallible>(())
+        spawner.spawn("producer.health", Policy::essential(DrainPhase::StopIntake), |drain| async move {
+            drain.draining().await;
+            for service in ["", SERVICE] {
+                health.set_service_status(service, ServingStatus::NotServing).await;
+                // Ends the streams of those who watch it, which would hold their connections open.
+                health.clear_service_status(service).await;
             }
+            Ok::<(), Infallible>(())
         });
-        (Self { service }, token.into_inner().expect("a task is given its token when it is spawned"))
+        Self { service }
     }
 }
 
@@ -132,7 +127,12 @@ impl GrpcDoor {
             }
             Err(refusal) => {
                 self.admission.metrics.refused(Door::Grpc, refusal.code());
-                status(&refusal, self.admission.settings.compat).into_http()
+                let mut response = status(&refusal, self.admission.settings.compat).into_http();
+                if matches!(refusal, Refusal::Encoding(_)) {
+                    let known = HeaderValue::from_static("identity,gzip,zstd");
+                    response.headers_mut().insert("grpc-accept-encoding", known);
+                }
+                response
             }
         }
     }
@@ -142,14 +142,9 @@ impl GrpcDoor {
         let id = batch_id(&head.headers)?;
         let encoding = encoding(&head.headers)?;
         let received = read_message(&self.admission, body, encoding).await?;
-        self.take(method, id, received).await
-    }
-
-    async fn take(&self, method: Method, id: Option<&str>, received: Received) -> Result<Admitted, Refusal> {
-        let Received { bytes, reservation: _held } = received;
         match method {
-            Method::Produce => self.admission.take_timber(bytes, id).await,
-            Method::ProduceBatch => self.admission.take_collection(bytes, id).await,
+            Method::Produce => self.admission.take_timber(received, id).await,
+            Method::ProduceBatch => self.admission.take_collection(received, id).await,
         }
     }
 }

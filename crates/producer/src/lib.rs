@@ -18,5 +18,4 @@ mod window;
 
 pub use codes::CODES;
 pub use producer::{Parts, Producer, StartError};
-pub use rest::not_found;
 pub use section::{BatchIdSettings, Compat, ProducerSection, RateSettings, Secrets, Settings};

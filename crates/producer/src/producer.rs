@@ -64,7 +64,7 @@ impl Producer {
         let budget = Budget::new(limit);
         let metrics = Metrics::register(metrics, &budget, limit, &window);
         let (prefix, suffix) = (settings.stream_prefix.clone(), settings.stream_suffix.clone());
-        let (serving, drain) = Serving::start(&spawner).await;
+        let serving = Serving::start(&spawner).await;
         let admission = Admission {
             budget,
             streams: Streams::new(prefix, suffix, Arc::clone(&journal), Arc::clone(&metrics)),
@@ -73,9 +73,9 @@ impl Producer {
             window,
             journal,
             in_hand: InHand::new(health.register("producer", STALL)),
+            drain: spawner.token(DrainPhase::StopIntake),
             clock,
             spawner,
-            drain,
             settings,
         };
         Ok(Self { admission: Arc::new(admission), serving })

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::{StatusCode, header};
+use http::StatusCode;
 
 use self::events::EventsDoor;
 use self::gateway::RestDoor;
@@ -34,15 +34,6 @@ pub(crate) fn router(admission: &Arc<Admission>) -> Router {
     gateway.merge(events).layer(DefaultBodyLimit::disable())
 }
 
-/// B's answer to a path that it does not know, for a listener that serves nothing but the doors.
-pub async fn not_found() -> Response {
-    text(StatusCode::NOT_FOUND, "Not Found")
-}
-
 async fn method_not_allowed() -> Response {
-    text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").into_response()
 }

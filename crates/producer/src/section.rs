@@ -23,7 +23,7 @@ pub struct ProducerSection {
     /// Largest batch, decompressed. Default: `20MB`.
     pub max_message: Option<SizeText>,
     /// Memory for batches between their reception and their answer; what comes beyond it is refused with a
-    /// retry delay. At least twice `max_message`. Default: `64MiB`.
+    /// retry delay. At least three times `max_message`. Default: `64MiB`.
     pub memory_budget: Option<SizeText>,
     /// Connections that the gRPC door holds at a time. Default: `10000`.
     pub max_connections: Option<u32>,
@@ -32,7 +32,7 @@ pub struct ProducerSection {
     /// Events per second that an app may have, whatever its requests say. Default: no limit.
     pub max_app_tps: Option<u32>,
     /// As `max_app_tps`, for single apps by the name that clients send; takes precedence. Default: empty.
-    pub app_tps: BTreeMap<String, u32>,
+    pub app_tps: Option<BTreeMap<String, u32>>,
     /// Events per second of all requests together that have `disable_app_tps`: used if they name no
     /// `app_group_max_tps`, and never exceeded. Default: no limit.
     pub max_group_tps: Option<u32>,
@@ -131,8 +131,9 @@ impl Settings {
             problems.push(Problem::at("max_message", "must be at least `1KiB` and at most `1GiB`"));
         }
         let memory_budget = raw.memory_budget.map_or(MEMORY_BUDGET, SizeText::bytes);
-        if memory_budget < max_message.saturating_mul(2) {
-            let message = "must be at least twice `max_message`, or a large batch could never be taken";
+        // A batch as it came, as it is worked on and as it is stored.
+        if memory_budget < max_message.saturating_mul(3) {
+            let message = "must be at least three times `max_message`, or a large batch could never be taken";
             problems.push(Problem::at("memory_budget", message));
         }
         let max_partitions = at_least_one(&mut problems, "max_partitions", raw.max_partitions);
@@ -164,7 +165,7 @@ impl RateSettings {
             problems.push(Problem::at("rate_window", "must be at least `1s` and at most `1h`"));
         }
         let mut app_ceilings = BTreeMap::new();
-        for (app, rate) in &raw.app_tps {
+        for (app, rate) in raw.app_tps.iter().flatten() {
             match at_least_one(problems, &format!("app_tps.{app}"), Some(*rate)) {
                 Some(rate) => drop(app_ceilings.insert(app.clone(), rate)),
                 None => continue,

@@ -6,29 +6,35 @@ use bytes::Bytes;
 use weir_wire::{ScannedBatch, scan_collection, scan_timber};
 
 use crate::admission::{Admission, Admitted, Batch};
+use crate::body::Received;
+use crate::budget::Reservation;
 use crate::refusal::Refusal;
 use crate::section::Secrets;
 use crate::terms::Terms;
 use crate::window;
 
 impl Admission {
-    /// Takes the bytes of a `producer.Timber`.
+    /// Takes a `producer.Timber`.
     pub(crate) async fn take_timber(
         self: &Arc<Self>,
-        bytes: Bytes,
+        received: Received,
         id: Option<&str>,
     ) -> Result<Admitted, Refusal> {
-        let (terms, batch) = self.prepare(scan_timber(&bytes)?, &bytes, id)?;
+        let Received { bytes, reservation } = received;
+        let (terms, batch) = self.prepare(scan_timber(&bytes)?, &bytes, reservation, id)?;
+        drop(bytes);
         self.admit(&terms, batch).await
     }
 
-    /// Takes the bytes of a `producer.TimberCollection`.
+    /// Takes a `producer.TimberCollection`.
     pub(crate) async fn take_collection(
         self: &Arc<Self>,
-        bytes: Bytes,
+        received: Received,
         id: Option<&str>,
     ) -> Result<Admitted, Refusal> {
-        let (terms, batch) = self.prepare(scan_collection(&bytes)?, &bytes, id)?;
+        let Received { bytes, reservation } = received;
+        let (terms, batch) = self.prepare(scan_collection(&bytes)?, &bytes, reservation, id)?;
+        drop(bytes);
         self.admit(&terms, batch).await
     }
 
@@ -36,15 +42,21 @@ impl Admission {
         &self,
         scanned: ScannedBatch<'_>,
         bytes: &Bytes,
+        reservation: Reservation,
         id: Option<&str>,
     ) -> Result<(Terms, Batch), Refusal> {
         let terms = Terms::of_context(scanned.context(), &self.streams, &self.settings)?;
-        let tag = id.map(|id| window::tag(terms.stream.name.as_str(), id, bytes));
         let stripped = match self.settings.secrets {
             Secrets::Remove => scanned.without_app_secret(),
             Secrets::Store => None,
         };
-        let value = stripped.map_or_else(|| bytes.clone(), Bytes::from);
-        Ok((terms, Batch { format: scanned.format(), events: scanned.items(), value, tag }))
+        let batch = Batch {
+            format: scanned.format(),
+            events: scanned.items(),
+            value: stripped.map_or_else(|| bytes.clone(), Bytes::from),
+            tag: id.map(|id| window::tag(terms.stream.name.as_str(), id, bytes)),
+            reservation: Some(reservation),
+        };
+        Ok((terms, batch))
     }
 }

@@ -63,7 +63,6 @@ impl Server {
     ///
     /// Every answer that is no success has a JSON body with a stable code; see [`crate::CODES`]. Tails end
     /// when `drain` fires.
-    #[must_use]
     pub fn router(self, drain: DrainToken) -> Router {
         let Self { parts, settings, metrics } = self;
         let shared = Arc::new(Shared {

@@ -58,13 +58,13 @@ async fn tail(
     let follow = Follow::new(Arc::clone(&shared), place, stream, query, start, parameters.limit).await?;
     let events = stream::unfold(follow, |mut follow| async move {
         let shown = follow.next().await?;
-        Some((Ok::<_, Infallible>(event(shown)), follow))
+        Some((Ok::<_, Infallible>(event(&shown)), follow))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-fn event(shown: Shown) -> Event {
-    let built = match &shown {
+fn event(shown: &Shown) -> Event {
+    let built = match shown {
         Shown::Hit(hit) => Event::default().id(hit.id.clone()).json_data(hit),
         Shown::Gap(gap) => Event::default().event("gap").json_data(gap),
         Shown::Waiting { stream } => {

@@ -22,18 +22,25 @@ pub struct FaultyStore {
     dead_letters: Arc<dyn DeadLetterStore>,
     faults: Faults,
     refuses: fn(&Position) -> bool,
+    claims: Option<Offset>,
 }
 
 impl FaultyStore {
     #[must_use]
     pub fn new(index: Arc<dyn IndexStore>, dead_letters: Arc<dyn DeadLetterStore>, faults: Faults) -> Self {
-        Self { index, dead_letters, faults, refuses: |_| false }
+        Self { index, dead_letters, faults, refuses: |_| false, claims: None }
     }
 
     /// The same, refusing events by their position.
     #[must_use]
     pub fn refusing(self, refuses: fn(&Position) -> bool) -> Self {
         Self { refuses, ..self }
+    }
+
+    /// The same, lying about what is durable as long as nothing is.
+    #[must_use]
+    pub fn claiming(self, durable: Option<Offset>) -> Self {
+        Self { claims: durable, ..self }
     }
 
     /// Takes the refused events out, so that the store beneath never sees them.
@@ -116,7 +123,7 @@ impl IndexStore for FaultyStore {
     }
 
     fn durable(&self, partition: &StreamPartition) -> Option<Offset> {
-        self.index.durable(partition)
+        self.index.durable(partition).filter(|durable| *durable > Offset::ZERO).or(self.claims)
     }
 
     fn progress(&self) -> watch::Receiver<u64> {

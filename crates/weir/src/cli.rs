@@ -90,10 +90,10 @@ fn no_command(error: &clap::Error) -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up(arguments) => up::run(*arguments),
+        Command::Up(arguments) => up::run(&arguments),
         Command::Producer(arguments) => role::run("producer", &arguments),
         Command::Consumer(arguments) => role::run("consumer", &arguments),
-        Command::Send(arguments) => send::run(arguments),
+        Command::Send(arguments) => send::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Query(arguments) => query::run(arguments),
         Command::Streams(arguments) => streams::run(&arguments),
@@ -103,7 +103,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Groups(arguments) => groups::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Journal(arguments) => journal::run(arguments),
-        Command::Demo(arguments) => demo::run(arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     }

@@ -40,20 +40,24 @@ pub(crate) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
-    #[error("{message}", message = .detail.message)]
-    Refused {
-        status: StatusCode,
-        detail: ErrorDetail,
-        retry_after: Option<Duration>,
-        /// The whole answer, for doors that tell more than the error.
-        body: Bytes,
-    },
+    #[error("{message}", message = .0.detail.message)]
+    Refused(Box<Refusal>),
     #[error("the answer of weir at {server} can not be read; is it of the same version?")]
     Unreadable {
         server: Url,
         #[source]
         source: serde_json::Error,
     },
+}
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) detail: ErrorDetail,
+    pub(crate) retry_after: Option<Duration>,
+    /// The whole answer, for doors that tell more than the error.
+    pub(crate) body: Bytes,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,7 +135,7 @@ impl Client {
             Ok(ErrorBody { error }) => error,
             Err(_) => unknown_error(status, &body),
         };
-        Err(ClientError::Refused { status, detail, retry_after, body })
+        Err(ClientError::Refused(Box::new(Refusal { status, detail, retry_after, body })))
     }
 
     fn lost(&self, source: reqwest::Error) -> ClientError {
@@ -162,7 +166,7 @@ impl ClientError {
             Self::Unreachable { .. } => {
                 Some("start it with `weir up`, or name another address with `--server URL`".to_owned())
             }
-            Self::Refused { detail, .. } => match detail.code.as_str() {
+            Self::Refused(refusal) => match refusal.detail.code.as_str() {
                 "bad-query" => Some("docs/query.md has the whole query language".to_owned()),
                 "query-timed-out" | "query-too-large" => {
                     Some("narrow the time with `--since` and `--until`".to_owned())

@@ -12,6 +12,7 @@ mod watch;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 use weir_consumer::delivery::{self, Delivery};
 use weir_consumer::metrics::ConsumerMetrics;
 use weir_foundation::clock::Clock;
@@ -75,7 +76,9 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let delivery = delivery(settings, process, &storage, &mut metrics).await?;
     let server = server(settings, process, &storage, addresses, &mut metrics);
 
-    let ops = serve_ops(listeners.ops, process, metrics)?;
+    let status = status(process, &storage, addresses);
+    let views = Views { status, health: process.health.clone(), metrics: metrics.build() };
+    let ops = ops::start(listeners.ops, views).context("serve health and metrics")?;
     delivery.start(&process.spawner).context("start the consumer")?;
     producer.serve_grpc(listeners.grpc).context("serve gRPC")?;
     serve_http(listeners.http, &producer, server, process)?;
@@ -165,18 +168,37 @@ fn server(
     Server::new(parts, settings.server, metrics.weir())
 }
 
-fn serve_ops(listener: std::net::TcpListener, process: &Process, metrics: Builder) -> Result<Ops> {
+fn status(process: &Process, storage: &Storage, addresses: Addresses) -> StatusBoard {
     let identity = Identity {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         role: "up".to_owned(),
         durability: "synced to the embedded journal before every answer".to_owned(),
     };
-    let views = Views {
-        status: StatusBoard::new(identity, Arc::clone(&process.clock)),
-        health: process.health.clone(),
-        metrics: metrics.build(),
-    };
-    ops::start(listener, views).context("serve health and metrics")
+    let status = StatusBoard::new(identity, Arc::clone(&process.clock));
+    let Addresses { http, grpc, ops } = addresses;
+    status.section("listen", move || json!({ "http": http, "grpc": grpc, "ops": ops }));
+    let journal = Arc::clone(&storage.journal);
+    status.section("journal", move || {
+        let stats = journal.stats();
+        json!({
+            "events_since_start": stats.events,
+            "files": stats.files,
+            "retained_bytes": stats.retained_bytes,
+            "held_files": stats.held_files,
+            "quarantined_files": stats.quarantined_files,
+        })
+    });
+    let store = storage.store.clone();
+    status.section("index", move || {
+        let stats = store.stats();
+        json!({
+            "head_bytes": store.memory(),
+            "sealed_rows_since_start": stats.sealed_rows,
+            "dropped_rows_since_start": stats.dropped_rows,
+            "failures_since_start": stats.failures,
+        })
+    });
+    status
 }
 
 fn serve_http(
@@ -191,3 +213,6 @@ fn serve_http(
     let serving = http::Process { spawner: &process.spawner, clock: &process.clock };
     http::serve("http", listener, router, http::Limits::default(), phase, serving).context("serve HTTP")
 }
+
+#[cfg(test)]
+mod tests;

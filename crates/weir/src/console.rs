@@ -63,7 +63,7 @@ fn write_report(out: &mut dyn Write, error: &anyhow::Error) -> io::Result<()> {
 /// How a command ends that failed.
 pub(crate) fn exit(error: &anyhow::Error) -> ExitCode {
     let misused = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused { detail, .. }) => detail.code.starts_with("bad-"),
+        Some(ClientError::Refused(refusal)) => refusal.detail.code.starts_with("bad-"),
         Some(_) => false,
         None => cause.is::<Misused>(),
     };
@@ -90,8 +90,8 @@ pub(crate) struct Misread {
 /// Keeps the text of the query with an error that points into it.
 pub(crate) fn of_query<T>(outcome: Result<T, ClientError>, query: Option<&str>) -> Result<T> {
     outcome.map_err(|error| match (&error, query) {
-        (ClientError::Refused { detail, .. }, Some(query)) if detail.column.is_some() => {
-            let (query, detail) = (query.to_owned(), detail.clone());
+        (ClientError::Refused(refusal), Some(query)) if refusal.detail.column.is_some() => {
+            let (query, detail) = (query.to_owned(), refusal.detail.clone());
             Misread { query, detail, source: error }.into()
         }
         _ => error.into(),
@@ -103,6 +103,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::client::Refusal;
 
     #[test]
     fn an_error_points_into_the_query() {
@@ -113,7 +114,8 @@ mod tests {
             expected: Some("`\"`".to_owned()),
         };
         let status = reqwest::StatusCode::BAD_REQUEST;
-        let refused = ClientError::Refused { status, detail, retry_after: None, body: Bytes::new() };
+        let refusal = Refusal { status, detail, retry_after: None, body: Bytes::new() };
+        let refused = ClientError::Refused(Box::new(refusal));
         let error = of_query::<()>(Err(refused), Some("level:error \"timed")).expect_err("it is an error");
         let mut out = anstream::StripStream::new(Vec::new());
         write_report(&mut out, &error).expect("memory takes it");

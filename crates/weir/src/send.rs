@@ -1,6 +1,8 @@
 //! Sending files and standard input to `/api/v1/apps/<app>/events`.
 
 mod batch;
+mod deliver;
+mod flow;
 mod progress;
 mod source;
 mod upload;

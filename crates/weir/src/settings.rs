@@ -69,6 +69,8 @@ impl Given {
 
 fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
     let data_dir = loaded.raw.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR));
+    // Absolute, so that paths that are shown mean the same elsewhere.
+    let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
     let (journal_dir, index_dir) = (journal_directory(&data_dir), data_dir.join("index"));
     let listen = loaded.section("listen", |raw| Listen::validate(&raw.listen));
     let log = loaded.section("log", |raw| LogSettings::validate(&raw.log));

@@ -35,9 +35,10 @@ pub async fn audit(
 ) -> Result<Vec<StreamReport>, AuditError> {
     let auditor = Auditor { journal, store, dead_letters };
     let streams = journal.streams().await.map_err(AuditError::Journal)?;
+    let losses = auditor.losses(only).await?;
     let mut reports = Vec::new();
     for stream in streams.iter().filter(|stream| only.is_none_or(|only| stream.name == *only)) {
-        reports.push(auditor.settle(&stream.name).await?);
+        reports.push(auditor.settle(&stream.name, &losses).await?);
     }
     Ok(reports)
 }
@@ -48,34 +49,35 @@ struct Auditor<'a> {
     dead_letters: &'a dyn DeadLetterStore,
 }
 
-/// The counts of dead letters of a stream.
-struct Dead {
-    all: BTreeMap<StreamPartition, u64>,
+/// Events of losses, by partition.
+struct Losses {
     expired: BTreeMap<StreamPartition, u64>,
     lost: BTreeMap<StreamPartition, u64>,
 }
 
 impl Auditor<'_> {
-    async fn settle(&self, stream: &StreamName) -> Result<StreamReport, AuditError> {
-        let mut report = self.once(stream).await?;
+    async fn settle(&self, stream: &StreamName, losses: &Losses) -> Result<StreamReport, AuditError> {
+        let mut report = self.once(stream, losses).await?;
         for _ in 1..ATTEMPTS {
             if report.is_balanced() {
                 break;
             }
-            report = self.once(stream).await?;
+            let losses = self.losses(Some(stream)).await?;
+            report = self.once(stream, &losses).await?;
         }
         Ok(report)
     }
 
-    async fn once(&self, stream: &StreamName) -> Result<StreamReport, AuditError> {
+    async fn once(&self, stream: &StreamName, losses: &Losses) -> Result<StreamReport, AuditError> {
         let stored = self.store.audit(stream).await.map_err(AuditError::Store)?;
-        let dead = self.dead(stream).await?;
+        let dead = self.dead_letters.counts(stream).await.map_err(AuditError::DeadLetters)?;
+        let dead: BTreeMap<_, _> = dead.into_iter().collect();
         // Last: what is accepted meanwhile is waiting, and nothing is delivered that was not accepted.
         let streams = self.journal.streams().await.map_err(AuditError::Journal)?;
         let bounds = streams.iter().find(|info| info.name == *stream);
         let mut stored: BTreeMap<_, _> =
             stored.into_iter().map(|audit| (audit.partition.clone(), audit)).collect();
-        let partitions = self.accounts(bounds, &mut stored, &dead).await?;
+        let partitions = self.accounts(bounds, &mut stored, &dead, losses).await?;
         let foreign = stored.into_iter().map(|(partition, audit)| (partition, audit.stored)).collect();
         Ok(StreamReport { stream: stream.clone(), partitions, foreign })
     }
@@ -84,7 +86,8 @@ impl Auditor<'_> {
         &self,
         stream: Option<&StreamInfo>,
         stored: &mut BTreeMap<StreamPartition, PartitionAudit>,
-        dead: &Dead,
+        dead: &BTreeMap<StreamPartition, u64>,
+        losses: &Losses,
     ) -> Result<BTreeMap<StreamPartition, Account>, AuditError> {
         let mut accounts = BTreeMap::new();
         for bounds in stream.iter().flat_map(|stream| &stream.partitions) {
@@ -98,9 +101,9 @@ impl Auditor<'_> {
                 bounds: bounds.clone(),
                 store,
                 passed,
-                dead: of(&dead.all),
-                expired: of(&dead.expired),
-                lost: of(&dead.lost),
+                dead: of(dead),
+                expired: of(&losses.expired),
+                lost: of(&losses.lost),
             };
             let mut account = Account::of(&evidence);
             if let Verdict::Surplus(_) = account.verdict() {
@@ -114,16 +117,17 @@ impl Auditor<'_> {
         Ok(accounts)
     }
 
-    async fn dead(&self, stream: &StreamName) -> Result<Dead, AuditError> {
-        let dead_letters = self.dead_letters;
-        let lost = |code| lost_by_partition(dead_letters, stream, code);
-        let all = dead_letters.counts(stream).await.map_err(AuditError::DeadLetters)?;
-        let expired = lost(LOST_EXPIRED).await.map_err(AuditError::DeadLetters)?;
-        let mut gone = lost(LOST_DAMAGED).await.map_err(AuditError::DeadLetters)?;
-        for (partition, events) in lost(LOST_CUT).await.map_err(AuditError::DeadLetters)? {
-            *gone.entry(partition).or_default() += events;
+    /// Of all streams, or of one.
+    async fn losses(&self, only: Option<&StreamName>) -> Result<Losses, AuditError> {
+        let by_code = async |code| {
+            lost_by_partition(self.dead_letters, only, code).await.map_err(AuditError::DeadLetters)
+        };
+        let expired = by_code(LOST_EXPIRED).await?;
+        let mut lost = by_code(LOST_DAMAGED).await?;
+        for (partition, events) in by_code(LOST_CUT).await? {
+            *lost.entry(partition).or_default() += events;
         }
-        Ok(Dead { all: all.into_iter().collect(), expired, lost: gone })
+        Ok(Losses { expired, lost })
     }
 }
 

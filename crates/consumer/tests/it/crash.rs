@@ -51,7 +51,11 @@ async fn check(world: &World, sent: &Sent, when: &str) {
 /// Whether the life ended before everything was done.
 async fn live(world: &World, faults: &Faults) -> bool {
     let small = ConsumerSection { batch: Some(SizeText::from_bytes(64 << 10)), ..ConsumerSection::default() };
-    let life = world.start_with(faults, small).await;
+    let life = tokio::select! {
+        biased;
+        () = faults.crashed() => return true,
+        life = world.start_with(faults, small) => life,
+    };
     tokio::select! {
         biased;
         () = faults.crashed() => {

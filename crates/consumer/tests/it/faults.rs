@@ -15,8 +15,8 @@ async fn delivery_goes_on_when_a_call_works_again() {
         let world = World::new(Durability::Immediate);
         let shop = world.stream("shop_logs", 1).await;
         let faults = Faults::none();
-        faults.fail(call, 7);
         let life = world.start(&faults).await;
+        faults.fail(call, 7);
         let mut sent = Vec::new();
         for _ in 0..5 {
             sent.extend(world.send(&shop, "shop", &[r#"{"a":1}"#, "{}"]).await);

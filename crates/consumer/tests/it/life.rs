@@ -1,7 +1,7 @@
 //! Starting, new streams, restarts, stores that are ahead or behind.
 
 use weir_consumer::section::ConsumerSection;
-use weir_journal::{Commit, Journal};
+use weir_journal::Journal;
 use weir_model::Offset;
 use weir_store::memory::Durability;
 use weir_store::{IndexStore, WriteBatch};
@@ -115,24 +115,26 @@ async fn a_store_ahead_of_the_journal_moves_its_end() {
     world.check_committed().await;
 }
 
-/// A store that lost what it had taken says so, and is given it again.
+/// A store that does not have what it said to be durable refuses what is behind, and is given it again.
 #[tokio::test]
 async fn a_gap_is_closed() {
-    let world = World::new(Durability::OnFlush);
+    let mut world = World::new(Durability::OnFlush);
     let stream = world.stream("shop_logs", 1).await;
     for _ in 0..4 {
         world.send(&stream, "shop", &[r#"{"a":1}"#]).await;
     }
     let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
-    // The store goes on expecting offset 0, while the group begins behind it: as if the commit were a lie
-    // that the store was not asked about.
-    let commit = Commit { partition: partition.clone(), offset: Offset(2) };
-    world.journal.commit("weir-index", &[commit]).await.expect("commits");
-    let life = world.start(&Faults::none()).await;
+    let nothing = WriteBatch { partition, from: Offset::ZERO, records: Vec::new(), next: Offset::ZERO };
+    world.store.write(nothing).await.expect("takes");
+    world.claims = Some(Offset(2));
+    let faults = Faults::none();
+    let life = world.start(&faults).await;
     world.delivered().await;
     life.drain().await;
+    assert!(faults.calls(Call::Write) > 1, "the first write was refused");
     assert_eq!(world.rows("shop").await.len(), 4);
     world.check_proofs().await;
+    world.check_committed().await;
 }
 
 /// A group of its own delivers everything once more, to a store of its own.

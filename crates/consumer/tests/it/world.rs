@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) journal: MemoryJournal,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) refuses: fn(&Position) -> bool,
+    /// What the store says to be durable while nothing is.
+    pub(crate) claims: Option<Offset>,
 }
 
 /// A running consumer.
@@ -53,6 +55,7 @@ impl World {
             journal: MemoryJournal::new(Arc::new(SystemClock)),
             store: Arc::new(MemoryStore::new(durability, FilingWindow::default())),
             refuses: |_| false,
+            claims: None,
         }
     }
 
@@ -93,7 +96,7 @@ impl World {
             Arc::<MemoryStore>::clone(&self.store),
             faults.clone(),
         );
-        let store = Arc::new(store.refusing(self.refuses));
+        let store = Arc::new(store.refusing(self.refuses).claiming(self.claims));
         let dependencies = Dependencies {
             journal: Arc::new(FaultyJournal::new(Arc::new(self.journal.clone()), faults.clone())),
             store: Arc::<FaultyStore>::clone(&store),

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::*;
 use crate::clock::ManualClock;
@@ -96,34 +96,38 @@ async fn the_drain_closes_idle_connections_at_once() {
 
 #[tokio::test]
 async fn the_drain_waits_for_an_answer_and_cuts_off_what_never_ends() {
-    let (go, gone) = oneshot::channel::<()>();
-    let gone = std::sync::Mutex::new(Some(gone));
-    let slow = move || {
-        let gone = gone.lock().expect("is not poisoned").take();
-        async move {
-            match gone {
-                Some(gone) => gone.await.map(|()| "hello").expect("the test says so"),
-                None => std::future::pending().await,
-            }
+    let entered = watch::Sender::new(0);
+    let gate = watch::Sender::new(false);
+    let slow = {
+        let (entered, gate) = (entered.clone(), gate.clone());
+        move || {
+            entered.send_modify(|entered| *entered += 1);
+            let mut open = gate.subscribe();
+            async move { open.wait_for(|open| *open).await.map(|_| "hello").expect("the gate lives") }
         }
     };
-    let slow = Arc::new(slow);
-    let world = world(Router::new().route("/", get(move || (*slow)())));
+    let endless = {
+        let entered = entered.clone();
+        move || {
+            entered.send_modify(|entered| *entered += 1);
+            std::future::pending::<()>()
+        }
+    };
+    let world = world(Router::new().route("/", get(slow)).route("/endless", get(endless)));
     let mut answered = connect(world.address).await;
-    let mut endless = connect(world.address).await;
-    let request = b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n";
-    answered.write_all(request).await.expect("is taken");
-    world.clock.sleepers(2).await;
+    answered.write_all(b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n").await.expect("is taken");
+    let mut cut_off = connect(world.address).await;
+    cut_off.write_all(b"GET /endless HTTP/1.1\r\nhost: weir\r\n\r\n").await.expect("is taken");
+    entered.subscribe().wait_for(|entered| *entered == 2).await.expect("the sender lives");
 
     let (stop, stopped) = oneshot::channel::<()>();
     let drain = world.supervisor.run_until(async { stopped.await.expect("the test says so") });
     let test = async {
-        let mut answer = String::new();
         stop.send(()).expect("the supervisor waits");
-        go.send(()).expect("the handler waits");
+        gate.send_replace(true);
+        let mut answer = String::new();
         answered.read_to_string(&mut answer).await.expect("there is an answer");
-        endless.write_all(request).await.ok();
-        while_time_passes(&world.clock, is_closed(&mut endless)).await;
+        assert!(while_time_passes(&world.clock, is_closed(&mut cut_off)).await);
         answer
     };
     let (code, answer) = tokio::join!(drain, test);

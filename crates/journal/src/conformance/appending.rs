@@ -95,7 +95,8 @@ pub async fn creating_twice_is_existing(make: &dyn Factory) {
     let at_once = join_all((0..4).map(|_| create(&*journal, "new_logs", 3))).await;
     let lives: HashSet<_> = at_once.iter().map(|info| partition(info, 0).incarnation).collect();
     assert_eq!(lives.len(), 1, "callers at once create one stream");
-    let names: Vec<_> = journal.streams().await.expect("streams can be listed").into_iter().map(|s| s.name).collect();
+    let names: Vec<_> =
+        journal.streams().await.expect("streams can be listed").into_iter().map(|s| s.name).collect();
     assert_eq!(names, [name("new_logs"), name("shop_logs")]);
 }
 

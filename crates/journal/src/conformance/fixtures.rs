@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use weir_model::{BatchTag, Offset, PartitionIndex, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
+use weir_model::{
+    BatchTag, Offset, PartitionIndex, Record, RecordFormat, StreamName, StreamPartition, Timestamp,
+};
 
 use crate::seam::{
     Appended, Commit, Journal, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern, StreamSpec,
@@ -72,7 +74,10 @@ pub(super) async fn next_batch(subscription: &mut dyn Subscription) -> ReadBatch
 }
 
 /// Batches until `count` records have come.
-pub(super) async fn receive(subscription: &mut dyn Subscription, count: usize) -> Vec<(StreamPartition, StoredRecord)> {
+pub(super) async fn receive(
+    subscription: &mut dyn Subscription,
+    count: usize,
+) -> Vec<(StreamPartition, StoredRecord)> {
     let mut received = Vec::new();
     while received.len() < count {
         let batch = next_batch(subscription).await;

@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use weir_model::{BatchTag, Incarnation, Offset, PartitionIndex, Record, RecordFormat, StreamPartition, Timestamp};
+use weir_model::{
+    BatchTag, Incarnation, Offset, PartitionIndex, Record, RecordFormat, StreamPartition, Timestamp,
+};
 
 use super::Factory;
 use super::fixtures::{append, create, partition, read_all, record, texts};
@@ -10,7 +12,8 @@ use crate::seam::ReadBudget;
 pub async fn records_come_back_as_they_went_in(make: &dyn Factory) {
     let journal = make.make().await;
     let info = create(&*journal, "shop_logs", 1).await;
-    let noise: Vec<u8> = (0..100_000_u32).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let noise: Vec<u8> =
+        (0..100_000_u32).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     let tag = BatchTag { id: u128::MAX, digest: 7 };
     let records = [
         Record { value: Bytes::new(), ..record("", 0) },
@@ -61,7 +64,8 @@ pub async fn reading_at_the_end_is_empty(make: &dyn Factory) {
             append(&*journal, "shop_logs", record("a", 1)).await;
         }
         let end = journal.streams().await.expect("streams can be listed");
-        let end = end.first().and_then(|stream| stream.partition(PartitionIndex(0))).expect("it is there").end;
+        let end =
+            end.first().and_then(|stream| stream.partition(PartitionIndex(0))).expect("it is there").end;
         let from = Offset(from.max(end.0));
         let batch = journal.read(&partition(&info, 0), from, budget).await.expect("the end can be read");
         assert!(batch.records.is_empty() && batch.losses.is_empty());

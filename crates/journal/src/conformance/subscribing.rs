@@ -15,11 +15,14 @@ pub async fn a_subscription_delivers_everything_once(make: &dyn Factory) {
     create(&*journal, "a_logs", 3).await;
     create(&*journal, "b_logs", 2).await;
     for index in 0..100 {
-        append(&*journal, if index % 2 == 0 { "a_logs" } else { "b_logs" }, record(&index.to_string(), 1)).await;
+        append(&*journal, if index % 2 == 0 { "a_logs" } else { "b_logs" }, record(&index.to_string(), 1))
+            .await;
     }
     let mut subscription = journal.subscribe("index", everything()).await.expect("the group is free");
     let first = subscription.next().await.expect("the subscription is open");
-    let SubscriptionEvent::Assigned(assigned) = first else { unreachable!("assignments come first: {first:?}") };
+    let SubscriptionEvent::Assigned(assigned) = first else {
+        unreachable!("assignments come first: {first:?}")
+    };
     assert!(assigned.iter().all(|assignment| assignment.next == Offset::ZERO));
     let mut next: HashMap<StreamPartition, u64> = HashMap::new();
     for (place, stored) in receive(&mut *subscription, 100).await {
@@ -120,7 +123,8 @@ pub async fn the_pattern_selects_streams(make: &dyn Factory) {
     append(&*journal, "y_new_logs", record("no", 1)).await;
     create(&*journal, "x_new_logs", 1).await;
     append(&*journal, "x_new_logs", record("x_new_logs", 1)).await;
-    let mut received: Vec<_> = receive(&mut *subscription, 2).await.iter().map(|(_, stored)| text(stored)).collect();
+    let mut received: Vec<_> =
+        receive(&mut *subscription, 2).await.iter().map(|(_, stored)| text(stored)).collect();
     received.sort_unstable();
     assert_eq!(received, ["x_new_logs", "x_shop_logs"]);
 }

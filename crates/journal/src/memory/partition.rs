@@ -107,8 +107,12 @@ impl Partition {
         event: Option<u64>,
         budget: ReadBudget,
     ) -> ReadBatch {
-        let mut batch =
-            ReadBatch { partition: partition.clone(), records: Vec::new(), losses: Vec::new(), next: Offset(from) };
+        let mut batch = ReadBatch {
+            partition: partition.clone(),
+            records: Vec::new(),
+            losses: Vec::new(),
+            next: Offset(from),
+        };
         if from < self.start {
             let event = if from == 0 { Some(0) } else { event };
             let events = event.map(|event| self.start_event.saturating_sub(event));

@@ -44,8 +44,11 @@ impl Member {
             return Ok(Some(assigned));
         }
         let after = self.last.take();
-        let (behind, before): (Vec<_>, Vec<_>) =
-            self.cursors.keys().cloned().partition(|partition| after.as_ref().is_none_or(|last| partition > last));
+        let (behind, before): (Vec<_>, Vec<_>) = self
+            .cursors
+            .keys()
+            .cloned()
+            .partition(|partition| after.as_ref().is_none_or(|last| partition > last));
         for place in behind.into_iter().chain(before) {
             let Some(partition) = state.partition(&place) else { continue };
             let Some(cursor) = self.cursors.get_mut(&place) else { continue };

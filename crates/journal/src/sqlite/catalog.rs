@@ -46,15 +46,23 @@ pub(super) struct Partition {
 }
 
 /// What a partition holds. Events are counted from the beginning of the partition's life.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extent {
     /// The next offset, and the number of events before it.
     pub(super) end: u64,
     pub(super) end_event: u64,
     /// Oldest first, one per file that has records of the partition.
     pub(super) runs: VecDeque<Run>,
+    /// Why there is nothing before the first run.
+    pub(super) before: LossReason,
     /// Ranges that never held anything readable, though offsets go on behind them.
     pub(super) gaps: Vec<Gap>,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self { end: 0, end_event: 0, runs: VecDeque::new(), before: LossReason::Expired, gaps: Vec::new() }
+    }
 }
 
 /// Records of one partition in one file: offsets `from..to` with the events `from_event..to_event`.
@@ -96,7 +104,11 @@ impl Catalog {
     /// The partition, if it is of the life that the caller means.
     pub(super) fn partition(&self, place: &StreamPartition) -> Option<Arc<Partition>> {
         let stream = self.stream(&place.stream)?;
-        stream.partitions.get(place.partition.0 as usize).filter(|partition| partition.place == *place).cloned()
+        stream
+            .partitions
+            .get(place.partition.0 as usize)
+            .filter(|partition| partition.place == *place)
+            .cloned()
     }
 
     pub(super) fn by_id(&self, id: u32) -> Option<Arc<Partition>> {
@@ -200,14 +212,9 @@ impl Extent {
                 run.to_event = to_event;
                 run.bytes += bytes;
             }
-            None => self.runs.push_back(Run {
-                file,
-                from: offset,
-                from_event: first_event,
-                to,
-                to_event,
-                bytes,
-            }),
+            None => {
+                self.runs.push_back(Run { file, from: offset, from_event: first_event, to, to_event, bytes })
+            }
         }
         self.end = to;
         self.end_event = to_event;
@@ -264,7 +271,11 @@ impl Extent {
 
     /// Forgets what a file held.
     pub(super) fn remove_file(&mut self, file: u32) {
+        let runs = self.runs.len();
         self.runs.retain(|run| run.file != file);
+        if self.runs.len() < runs {
+            self.before = LossReason::Expired;
+        }
         let start = self.start();
         self.gaps.retain(|gap| gap.to > start);
     }
@@ -277,7 +288,7 @@ impl Extent {
         let event = if offset == 0 { Some(0) } else { event };
         if offset < self.start() && self.gaps.iter().all(|gap| offset < gap.from || gap.to <= offset) {
             let to_event = self.start_event();
-            return lost(offset, self.start(), event, to_event, LossReason::Expired);
+            return lost(offset, self.start(), event, to_event, self.before);
         }
         let behind = self.runs.partition_point(|run| run.to <= offset);
         match self.runs.get(behind) {
@@ -290,8 +301,7 @@ impl Extent {
     fn hole(&self, offset: u64, event: Option<u64>, behind: usize, next: Option<&Run>) -> Found {
         let to_event = next.map_or(self.end_event, |run| run.from_event);
         if let Some(gap) = self.gaps.iter().find(|gap| gap.from <= offset && offset < gap.to) {
-            let loss =
-                Loss { from: Offset(offset), to: Offset(gap.to), events: None, reason: gap.reason };
+            let loss = Loss { from: Offset(offset), to: Offset(gap.to), events: None, reason: gap.reason };
             return Found::Lost(loss, gap.event);
         }
         let to = next.map_or(self.end, |run| run.from);
@@ -308,10 +318,16 @@ fn lost(from: u64, to: u64, event: Option<u64>, to_event: u64, reason: LossReaso
 }
 
 /// The partitions of a new stream.
-pub(super) fn new_partitions(name: &StreamName, incarnation: Incarnation, first: u32, count: u32) -> Vec<Arc<Partition>> {
+pub(super) fn new_partitions(
+    name: &StreamName,
+    incarnation: Incarnation,
+    first: u32,
+    count: u32,
+) -> Vec<Arc<Partition>> {
     (0..count)
         .map(|index| {
-            let place = StreamPartition { stream: name.clone(), incarnation, partition: PartitionIndex(index) };
+            let place =
+                StreamPartition { stream: name.clone(), incarnation, partition: PartitionIndex(index) };
             Arc::new(Partition::new(first + index, place, Extent::default()))
         })
         .collect()

@@ -80,6 +80,14 @@ impl ConditionCell {
         self.0.send_replace(Condition::Failed(why.into()));
     }
 
+    /// Why everything is refused since a failure, if there was one.
+    pub(super) fn failure(&self) -> Option<JournalFailed> {
+        match &*self.0.borrow() {
+            Condition::Failed(why) => Some(JournalFailed(Arc::clone(why))),
+            _ => None,
+        }
+    }
+
     pub(super) fn closed(&self) {
         self.0.send_if_modified(|now| {
             let failed = matches!(now, Condition::Failed(_));

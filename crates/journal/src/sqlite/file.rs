@@ -115,7 +115,9 @@ impl From<rusqlite::Error> for FileError {
 
         let damaged = match error.sqlite_error_code() {
             // "Unknown" is "no such table" here: the page that names the tables lost one.
-            Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown),
+            Some(code) => {
+                matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
+            }
             // A column that does not hold what the schema says.
             None => matches!(
                 error,
@@ -228,7 +230,8 @@ pub(super) enum Phase {
 }
 
 pub(super) fn open_reader(path: &Path, phase: Phase) -> Result<Connection, FileError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(path, phase), flags)?;
     check_header(&connection, APPLICATION, FORMAT)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -244,7 +247,9 @@ fn uri(path: &Path, phase: Phase) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                uri.push(char::from(*byte))
+            }
             other => write!(uri, "%{other:02x}").expect("a string takes everything"),
         }
     }
@@ -256,6 +261,11 @@ fn uri(path: &Path, phase: Phase) -> String {
 
 pub(super) fn check_header(connection: &Connection, known: i32, newest: u32) -> Result<(), FileError> {
     let application: i32 = connection.query_row("pragma application_id", [], |row| row.get(0))?;
+    let empty =
+        || connection.query_row("select count(*) = 0 from sqlite_schema", [], |row| row.get::<_, bool>(0));
+    if application == 0 && empty()? {
+        return Err(FileError::Damaged(rusqlite::Error::QueryReturnedNoRows));
+    }
     if application != known {
         return Err(FileError::Foreign(application));
     }
@@ -372,8 +382,9 @@ pub(super) fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamRow
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         let name: String = row.get(0)?;
-        let name = StreamName::new(&name)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into()))?;
+        let name = StreamName::new(&name).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
+        })?;
         Ok(StreamRow {
             name,
             incarnation: Incarnation(unsigned(row, 1)?),
@@ -402,14 +413,19 @@ pub(super) fn partitions(connection: &Connection) -> rusqlite::Result<Vec<Partit
 }
 
 pub(super) fn gaps(connection: &Connection) -> rusqlite::Result<Vec<(u32, Gap)>> {
-    let mut statement = connection.prepare("select partition, from_offset, to_offset, event, reason from gap order by partition, from_offset")?;
+    let mut statement = connection.prepare(
+        "select partition, from_offset, to_offset, event, reason from gap order by partition, from_offset",
+    )?;
     let rows = statement.query_map([], |row| {
         let reason = match row.get::<_, i64>(4)? {
             0 => LossReason::Expired,
             2 => LossReason::Cut,
             _ => LossReason::Damaged,
         };
-        Ok((row.get(0)?, Gap { from: unsigned(row, 1)?, to: unsigned(row, 2)?, event: unsigned(row, 3)?, reason }))
+        Ok((
+            row.get(0)?,
+            Gap { from: unsigned(row, 1)?, to: unsigned(row, 2)?, event: unsigned(row, 3)?, reason },
+        ))
     })?;
     rows.collect()
 }

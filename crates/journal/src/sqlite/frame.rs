@@ -189,8 +189,13 @@ fn stored(length: u32, value: &[u8]) -> Vec<u8> {
 /// Above this a scratch buffer is not kept for the next value.
 const SCRATCH_LIMIT: usize = 1 << 20;
 
+const ZSTD_LEVEL: i32 = 1;
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Made once per thread, because making it costs as much as compressing a small value.
+    static ZSTD_CONTEXT: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+        RefCell::new(zstd::bulk::Compressor::new(ZSTD_LEVEL).ok());
 }
 
 fn lz4(length: u32, value: &[u8]) -> Option<Vec<u8>> {
@@ -201,7 +206,7 @@ fn lz4(length: u32, value: &[u8]) -> Option<Vec<u8>> {
 
 fn zstd(length: u32, value: &[u8]) -> Option<Vec<u8>> {
     compress(ZSTD, length, value, zstd::zstd_safe::compress_bound(value.len()), |scratch| {
-        zstd::bulk::compress_to_buffer(value, scratch, 1).ok()
+        ZSTD_CONTEXT.with_borrow_mut(|context| context.as_mut()?.compress_to_buffer(value, scratch).ok())
     })
 }
 
@@ -219,11 +224,12 @@ fn compress(
             scratch.resize(bound, 0);
         }
         let filled = fill(scratch);
-        let frame = filled.filter(|&size| size < value.len()).and_then(|size| scratch.get(..size)).map(|packed| {
-            let mut bytes = header(codec, length, packed.len());
-            bytes.extend_from_slice(packed);
-            bytes
-        });
+        let frame =
+            filled.filter(|&size| size < value.len()).and_then(|size| scratch.get(..size)).map(|packed| {
+                let mut bytes = header(codec, length, packed.len());
+                bytes.extend_from_slice(packed);
+                bytes
+            });
         if scratch.len() > SCRATCH_LIMIT {
             *scratch = Vec::new();
         }

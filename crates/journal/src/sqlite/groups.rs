@@ -92,8 +92,12 @@ impl Groups {
     }
 
     pub(super) fn leave(&self, name: &str) {
-        if let Some(group) = self.memory().groups.get_mut(name) {
-            group.live = false;
+        let mut memory = self.memory();
+        let Some(group) = memory.groups.get_mut(name) else { return };
+        group.live = false;
+        // A member that never got as far as being remembered leaves nothing.
+        if group.pattern.is_none() && group.positions.is_empty() {
+            memory.groups.remove(name);
         }
     }
 
@@ -151,7 +155,10 @@ impl Groups {
     }
 
     /// Notes how many events are before positions, while that can still be found out.
-    pub(super) fn note_events(&self, noted: Vec<(String, Arc<Partition>, Position)>) -> Result<(), GroupsError> {
+    pub(super) fn note_events(
+        &self,
+        noted: Vec<(String, Arc<Partition>, Position)>,
+    ) -> Result<(), GroupsError> {
         let changes: Vec<Change> = noted
             .into_iter()
             .map(|(group, partition, position)| Change::Position { group, partition, position })
@@ -210,7 +217,8 @@ impl Groups {
     pub(super) fn positions(&self, partition: &Partition) -> Vec<(String, Position)> {
         let memory = self.memory();
         let wanting = memory.groups.iter().filter_map(|(name, group)| {
-            let wants = group.pattern.as_ref().is_some_and(|pattern| pattern.matches(&partition.place.stream));
+            let wants =
+                group.pattern.as_ref().is_some_and(|pattern| pattern.matches(&partition.place.stream));
             let beginning = wants.then_some(Position { offset: 0, event: Some(0) });
             let position = group.positions.get(&partition.id).copied().or(beginning)?;
             Some((name.clone(), position))

@@ -90,7 +90,8 @@ impl Inspector {
         let found = recovery::find(directory, Access::Inspector)?;
         let files: Vec<u32> = found.files.keys().copied().collect();
         // From the first file with a WAL on, files are read through theirs.
-        let with_wal = files.iter().copied().find(|file| recovery::has_wal(&directory.join(file::file_name(*file))));
+        let with_wal =
+            files.iter().copied().find(|file| recovery::has_wal(&directory.join(file::file_name(*file))));
         let reader = Reader::new(directory.to_owned(), with_wal.unwrap_or(found.next_sequence));
         Ok(Self { directory: directory.to_owned(), catalog: found.catalog, reader, files, _lock: lock })
     }
@@ -102,7 +103,12 @@ impl Inspector {
     }
 
     /// As [`Journal::read`](crate::Journal::read).
-    pub fn read(&self, partition: &StreamPartition, from: Offset, budget: ReadBudget) -> Result<ReadBatch, ReadError> {
+    pub fn read(
+        &self,
+        partition: &StreamPartition,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Result<ReadBatch, ReadError> {
         let known = self.catalog.partition(partition);
         let known = known.ok_or_else(|| ReadError::UnknownPartition(partition.clone()))?;
         let scan = self.reader.read(&known, Cursor::at(from), budget);
@@ -129,7 +135,12 @@ impl SqliteJournal {
     }
 }
 
-fn check(directory: &Path, files: &[u32], catalog: &Catalog, reader: &Reader) -> Result<CheckReport, FileError> {
+fn check(
+    directory: &Path,
+    files: &[u32],
+    catalog: &Catalog,
+    reader: &Reader,
+) -> Result<CheckReport, FileError> {
     let mut streams = Vec::new();
     for stream in catalog.streams() {
         let partitions: Result<Vec<_>, FileError> =

@@ -29,8 +29,8 @@ use super::subscription::Member;
 use super::writer::{ActiveFile, COMMITTED_BEYOND_END, Writer};
 use crate::error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
 use crate::seam::{
-    Appended, Commit, Creation, GroupInfo, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo, StreamPattern,
-    StreamSpec, Subscription,
+    Appended, Commit, Creation, GroupInfo, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo,
+    StreamPattern, StreamSpec, Subscription,
 };
 
 /// The oldest SQLite without the WAL-reset bug.
@@ -59,12 +59,17 @@ pub(super) struct Shared {
     /// A file was completed.
     pub(super) rolled: Notify,
     files: Mutex<BTreeMap<u32, Summary>>,
-    lock: Mutex<Option<DirectoryLock>>,
+    /// Whose lock on the directory it is; whoever changes files beside the writer holds this meanwhile.
+    ownership: Mutex<Option<DirectoryLock>>,
 }
 
 impl SqliteJournal {
     /// Opens or makes the journal and starts what it needs. Blocks while it recovers.
-    pub fn open(settings: Settings, clock: Arc<dyn Clock>, spawner: &Spawner) -> Result<Arc<Self>, OpenError> {
+    pub fn open(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        spawner: &Spawner,
+    ) -> Result<Arc<Self>, OpenError> {
         Self::open_on(Arc::new(SystemDisk), settings, clock, spawner)
     }
 
@@ -94,7 +99,7 @@ impl SqliteJournal {
             changes: watch::Sender::new(0),
             rolled: Notify::new(),
             files: Mutex::new(recovered.files),
-            lock: Mutex::new(Some(lock)),
+            ownership: Mutex::new(Some(lock)),
             settings,
             clock,
             disk,
@@ -155,11 +160,16 @@ impl Shared {
         self.files().remove(&file);
     }
 
+    /// Nothing inside means that the directory may be another process's.
+    pub(super) fn ownership(&self) -> MutexGuard<'_, Option<DirectoryLock>> {
+        self.ownership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The last act of the writer: nobody writes any more, so another process may.
     pub(super) fn closed(&self) {
         self.feeds.close_all();
         self.groups.close();
-        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.ownership().take());
         self.condition.closed();
     }
 
@@ -193,7 +203,8 @@ impl Shared {
     fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, FileError> {
         let wanted: Vec<u32> = {
             let files = self.files();
-            let recent = files.iter().filter(|(_, summary)| summary.received.is_some_and(|(_, last)| last >= since));
+            let recent =
+                files.iter().filter(|(_, summary)| summary.received.is_some_and(|(_, last)| last >= since));
             recent.map(|(file, _)| *file).collect()
         };
         let mut batches = Vec::new();
@@ -224,7 +235,11 @@ impl Shared {
             reason: COMMITTED_BEYOND_END,
             answer,
         };
-        self.queue.push(Job::Skip(skip)).await.map_err(|QueueClosed| CommitError::Closing)?;
+        let refused = |QueueClosed| match self.condition.failure() {
+            Some(failure) => CommitError::Failed { group: group.to_owned(), source: Box::new(failure) },
+            None => CommitError::Closing,
+        };
+        self.queue.push(Job::Skip(skip)).await.map_err(refused)?;
         answered.await.unwrap_or(Err(CommitError::Closing))
     }
 }
@@ -250,7 +265,11 @@ impl Journal for SqliteJournal {
         drop(record);
         let (answer, answered) = oneshot::channel();
         let append = Append { partition, label, frame, answer };
-        self.shared.queue.push(Job::Append(append)).await.map_err(|QueueClosed| AppendError::Closing)?;
+        let refused = |QueueClosed| match self.shared.condition.failure() {
+            Some(failure) => AppendError::Unavailable(Box::new(failure)),
+            None => AppendError::Closing,
+        };
+        self.shared.queue.push(Job::Append(append)).await.map_err(refused)?;
         // The writer answers everything that it took, unless its thread panicked.
         let lost = |_| Err(AppendError::Failed("the writer of the journal is gone".into()));
         let offset = answered.await.unwrap_or_else(lost)?;
@@ -264,8 +283,12 @@ impl Journal for SqliteJournal {
         let most = self.shared.settings.max_partitions;
         let partitions = spec.partitions.map_or(most, |asked| asked.clamp(1, most));
         let (answer, answered) = oneshot::channel();
-        let create = Create { name: spec.name, partitions, answer };
-        self.shared.queue.push(Job::Create(create)).await.map_err(|QueueClosed| CreateStreamError::Closing)?;
+        let create = Create { name: spec.name.clone(), partitions, answer };
+        let refused = |QueueClosed| match self.shared.condition.failure() {
+            Some(failure) => CreateStreamError::Failed { name: spec.name, source: Box::new(failure) },
+            None => CreateStreamError::Closing,
+        };
+        self.shared.queue.push(Job::Create(create)).await.map_err(refused)?;
         answered.await.unwrap_or(Err(CreateStreamError::Closing))
     }
 
@@ -315,17 +338,18 @@ impl Journal for SqliteJournal {
             (offset > 0).then_some((partition, Position { offset, event: Some(event) }))
         });
         let subscribed = shared.groups.subscribed(&shared.spawner, group, &pattern, begins.collect()).await;
-        subscribed.map_err(|error| SubscribeError::Failed { group: group.to_owned(), source: Box::new(error) })?;
+        subscribed
+            .map_err(|error| SubscribeError::Failed { group: group.to_owned(), source: Box::new(error) })?;
         Ok(Box::new(member))
     }
 
     async fn commit(&self, group: &str, commits: &[Commit]) -> Result<(), CommitError> {
         let mut positions = Vec::with_capacity(commits.len());
         for commit in commits {
-            let partition = self.shared.partition(&commit.partition).map_err(|error| CommitError::Failed {
-                group: group.to_owned(),
-                source: Box::new(error),
-            })?;
+            let partition = self
+                .shared
+                .partition(&commit.partition)
+                .map_err(|error| CommitError::Failed { group: group.to_owned(), source: Box::new(error) })?;
             let end = partition.extent().end;
             if commit.offset.0 > end {
                 self.shared.cut(group, &partition, commit.offset.0).await?;
@@ -413,5 +437,5 @@ pub(super) fn begin_file(
     catalog: &Catalog,
 ) -> Result<ActiveFile, FileError> {
     let path = file::create(directory, sequence, &Beginning::of(catalog))?;
-    Ok(ActiveFile::new(directory.to_owned(), sequence, file::open_writer(&path)?, Summary::default()))
+    Ok(ActiveFile::fresh(directory.to_owned(), sequence, file::open_writer(&path)?))
 }

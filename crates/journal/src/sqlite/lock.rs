@@ -28,7 +28,10 @@ pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
 
 impl DirectoryLock {
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
-        let failed = |source: std::io::Error| OpenError::Directory { path: directory.to_owned(), source: source.into() };
+        let failed = |source: std::io::Error| OpenError::Directory {
+            path: directory.to_owned(),
+            source: source.into(),
+        };
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -51,8 +54,10 @@ impl DirectoryLock {
 
     /// Keeps others from opening the journal; many may share. Nothing if there is no lock to take.
     pub(super) fn share(directory: &Path) -> Result<Option<Self>, OpenError> {
-        let failed =
-            |source: std::io::Error| OpenError::Directory { path: directory.to_owned(), source: source.into() };
+        let failed = |source: std::io::Error| OpenError::Directory {
+            path: directory.to_owned(),
+            source: source.into(),
+        };
         let mut file = match File::open(directory.join(FILE_NAME)) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -16,7 +16,7 @@ use self::salvage::Salvage;
 use super::catalog::{Found, Partition, Run};
 use super::file::{self, FileError, Phase};
 use super::row;
-use crate::seam::{Loss, ReadBudget, StoredRecord};
+use crate::seam::{Loss, LossReason, ReadBudget, StoredRecord};
 
 /// Connections kept open while nobody reads; each costs about a megabyte at most.
 const IDLE_CONNECTIONS: usize = 4;
@@ -95,6 +95,12 @@ impl Reader {
         drop(retired);
     }
 
+    /// Lets go of everything that nobody uses now.
+    pub(super) fn close(&self) {
+        let leases = std::mem::take(&mut *self.idle());
+        drop(leases);
+    }
+
     /// Lets go of a file that is about to be removed.
     pub(super) fn forget(&self, file: u32) {
         self.idle().retain(|lease| lease.file != file);
@@ -102,7 +108,12 @@ impl Reader {
     }
 
     /// Reads on from a cursor until the budget is used or the end is reached.
-    pub(super) fn read(&self, partition: &Partition, from: Cursor, budget: ReadBudget) -> Result<Scan, FileError> {
+    pub(super) fn read(
+        &self,
+        partition: &Partition,
+        from: Cursor,
+        budget: ReadBudget,
+    ) -> Result<Scan, FileError> {
         let mut scan = Scan::new(from, budget);
         loop {
             let found = partition.extent().find(scan.next.offset, scan.next.event);
@@ -118,11 +129,20 @@ impl Reader {
                         Ok(RunEnd::Budget) => return Ok(scan),
                         // Retention was faster: what is there now?
                         Err(_) if !self.holds(partition, run) => {}
+                        Err(error) if self.is_gone(run, &error) => {
+                            tracing::error!(file = run.file, %error, "a journal file can not be read any more");
+                            scan.lose(run.rest(scan.next), Some(run.to_event));
+                        }
                         Err(error) => return Err(error),
                     }
                 }
             }
         }
+    }
+
+    /// Whether no later attempt will read the file either.
+    fn is_gone(&self, run: Run, error: &FileError) -> bool {
+        matches!(error, FileError::Damaged(_)) || !self.directory.join(file::file_name(run.file)).exists()
     }
 
     fn holds(&self, partition: &Partition, run: Run) -> bool {
@@ -204,6 +224,16 @@ impl Reader {
 
     fn salvaged(&self) -> MutexGuard<'_, HashMap<u32, Arc<Salvage>>> {
         self.salvaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run {
+    /// The loss of everything from the cursor on.
+    fn rest(&self, from: Cursor) -> Loss {
+        let before = if from.offset == self.from { Some(self.from_event) } else { from.event };
+        let events = before.map(|event| self.to_event.saturating_sub(event));
+        let (from, to) = (Offset(from.offset), Offset(self.to));
+        Loss { from, to, events, reason: LossReason::Damaged }
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod load;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::catalog::{Catalog, Extent, Gap, Partition, Stream};
 use super::file::{self, FileError, PartitionRow, StreamRow, Summary};
 use super::groups::Groups;
 use super::journal::begin_file;
-use super::writer::ActiveFile;
+use super::writer::{ActiveFile, Unsummarized};
 use crate::error::OpenError;
 use crate::seam::LossReason;
 
@@ -43,6 +43,7 @@ pub(super) struct Found {
 pub(super) struct Newest {
     pub(super) sequence: u32,
     pub(super) summary: Summary,
+    pub(super) unsummarized: Unsummarized,
     pub(super) connection: Connection,
 }
 
@@ -58,6 +59,7 @@ pub(super) fn find(directory: &Path, access: Access) -> Result<Found, OpenError>
     let listing = Listing::of(directory, access)?;
     let mut files: BTreeMap<u32, Loaded> = BTreeMap::new();
     let mut quarantined = 0;
+    let mut quarantined_at = listing.quarantined.clone();
     let newest = listing.files.last_key_value().map(|(sequence, _)| *sequence);
     for (sequence, path) in &listing.files {
         match load(path, *sequence, access, Some(*sequence) == newest) {
@@ -66,6 +68,7 @@ pub(super) fn find(directory: &Path, access: Access) -> Result<Found, OpenError>
             }
             Err(FileError::Damaged(error)) => {
                 quarantined += 1;
+                quarantined_at.insert(*sequence);
                 tracing::error!(file = %path.display(), %error, "a journal file can not be read at all");
                 if access == Access::Owner {
                     quarantine(path).map_err(|source| failed(directory, source))?;
@@ -74,8 +77,10 @@ pub(super) fn find(directory: &Path, access: Access) -> Result<Found, OpenError>
             Err(error) => return Err(refused(directory, path, error)),
         }
     }
+    let oldest = files.first_key_value().map(|(sequence, _)| *sequence);
+    let oldest_lost = oldest.is_some_and(|oldest| quarantined_at.contains(&(oldest - 1)));
     let tail_known = newest.is_none_or(|sequence| files.get(&sequence).is_some_and(|loaded| loaded.complete));
-    let catalog = assemble(&files);
+    let catalog = assemble(&files, if oldest_lost { LossReason::Damaged } else { LossReason::Expired });
     if !tail_known {
         tracing::error!(jump = JUMP, "the end of the journal is damaged, offsets go on with a jump");
         for partition in catalog.partitions() {
@@ -88,7 +93,8 @@ pub(super) fn find(directory: &Path, access: Access) -> Result<Found, OpenError>
     let summaries = files.iter().map(|(sequence, loaded)| (*sequence, loaded.summary)).collect();
     let newest = match files.pop_last() {
         Some((sequence, loaded)) if tail_known => {
-            loaded.connection.map(|connection| Newest { sequence, summary: loaded.summary, connection })
+            let Loaded { summary, unsummarized, connection, .. } = loaded;
+            connection.map(|connection| Newest { sequence, summary, unsummarized, connection })
         }
         _ => None,
     };
@@ -109,8 +115,9 @@ pub(super) fn resume(directory: &Path, found: Found, groups: &Groups) -> Result<
     let Found { catalog, mut files, newest, next_sequence, quarantined } = found;
     let cuts = cut(&catalog, groups);
     let active = match newest {
-        Some(Newest { sequence, summary, connection }) => {
-            let mut active = ActiveFile::new(directory.to_owned(), sequence, connection, summary);
+        Some(Newest { sequence, summary, unsummarized, connection }) => {
+            let mut active =
+                ActiveFile::new(directory.to_owned(), sequence, connection, summary, unsummarized);
             active.insert_gaps(&cuts).map_err(|source| failed(directory, source))?;
             active
         }
@@ -139,8 +146,8 @@ fn cut(catalog: &Catalog, groups: &Groups) -> Vec<(u32, Gap)> {
     cuts
 }
 
-/// Puts together what the files say.
-fn assemble(files: &BTreeMap<u32, Loaded>) -> Catalog {
+/// Puts together what the files say. What is before the first of them is gone for the given reason.
+fn assemble(files: &BTreeMap<u32, Loaded>, before: LossReason) -> Catalog {
     let catalog = Catalog::default();
     let Some((_, newest)) = files.last_key_value() else { return catalog };
     let mut extents: HashMap<u32, Extent> = HashMap::default();
@@ -159,12 +166,12 @@ fn assemble(files: &BTreeMap<u32, Loaded>) -> Catalog {
         incomplete = (!loaded.complete).then_some(*sequence);
     }
     for stream in &newest.streams {
-        catalog.insert(Arc::new(stream_of(stream, &mut extents)));
+        catalog.insert(Arc::new(stream_of(stream, &mut extents, before)));
     }
     catalog
 }
 
-fn stream_of(row: &StreamRow, extents: &mut HashMap<u32, Extent>) -> Stream {
+fn stream_of(row: &StreamRow, extents: &mut HashMap<u32, Extent>, before: LossReason) -> Stream {
     let partitions = (0..row.partitions).map(|index| {
         let id = row.first_partition + index;
         let place = StreamPartition {
@@ -174,6 +181,7 @@ fn stream_of(row: &StreamRow, extents: &mut HashMap<u32, Extent>) -> Stream {
         };
         let mut extent = extents.remove(&id).unwrap_or_default();
         extent.settle();
+        extent.before = before;
         Arc::new(Partition::new(id, place, extent))
     });
     Stream::new(row.name.clone(), row.created, partitions.collect())
@@ -214,13 +222,14 @@ impl Extent {
 /// The files of a directory, by their numbers.
 struct Listing {
     files: BTreeMap<u32, PathBuf>,
+    quarantined: BTreeSet<u32>,
     /// The highest number that a file has or had.
     highest: u32,
 }
 
 impl Listing {
     fn of(directory: &Path, access: Access) -> Result<Self, OpenError> {
-        let mut listing = Self { files: BTreeMap::new(), highest: 0 };
+        let mut listing = Self { files: BTreeMap::new(), quarantined: BTreeSet::new(), highest: 0 };
         for entry in std::fs::read_dir(directory).map_err(|source| failed(directory, source))? {
             let entry = entry.map_err(|source| failed(directory, source))?;
             let name = entry.file_name();
@@ -234,8 +243,11 @@ impl Listing {
                 listing.highest = listing.highest.max(sequence);
             } else if name.starts_with("journal-") && name.ends_with(".db") {
                 return Err(OpenError::ForeignFile { path: entry.path() });
-            } else if let Some((base, _)) = name.split_once(".quarantined-") {
-                listing.highest = listing.highest.max(file::sequence_of(base).unwrap_or(0));
+            } else if let Some((base, _)) = name.split_once(".quarantined-")
+                && let Some(sequence) = file::sequence_of(base)
+            {
+                listing.quarantined.insert(sequence);
+                listing.highest = listing.highest.max(sequence);
             }
         }
         Ok(listing)
@@ -258,14 +270,19 @@ pub(super) fn quarantine(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), file::sync_directory)
 }
 
-pub(super) fn failed(directory: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> OpenError {
+pub(super) fn failed(
+    directory: &Path,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> OpenError {
     OpenError::Failed { path: directory.to_owned(), source: source.into() }
 }
 
 fn refused(directory: &Path, path: &Path, error: FileError) -> OpenError {
     match error {
         FileError::Foreign(_) => OpenError::ForeignFile { path: path.to_owned() },
-        FileError::Newer(found) => OpenError::NewerFormat { path: path.to_owned(), found, known: file::FORMAT },
+        FileError::Newer(found) => {
+            OpenError::NewerFormat { path: path.to_owned(), found, known: file::FORMAT }
+        }
         other => failed(directory, other),
     }
 }

@@ -45,6 +45,10 @@ pub(super) fn run(shared: &Shared) -> Result<(), RetentionError> {
         }
         note_losses(shared, &waiting)?;
         let size = size_on_disk(shared, file);
+        let owned = shared.ownership();
+        if owned.is_none() {
+            return Ok(());
+        }
         remove(shared, file).map_err(RetentionError::Remove)?;
         total = total.saturating_sub(size);
     }

@@ -75,14 +75,24 @@ fn tag(id: Option<[u8; 16]>, digest: Option<[u8; 16]>) -> Option<BatchTag> {
 }
 
 /// The id of the record at a place, as the index alone says.
-pub(super) fn indexed_id(connection: &Connection, partition: u32, offset: u64) -> rusqlite::Result<Option<i64>> {
+pub(super) fn indexed_id(
+    connection: &Connection,
+    partition: u32,
+    offset: u64,
+) -> rusqlite::Result<Option<i64>> {
     connection
-        .prepare_cached("select id from record indexed by record_by_place where partition = ? and offset = ?")?
+        .prepare_cached(
+            "select id from record indexed by record_by_place where partition = ? and offset = ?",
+        )?
         .query_row(params![partition, offset.cast_signed()], |row| row.get(0))
         .optional()
 }
 
-pub(super) fn first_event(connection: &Connection, partition: u32, offset: u64) -> rusqlite::Result<Option<u64>> {
+pub(super) fn first_event(
+    connection: &Connection,
+    partition: u32,
+    offset: u64,
+) -> rusqlite::Result<Option<u64>> {
     connection
         .prepare_cached("select first_event from record where partition = ? and offset = ?")?
         .query_row(params![partition, offset.cast_signed()], |row| unsigned(row, 0))

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) use self::active::ActiveFile;
+pub(super) use self::active::{ActiveFile, Unsummarized};
 use self::group::{Group, Trouble};
 use super::condition::{Condition, JournalFailed};
 use super::file::FileError;
@@ -47,6 +47,9 @@ impl Writer {
         }
         match self.file.finish(&self.shared) {
             Ok(()) => {
+                // The last connection that closes removes the WAL.
+                self.shared.reader.close();
+                drop(self.file);
                 self.shared.closed();
                 Ok(())
             }

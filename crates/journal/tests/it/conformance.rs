@@ -41,6 +41,7 @@ impl Factory for Sqlite {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "says which case fails")]
 async fn check(make: &dyn Factory) {
     for case in cases() {
         eprintln!("{make:?}: {}", case.name);

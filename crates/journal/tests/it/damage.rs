@@ -87,7 +87,8 @@ fn flip(path: &Path, at: u64) {
 
 fn find(path: &Path, text: &str) -> u64 {
     let bytes = std::fs::read(path).expect("read");
-    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("it is in the file");
+    let at =
+        bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("it is in the file");
     at as u64
 }
 
@@ -96,7 +97,9 @@ async fn a_torn_wal_gives_back_everything_before_the_tear() {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
     write(&journal, 30).await;
-    let wal = files_like(directory.path(), ".db-wal").into_iter().find(|path| path.to_string_lossy().contains("journal"));
+    let wal = files_like(directory.path(), ".db-wal")
+        .into_iter()
+        .find(|path| path.to_string_lossy().contains("journal"));
     let wal = wal.expect("records are in the WAL");
     let full = std::fs::metadata(&wal).expect("it is there").len();
     for cut in [1, 100, 5_000, 40_000, full / 2, full - 10, full] {
@@ -162,7 +165,11 @@ async fn a_truncated_old_file_costs_what_was_in_it() {
         let batch = read_from(&*journal, &partition(&*journal, STREAM, 0).await, 0).await;
         check_honest(&batch, 100);
         assert!(batch.records.len() > 60, "only one file is lost");
-        assert!(batch.losses.iter().all(|loss| loss.events.is_some()), "the neighbours know: {:?}", batch.losses);
+        assert!(
+            batch.losses.iter().all(|loss| loss.events.is_some()),
+            "the neighbours know: {:?}",
+            batch.losses
+        );
         assert_eq!(append(&*journal, STREAM, "next").await, Offset(100));
         assert_eq!(journal.stats().quarantined_files, 1);
         journal.close().await;
@@ -181,7 +188,11 @@ async fn a_truncated_old_file_costs_what_was_in_it() {
 async fn after_a_newest_file_that_can_not_be_read_offsets_jump() {
     let directory = closed_journal(100).await;
     let newest = files_like(directory.path(), "journal-0").pop().expect("there are files");
-    std::fs::write(&newest, b"this is not a database any more, but it is long enough to be a header of one....").expect("written");
+    std::fs::write(
+        &newest,
+        b"this is not a database any more, but it is long enough to be a header of one....",
+    )
+    .expect("written");
     let journal = try_open(small_files(directory.path())).expect("it opens");
     let place = partition(&*journal, STREAM, 0).await;
     let next = append(&*journal, STREAM, "next").await;
@@ -217,7 +228,8 @@ async fn random_damage_is_never_taken_for_data() {
                 let page = at / 32_768 * 32_768;
                 let file = OpenOptions::new().write(true).open(victim).expect("opened");
                 let from = page.max(100);
-                file.write_all_at(&vec![0; usize::try_from(page + 32_768 - from).expect("small")], from).expect("zeroed");
+                file.write_all_at(&vec![0; usize::try_from(page + 32_768 - from).expect("small")], from)
+                    .expect("zeroed");
             }
             _ => OpenOptions::new().write(true).open(victim).expect("opened").set_len(at).expect("cut"),
         }

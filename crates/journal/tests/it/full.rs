@@ -10,7 +10,9 @@ use weir_journal::sqlite::{Condition, Disk, Settings, SqliteJournal};
 use weir_journal::{AppendError, Journal};
 use weir_model::ByteSize;
 
-use crate::support::{copy_of, create, eventually, name, open, partition, read_from, record, settings, spawner};
+use crate::support::{
+    copy_of, create, eventually, name, open, partition, read_from, record, settings, spawner,
+};
 
 const STREAM: &str = "shop_logs";
 
@@ -81,7 +83,11 @@ async fn sqlite_without_space_refuses_until_there_is_some() {
 
     let copy = copy_of(directory.path());
     let crashed = open(copy.path());
-    assert_eq!(read_from(&*crashed, &place, 0).await.records.len() as u64, answered, "all answered is durable");
+    assert_eq!(
+        read_from(&*crashed, &place, 0).await.records.len() as u64,
+        answered,
+        "all answered is durable"
+    );
     crashed.close().await;
 
     disk.pages.store(0, Ordering::Relaxed);
@@ -93,6 +99,23 @@ async fn sqlite_without_space_refuses_until_there_is_some() {
     let batch = read_from(&*journal, &place, 0).await;
     assert_eq!(batch.records.len() as u64, answered + 1);
     assert!(batch.losses.is_empty());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_storage_that_fails_ends_the_journal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = open(directory.path());
+    create(&*journal, STREAM, 1).await;
+    journal.append(&name(STREAM), None, record("before", 1)).await.expect("it works");
+    // An error that is neither a full disk nor damage that could be left behind.
+    let meddler = rusqlite::Connection::open(directory.path().join("journal-000001.db")).expect("opened");
+    meddler.execute_batch("drop table record").expect("dropped");
+    let first = journal.append(&name(STREAM), None, record("during", 1)).await.expect_err("it failed");
+    assert!(matches!(first, AppendError::Failed(_)) && first.outcome_unknown(), "{first:?}");
+    assert!(matches!(*journal.condition().borrow(), Condition::Failed(_)));
+    let later = journal.append(&name(STREAM), None, record("after", 1)).await.expect_err("it stays failed");
+    assert!(matches!(later, AppendError::Unavailable(_)) && !later.outcome_unknown(), "{later:?}");
     journal.close().await;
 }
 

@@ -22,7 +22,8 @@ fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 #[tokio::test]
 async fn a_running_and_a_stopped_journal_report_the_same() {
     let directory = tempfile::tempdir().expect("a directory");
-    let journal = try_open(Settings { file_size: ByteSize(3_000), ..settings(directory.path()) }).expect("it opens");
+    let journal =
+        try_open(Settings { file_size: ByteSize(3_000), ..settings(directory.path()) }).expect("it opens");
     create(&*journal, "a_logs", 2).await;
     create(&*journal, "b_logs", 1).await;
     for index in 0..50 {
@@ -31,7 +32,8 @@ async fn a_running_and_a_stopped_journal_report_the_same() {
     let place = partition(&*journal, "b_logs", 0).await;
     let running = journal.check().await.expect("checked");
     assert!(running.is_sound());
-    let records: u64 = running.streams.iter().flat_map(|stream| &stream.partitions).map(|part| part.records).sum();
+    let records: u64 =
+        running.streams.iter().flat_map(|stream| &stream.partitions).map(|part| part.records).sum();
     assert_eq!((records, running.streams.len()), (50, 2));
     assert!(running.files.len() > 1);
 

@@ -162,11 +162,10 @@ impl Upload<'_> {
         let tag = id.map(|id| window::tag(self.terms.stream.name.as_str(), id, &bytes));
         let parsed = self.parse(&bytes, media, &mut reservation).await?;
         drop(bytes);
-        let batch = parsed.batch(tag);
-        let events = batch.events;
+        let batch = Batch { tag, reservation: Some(reservation), ..parsed.batch() };
         let admitted = admission.admit(&self.terms, batch).await?;
         self.report.note(admitted.how);
-        self.note(events, parsed.outcome, &[]);
+        self.note(parsed.events, parsed.outcome, &[]);
         Ok(())
     }
 
@@ -223,21 +222,17 @@ impl Upload<'_> {
         reservation: &mut Reservation,
     ) -> Result<(), Refusal> {
         let parsed = self.parse(&lines, Media::Lines(format), reservation).await?;
-        let mut batch = parsed.batch(None);
-        let events = batch.events;
         loop {
-            let again = Batch { value: batch.value.clone(), ..batch };
-            match self.door.admission.admit(&self.terms, batch).await {
+            match self.door.admission.admit(&self.terms, parsed.batch()).await {
                 Ok(_) => break,
                 Err(Refusal::OverLimit(over)) if self.report.accepted > 0 => {
                     let Some(delay) = over.retry_after else { return Err(over.into()) };
                     self.pause(delay).await?;
-                    batch = again;
                 }
                 Err(refusal) => return Err(refusal),
             }
         }
-        self.note(events, parsed.outcome, &lines);
+        self.note(parsed.events, parsed.outcome, &lines);
         Ok(())
     }
 
@@ -326,7 +321,13 @@ impl Parsed {
         Ok(Self { value, events, outcome })
     }
 
-    fn batch(&self, tag: Option<weir_model::BatchTag>) -> Batch {
-        Batch { format: RecordFormat::Events, events: self.events, value: self.value.clone(), tag }
+    fn batch(&self) -> Batch {
+        Batch {
+            format: RecordFormat::Events,
+            events: self.events,
+            value: self.value.clone(),
+            tag: None,
+            reservation: None,
+        }
     }
 }

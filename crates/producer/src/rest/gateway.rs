@@ -79,6 +79,7 @@ impl RestDoor {
         reservation.grow_to(working)?;
         let converted = self.admission.work(size, move || kind.convert(&bytes)).await??;
         reservation.shrink_to(converted.len() as u64);
+        let converted = Received { bytes: converted, reservation };
         match kind {
             Kind::Timber => self.admission.take_timber(converted, id).await,
             Kind::Collection => self.admission.take_collection(converted, id).await,

@@ -1,3 +1,5 @@
+use weir_foundation::settings::documented_defaults;
+
 use super::*;
 
 fn problems(raw: &ProducerSection) -> String {
@@ -18,6 +20,12 @@ fn the_defaults_are_valid() {
 }
 
 #[test]
+fn the_documented_defaults_are_the_real_ones() {
+    let documented: ProducerSection = documented_defaults();
+    assert_eq!(Settings::validate(&documented), Settings::validate(&ProducerSection::default()));
+}
+
+#[test]
 fn barito_stores_secrets_unless_told_otherwise() {
     let check = |store_app_secret, expected| {
         let raw =
@@ -33,10 +41,10 @@ fn every_problem_is_named() {
     let raw = ProducerSection {
         stream_prefix: Some("a/b".into()),
         max_message: Some(SizeText::from_bytes(10)),
-        memory_budget: Some(SizeText::from_bytes(19)),
+        memory_budget: Some(SizeText::from_bytes(29)),
         max_connections: Some(0),
         default_app_tps: Some(0),
-        app_tps: BTreeMap::from([("shop".into(), 0), ("web".into(), 5)]),
+        app_tps: Some(BTreeMap::from([("shop".into(), 0), ("web".into(), 5)])),
         rate_window: Some(DurationText::from_secs(7200)),
         max_partitions: Some(0),
         batch_id_window: Some(DurationText::from_secs(0)),
@@ -46,7 +54,7 @@ fn every_problem_is_named() {
     insta::assert_snapshot!(problems(&raw), @"
     stream_prefix: a stream name must not contain `/` (position 2)
     max_message: must be at least `1KiB` and at most `1GiB`
-    memory_budget: must be at least twice `max_message`, or a large batch could never be taken
+    memory_budget: must be at least three times `max_message`, or a large batch could never be taken
     max_partitions: must be at least 1
     max_connections: must be at least 1
     rate_window: must be at least `1s` and at most `1h`

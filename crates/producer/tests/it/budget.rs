@@ -10,7 +10,7 @@ use crate::raw::request;
 fn small() -> ProducerSection {
     ProducerSection {
         max_message: Some("100KiB".parse().expect("a size")),
-        memory_budget: Some("200KiB".parse().expect("a size")),
+        memory_budget: Some("300KiB".parse().expect("a size")),
         ..ProducerSection::default()
     }
 }
@@ -20,11 +20,10 @@ async fn what_is_over_the_budget_is_refused_with_a_delay_and_fits_later() {
     let world = World::with(small()).await;
     world.journal.set(Mood::Slow);
     let batch = collection(context("shop"), &["x".repeat(90_000).as_str()]);
-    let (mut client, mut other) = (world.client(), world.client());
-    let held =
-        async { tokio::join!(client.produce_batch(batch.clone()), other.produce_batch(batch.clone())) };
+    let send = async || world.client().produce_batch(batch.clone()).await;
+    let held = async { tokio::join!(send(), send(), send()) };
     let others = async {
-        world.journal.asked(2).await;
+        world.journal.asked(3).await;
         let status = world.client().produce_batch(batch.clone()).await.expect_err("there is no room");
         assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "Memory Budget Exceeded"));
         let details = String::from_utf8_lossy(status.details()).into_owned();
@@ -33,8 +32,8 @@ async fn what_is_over_the_budget_is_refused_with_a_delay_and_fits_later() {
         assert_eq!((answer.status, answer.header("retry-after")), (429, Some("1")));
         world.journal.set(Mood::Good);
     };
-    let ((first, second), ()) = tokio::join!(held, others);
-    assert!(first.is_ok() && second.is_ok());
+    let ((a, b, c), ()) = tokio::join!(held, others);
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
     assert_eq!(world.metric("weir_producer_budget_used_bytes"), Some(0.0));
     world.client().produce_batch(batch).await.expect("there is room again");
 }
@@ -43,7 +42,7 @@ async fn what_is_over_the_budget_is_refused_with_a_delay_and_fits_later() {
 async fn the_budget_is_taken_before_the_body_is_read_and_given_back_when_the_client_leaves() {
     let world = World::with(small()).await;
     let mut clients = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let mut stream = TcpStream::connect(world.grpc).await.expect("the door is open");
         let head = "POST /producer.Producer/Produce HTTP/1.1\r\nhost: weir\r\ncontent-type: application/grpc\r\ncontent-length: 90005\r\n\r\n";
         stream.write_all(head.as_bytes()).await.expect("is taken");
@@ -52,7 +51,7 @@ async fn the_budget_is_taken_before_the_body_is_read_and_given_back_when_the_cli
         clients.push(stream);
     }
     let used = || world.metric("weir_producer_budget_used_bytes").expect("is exposed");
-    eventually("both are reserved", || used() > 180_000.0).await;
+    eventually("all are reserved", || used() > 270_000.0).await;
     let batch = collection(context("shop"), &["x".repeat(90_000).as_str()]);
     let status = world.client().produce_batch(batch.clone()).await.expect_err("there is no room");
     assert_eq!(status.message(), "Memory Budget Exceeded");
@@ -60,4 +59,26 @@ async fn the_budget_is_taken_before_the_body_is_read_and_given_back_when_the_cli
     eventually("what the clients held is free", || used() == 0.0).await;
     world.client().produce_batch(batch).await.expect("there is room");
     assert_eq!(world.journal.stored().len(), 1, "nothing of the clients that left is stored");
+}
+
+#[tokio::test]
+async fn a_batch_that_outlives_its_client_stays_in_the_budget() {
+    let world = World::with(small()).await;
+    world.journal.set(Mood::Slow);
+    let mut named = tonic::Request::new(collection(context("shop"), &["x".repeat(90_000).as_str()]));
+    named.metadata_mut().insert("weir-batch-id", "1".parse().expect("is ASCII"));
+    let mut client = world.client();
+    tokio::select! {
+        _ = client.produce_batch(named) => panic!("the journal is slow"),
+        () = world.journal.asked(1) => {}
+    }
+    drop(client);
+    let used = || world.metric("weir_producer_budget_used_bytes").expect("is exposed");
+    // The connection is closed in the time that other requests take.
+    for _ in 0..20 {
+        assert_eq!(request(world.http, "POST /api/v1/apps/shop/events", &[], "").await.status, 200);
+        assert!(used() > 90_000.0);
+    }
+    world.journal.set(Mood::Good);
+    eventually("it is stored", || world.journal.stored().len() == 1 && used() == 0.0).await;
 }

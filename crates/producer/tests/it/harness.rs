@@ -9,7 +9,7 @@ use weir_foundation::health::Health;
 use weir_foundation::http::{Limits, Process, serve};
 use weir_foundation::metrics::{Builder, Metrics};
 use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
-use weir_producer::{Parts, Producer, ProducerSection, Settings, not_found};
+use weir_producer::{Parts, Producer, ProducerSection, Settings};
 use weir_wire::proto::producer::producer_client::ProducerClient;
 use weir_wire::proto::producer::{Timber, TimberCollection, TimberContext};
 
@@ -60,7 +60,7 @@ impl World {
         let (grpc_listener, grpc) = listener();
         producer.serve_grpc_within(grpc_listener, limits).expect("the listener works");
         let (http_listener, http) = listener();
-        let router = producer.router().fallback(not_found);
+        let router = producer.router();
         let process = Process { spawner: &supervisor.spawner(), clock: &shared_clock };
         serve("test.http", http_listener, router, limits, DrainPhase::StopIntake, process)
             .expect("the listener works");

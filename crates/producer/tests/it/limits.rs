@@ -67,7 +67,7 @@ async fn the_operator_has_the_last_word() {
     let section = ProducerSection {
         default_app_tps: Some(1),
         max_app_tps: Some(2),
-        app_tps: BTreeMap::from([("vip".into(), 100)]),
+        app_tps: Some(BTreeMap::from([("vip".into(), 100)])),
         ..ProducerSection::default()
     };
     let world = World::with(section).await;

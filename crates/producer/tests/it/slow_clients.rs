@@ -110,3 +110,19 @@ async fn a_connection_is_used_again_and_closed_when_idle() {
     assert_eq!(world.journal.stored_events(), 2);
     assert!(while_time_passes(&world.clock, SECOND, is_closed(&mut stream)).await);
 }
+
+#[tokio::test]
+async fn an_http2_client_that_answers_no_ping_is_cut_off() {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    let world = world(Limits { first_request: YEAR * 100, idle: YEAR * 100, ..limits() }).await;
+    let mut stream = TcpStream::connect(world.grpc).await.expect("the door is open");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Length, type SETTINGS, flags, stream.
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    stream.write_all(&[&preface[..], settings].concat()).await.expect("is taken");
+    let mut received = Vec::new();
+    let closed = async { stream.read_to_end(&mut received).await };
+    while_time_passes(&world.clock, SECOND, closed).await.expect("it is closed in order");
+    let ping = b"\0\0\x08\x06\0\0\0\0\0";
+    assert!(received.windows(ping.len()).any(|frame| frame == ping), "{received:?}");
+}

@@ -157,6 +157,7 @@ impl Follow {
         for at in 0..self.places.len() {
             if let Some(gap) = self.skip_if_behind(at).await? {
                 found.push((Timestamp::MIN, Shown::Gap(gap)));
+                progress = Progress::Some;
             }
             let place = &mut self.places[at];
             let batch = self.shared.parts.journal.read(&place.partition, place.next, BUDGET).await?;

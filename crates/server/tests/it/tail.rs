@@ -152,3 +152,33 @@ async fn too_many_tails_are_refused() {
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.headers().contains_key("retry-after"));
 }
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_is_taken_to_the_end_and_told_what_it_missed() {
+    let settings = weir_server::ServerSettings { tail_lag: 50, ..weir_server::ServerSettings::default() };
+    let world = World::with(settings, |store| store).await;
+    let partition = world.create_stream("shop_logs").await;
+    let mut tail = Tail::open(&world, "shop").await;
+    // More than the sockets between the two hold while nobody reads.
+    let padding = "x".repeat(200_000);
+    let total = 400;
+    for n in 0..total {
+        world.append(&partition, n, &[format!(r#"{{"n":{n},"padding":"{padding}"}}"#)]).await;
+        tokio::task::yield_now().await;
+    }
+    let (mut shown, mut missed) = (0, 0);
+    while shown + missed < total {
+        let (name, data) = tail.next().await.expect("the tail goes on");
+        match name.as_str() {
+            "gap" => {
+                assert_eq!(data["reason"], "slow-reader");
+                missed += data["events"].as_i64().expect("it is counted");
+            }
+            _ => shown += 1,
+        }
+    }
+    assert_eq!(shown + missed, total);
+    assert!(missed > 50, "{shown} shown, {missed} missed");
+    world.append(&partition, total, &events(total..total + 1)).await;
+    assert_eq!(tail.numbers(1).await, [total]);
+}

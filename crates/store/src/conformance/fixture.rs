@@ -12,8 +12,8 @@ use weir_model::{
 use super::Subject;
 use super::json::Json;
 use crate::query::{Query, TimeRange};
-use crate::search::{Count, Hit, SearchLimits, SearchRequest, SearchResponse};
 use crate::seam::{IndexStore, WriteBatch, WriteRecord};
+use crate::search::{Count, Hit, SearchLimits, SearchRequest, SearchResponse};
 
 /// 2026-11-21T12:00:00Z: when the records of the suite were received, if nothing else is said.
 pub const RECEIVED: Timestamp = Timestamp::from_micros(1_795_262_400_000_000);

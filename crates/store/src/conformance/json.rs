@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_exactly() {
-        let check = |a: &str, b: &str, equal: bool| assert_eq!(Json::parse(a) == Json::parse(b), equal, "{a} {b}");
+        let check =
+            |a: &str, b: &str, equal: bool| assert_eq!(Json::parse(a) == Json::parse(b), equal, "{a} {b}");
         check("1", "1", true);
         check("1", "1.0", false);
         check("1.0", "10e-1", true);
@@ -184,7 +185,8 @@ mod tests {
 
     #[test]
     fn keys_are_free_in_order_but_not_in_number() {
-        let check = |a: &str, b: &str, equal: bool| assert_eq!(Json::parse(a) == Json::parse(b), equal, "{a} {b}");
+        let check =
+            |a: &str, b: &str, equal: bool| assert_eq!(Json::parse(a) == Json::parse(b), equal, "{a} {b}");
         check(r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#, true);
         check(r#"{"a":1,"a":2}"#, r#"{"a":2}"#, false);
         check(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, false);

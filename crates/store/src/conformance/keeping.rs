@@ -20,12 +20,8 @@ pub async fn indices_are_days_of_prefixes(subject: &mut dyn Subject) {
         .event(at(DAY / 2), r#"{"a":1}"#);
     let cafe = Recording::new("cafe").event(at(0), r#"{"a":1}"#);
     write(&*store, &partition(0), vec![shop.at_offset(0), cafe.at_offset(1)]).await;
-    let expected = [
-        ("cafe-2026.11.21", 1),
-        ("shop-2026.11.20", 1),
-        ("shop-2026.11.21", 2),
-        ("shop-2026.11.22", 1),
-    ];
+    let expected =
+        [("cafe-2026.11.21", 1), ("shop-2026.11.20", 1), ("shop-2026.11.21", 2), ("shop-2026.11.22", 1)];
     check_indices(&*store, &expected).await;
     store.flush().await.expect("flushes");
     check_indices(&*store, &expected).await;
@@ -62,7 +58,8 @@ pub async fn dropped_days_are_gone_and_counted(subject: &mut dyn Subject) {
         let time = Timestamp::from_micros(day.start().micros() + i64::try_from(n).expect("is small"));
         Recording::new(of).event(time, &format!(r#"{{"n":{n}}}"#)).at_offset(n)
     };
-    let old = || vec![record("shop", 0, yesterday), record("cafe", 1, yesterday), record("shop", 2, yesterday)];
+    let old =
+        || vec![record("shop", 0, yesterday), record("cafe", 1, yesterday), record("shop", 2, yesterday)];
     write(&*store, &partition(0), old()).await;
     store.flush().await.expect("flushes");
     write(&*store, &partition(0), vec![record("shop", 3, today), record("cafe", 4, today)]).await;

@@ -6,22 +6,21 @@ use weir_model::{Offset, Timestamp};
 
 use super::Subject;
 use super::fixture::{
-    RECEIVED, Recording, at, hits, id, numbered, numbers, numbers_in, partition, partition_of, prefix, request,
-    search, write, write_contents,
+    RECEIVED, Recording, at, hits, id, numbered, numbers, numbers_in, partition, partition_of, prefix,
+    request, search, write, write_contents,
 };
 use super::json::Json;
 use crate::error::SearchError;
 use crate::query::TimeRange;
 use crate::query::examples::{Example, examples};
-use crate::search::{Cursor, SearchRequest};
 use crate::seam::WriteRecord;
+use crate::search::{Cursor, SearchRequest};
 
 /// By time, then by id: stream, life, partition, offset and index as numbers.
 pub async fn hits_are_newest_first(subject: &mut dyn Subject) {
     let store = subject.index();
-    let at_once = |of: &str| {
-        (0..12).fold(Recording::new(of), |recording, _| recording.event(at(5), r#"{"a":1}"#))
-    };
+    let at_once =
+        |of: &str| (0..12).fold(Recording::new(of), |recording, _| recording.event(at(5), r#"{"a":1}"#));
     write(&*store, &partition(10), vec![at_once("shop").at_offset(0)]).await;
     write(&*store, &partition(9), (0..12).map(|offset| at_once("shop").at_offset(offset)).collect()).await;
     write(&*store, &partition_of("a_logs", 9, 99), vec![at_once("shop").at_offset(0)]).await;
@@ -30,7 +29,8 @@ pub async fn hits_are_newest_first(subject: &mut dyn Subject) {
     let late = Recording::new("shop").event(at(7), "{\"b\":1}").event(at(6), "{\"b\":2}");
     write(&*store, &partition_of("a_logs", 9, 99), vec![late.at_offset(1)]).await;
 
-    let mut expected = vec![id(&partition_of("a_logs", 9, 99), 1, 0), id(&partition_of("a_logs", 9, 99), 1, 1)];
+    let mut expected =
+        vec![id(&partition_of("a_logs", 9, 99), 1, 0), id(&partition_of("a_logs", 9, 99), 1, 1)];
     let mut places = vec![(partition_of("shop_logs", 2, 0), 0), (partition(10), 0)];
     places.extend((0..12).rev().map(|offset| (partition(9), offset)));
     places.push((partition_of("a_logs", 9, 99), 0));
@@ -187,12 +187,10 @@ pub async fn odd_times_are_searchable(subject: &mut dyn Subject) {
     for _ in ["in memory", "durable"] {
         let found = hits(&*store, "*").await;
         assert_eq!(numbers_in(&found), [3, 2, 1, 0]);
-        assert_eq!(found.iter().map(|hit| hit.time).collect::<Vec<_>>(), [
-            year_9999,
-            at(0),
-            Timestamp::from_micros(-1),
-            year_0
-        ]);
+        assert_eq!(
+            found.iter().map(|hit| hit.time).collect::<Vec<_>>(),
+            [year_9999, at(0), Timestamp::from_micros(-1), year_0]
+        );
         let old = TimeRange { from: None, to: Some(Timestamp::from_micros(0)) };
         let response = search(&*store, SearchRequest { range: old, ..request("shop", "*") }).await;
         assert_eq!(numbers_in(&response.hits), [1, 0]);
@@ -200,6 +198,7 @@ pub async fn odd_times_are_searchable(subject: &mut dyn Subject) {
     }
     let expected: Vec<_> = (0..4).rev().map(|n| Json::parse(&format!(r#"{{"n":{n}}}"#))).collect();
     subject.reopen().await;
-    let found = search(&*subject.index(), SearchRequest { prefix: prefix("shop"), ..request("shop", "*") }).await;
+    let found =
+        search(&*subject.index(), SearchRequest { prefix: prefix("shop"), ..request("shop", "*") }).await;
     assert_eq!(found.hits.iter().map(|hit| Json::parse(&hit.content)).collect::<Vec<_>>(), expected);
 }

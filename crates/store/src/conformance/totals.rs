@@ -8,8 +8,8 @@ use super::Subject;
 use super::fixture::{Recording, at, numbered, partition, request, search, write, write_contents};
 use super::json::Json;
 use crate::query::TimeRange;
-use crate::search::{Bucket, Count, Interval, SearchRequest, TopRequest};
 use crate::seam::IndexStore;
+use crate::search::{Bucket, Count, Interval, SearchRequest, TopRequest};
 
 /// The count is of all that match, whatever the limit and the page; without being asked there is none.
 pub async fn a_count_ignores_the_page(subject: &mut dyn Subject) {
@@ -121,7 +121,8 @@ pub async fn top_values_of_arrays_count_an_event_once(subject: &mut dyn Subject)
 
 /// Of one frequency the lesser JSON text comes first, also where the limit cuts.
 pub async fn top_values_break_ties_by_text(subject: &mut dyn Subject) {
-    let contents = [r#"{"f":"b"}"#, r#"{"f":"a"}"#, r#"{"f":"ä"}"#, r#"{"f":10}"#, r#"{"f":9}"#, r#"{"f":false}"#];
+    let contents =
+        [r#"{"f":"b"}"#, r#"{"f":"a"}"#, r#"{"f":"ä"}"#, r#"{"f":10}"#, r#"{"f":9}"#, r#"{"f":false}"#];
     write_contents(&*subject.index(), &contents).await;
     let expected = [(r#""a""#, 1), (r#""b""#, 1), (r#""ä""#, 1), ("10", 1), ("9", 1), ("false", 1)];
     for _ in ["in memory", "durable"] {

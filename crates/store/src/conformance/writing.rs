@@ -3,9 +3,7 @@
 use weir_model::Offset;
 
 use super::Subject;
-use super::fixture::{
-    Recording, at, hits, id, numbered, numbers, partition, partition_of, write, write_of,
-};
+use super::fixture::{Recording, at, hits, id, numbered, numbers, partition, partition_of, write, write_of};
 use crate::error::WriteError;
 use crate::seam::WriteBatch;
 
@@ -152,8 +150,7 @@ pub async fn partitions_and_lives_are_apart(subject: &mut dyn Subject) {
 /// An event with a fault has a position and no row; its neighbours keep theirs.
 pub async fn faulty_events_are_passed_over(subject: &mut dyn Subject) {
     let store = subject.index();
-    let mixed =
-        Recording::new("shop").fault().event(at(1), r#"{"n":1}"#).fault().event(at(3), r#"{"n":3}"#);
+    let mixed = Recording::new("shop").fault().event(at(1), r#"{"n":1}"#).fault().event(at(3), r#"{"n":3}"#);
     let faults = Recording::new("shop").fault().fault();
     write(&*store, &partition(0), vec![mixed.at_offset(0), faults.at_offset(1)]).await;
     let found: Vec<_> = hits(&*store, "*").await.into_iter().map(|hit| hit.id).collect();

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use weir_model::{Content, Day, EventBatch, IndexPrefix, Offset, StreamPartition, Timestamp};
 
-use crate::segment::FilingWindow;
 use crate::seam::{PartitionAudit, PositionRun, WriteRecord};
+use crate::segment::FilingWindow;
 
 /// What the store holds of one partition, by position.
 #[derive(Debug, Clone, Default)]

@@ -97,8 +97,7 @@ fn top_values(matches: &[Match<'_>], request: &TopRequest) -> Vec<TopValue> {
             *counts.entry(value).or_default() += 1;
         }
     }
-    let mut top: Vec<TopValue> =
-        counts.into_iter().map(|(value, count)| TopValue { value, count }).collect();
+    let mut top: Vec<TopValue> = counts.into_iter().map(|(value, count)| TopValue { value, count }).collect();
     // Stable: values of one count stay in the order of their texts.
     top.sort_by_key(|value| Reverse(value.count));
     top.truncate(request.limit);

@@ -57,16 +57,60 @@ struct Question {
 const PREFIXES: [&str; 2] = ["cafe", "shop"];
 const KEYS: [&str; 9] = ["a", "b", "c", "a.b", "level", "status", "", "b.c", "Ü"];
 const TEXTS: [&str; 16] = [
-    "error", "Error timed out", "time-out", "10.0.0.17", "käse", "KÄSE Straße", "500", "500.5", "true", "null", "",
-    "trace_id=4bf92f", "2026-11-21T10:00:00Z", "GET /api/v1/apps?x=1", "a", "ERROR: disk \"sda\" is full \\o/",
+    "error",
+    "Error timed out",
+    "time-out",
+    "10.0.0.17",
+    "käse",
+    "KÄSE Straße",
+    "500",
+    "500.5",
+    "true",
+    "null",
+    "",
+    "trace_id=4bf92f",
+    "2026-11-21T10:00:00Z",
+    "GET /api/v1/apps?x=1",
+    "a",
+    "ERROR: disk \"sda\" is full \\o/",
 ];
 const NUMBERS: [&str; 10] =
     ["0", "1", "-1", "7", "500", "500.5", "-2.5", "1.0", "9007199254740993", "12345678901234567890"];
 const LEAVES: [&str; 34] = [
-    "*", "error", "ERROR", "timed", "\"timed out\"", "time", "\"10.0.0\"", "10.0.0.17", "10.0.*", "k*", "käse",
-    "*se", "500", "true", "null", "a:error", "a:500", "level:Error", "status:>=500", "status:<7", "a:>0", "b:*",
-    "a.b:*", "c:null", "a:true", "a:1.0", "b:err*", "level:\"timed out\"", "a:[0 TO 7]", "a.b:error", "a.b.c:*",
-    "status:500.5", "b:>2026-11-20", "strasse",
+    "*",
+    "error",
+    "ERROR",
+    "timed",
+    "\"timed out\"",
+    "time",
+    "\"10.0.0\"",
+    "10.0.0.17",
+    "10.0.*",
+    "k*",
+    "käse",
+    "*se",
+    "500",
+    "true",
+    "null",
+    "a:error",
+    "a:500",
+    "level:Error",
+    "status:>=500",
+    "status:<7",
+    "a:>0",
+    "b:*",
+    "a.b:*",
+    "c:null",
+    "a:true",
+    "a:1.0",
+    "b:err*",
+    "level:\"timed out\"",
+    "a:[0 TO 7]",
+    "a.b:error",
+    "a.b.c:*",
+    "status:500.5",
+    "b:>2026-11-20",
+    "strasse",
 ];
 
 fn content() -> impl Strategy<Value = String> {
@@ -113,9 +157,22 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         1 => Just(Step::Restart),
     ];
     let bound = || proptest::option::weighted(0.3, -90_000..90_000_i64);
-    let question =
-        (proptest::sample::select(&PREFIXES[..]), query(), bound(), bound(), 0..6_usize, proptest::sample::select(&KEYS[..]))
-            .prop_map(|(prefix, query, from, to, limit, field)| Question { prefix, query, from, to, limit, field });
+    let question = (
+        proptest::sample::select(&PREFIXES[..]),
+        query(),
+        bound(),
+        bound(),
+        0..6_usize,
+        proptest::sample::select(&KEYS[..]),
+    )
+        .prop_map(|(prefix, query, from, to, limit, field)| Question {
+            prefix,
+            query,
+            from,
+            to,
+            limit,
+            field,
+        });
     (proptest::collection::vec(step, 1..12), proptest::collection::vec(question, 1..12))
         .prop_map(|(steps, questions)| Scenario { steps, questions })
 }
@@ -218,6 +275,7 @@ fn assert_same(found: &SearchResponse, expected: &SearchResponse, of: &str) {
 }
 
 /// Runs random scenarios, each on a subject of its own.
+#[expect(clippy::panic, reason = "that is how a test fails")]
 pub(crate) fn run<S: Subject>(cases: u32, subject: impl AsyncFn() -> S) {
     let runtime = tokio::runtime::Runtime::new().expect("starts a runtime");
     let config = Config { cases, failure_persistence: None, ..Config::default() };

@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 const DELIVERY: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     super::block_on(async {
         let clock = SystemClock;
         let seed = arguments.seed.unwrap_or_else(rand::random);

@@ -48,13 +48,13 @@ pub(crate) struct Arguments {
 /// Bytes of a batch; a line that is longer is sent alone.
 const BATCH_BYTES: usize = 2 << 20;
 
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let client = Client::new(&arguments.server)?;
     let (report, outcome, took) = block_on(async {
         let clock = SystemClock;
         let began = clock.monotonic();
         let sources = sources(&arguments.files);
-        let (report, outcome) = Sender::new(&client, &clock, job(&arguments)).send(&sources).await;
+        let (report, outcome) = Sender::new(&client, &clock, job(arguments)).send(&sources).await;
         Ok((report, outcome, clock.monotonic() - began))
     })?;
     for rejected in &report.named {

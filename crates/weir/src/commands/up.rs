@@ -44,10 +44,10 @@ pub(crate) struct Arguments {
     demo: bool,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let environment = Environment::of_process();
     let given =
-        Given { file: arguments.config.clone(), flags: flags(&arguments), environment: environment.clone() };
+        Given { file: arguments.config.clone(), flags: flags(arguments), environment: environment.clone() };
     let settings = match given.read().settings {
         Ok(settings) => settings,
         Err(problems) => {

@@ -62,6 +62,10 @@ impl Batcher {
         finished
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Passes over a part of the source that is no event.
     pub(crate) fn skip(&mut self, raw_length: u64) {
         self.at += raw_length;

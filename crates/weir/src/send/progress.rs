@@ -12,8 +12,8 @@ pub(crate) struct Progress {
     events: u64,
 }
 
-const WITH_TOTAL: &str = "{bar:30} {percent:>3}%  {bytes}/{total_bytes}  {msg}  {elapsed}, {eta} left";
-const WITHOUT_TOTAL: &str = "{spinner} {bytes}  {msg}  {elapsed}";
+const WITH_TOTAL: &str = "{bar:24} {percent:>3}%  {msg}  {eta} left";
+const WITHOUT_TOTAL: &str = "{spinner} {bytes}  {msg}";
 
 impl Progress {
     /// `total` is the bytes to send, where that is known.

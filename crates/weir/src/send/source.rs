@@ -1,5 +1,6 @@
 //! Where lines come from.
 
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -13,21 +14,37 @@ pub(crate) enum Source {
     Standard,
 }
 
-/// A line, or what stands in its place.
+/// What can be expected of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// A regular file: it ends, and is the same when it is read again.
+    Regular,
+    /// It goes on as somebody writes.
+    Live,
+}
+
+/// A line of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RawLine {
     /// From 1.
     pub(super) number: u64,
-    /// Without its end.
-    pub(super) bytes: Vec<u8>,
+    /// Without its end; absent if it is longer than [`LINE_LIMIT`].
+    pub(super) bytes: Option<Vec<u8>>,
     /// With its end.
     pub(super) raw_length: u64,
 }
 
+/// Lines of a source, read when they are asked for.
 pub(super) struct Lines {
     reader: Box<dyn AsyncBufRead + Send + Unpin>,
     number: u64,
+    /// What was read of the next line.
+    partial: Vec<u8>,
+    partial_length: u64,
 }
+
+/// Bytes of the longest line: well below what a door takes at once.
+pub(super) const LINE_LIMIT: usize = 8 << 20;
 
 /// Larger reads mean fewer trips to the threads that do them.
 const BUFFER: usize = 256 << 10;
@@ -55,6 +72,10 @@ impl Source {
         }
     }
 
+    pub(super) async fn nature(&self) -> Nature {
+        if self.size().await.is_some() { Nature::Regular } else { Nature::Live }
+    }
+
     pub(super) async fn open(&self) -> Result<Lines> {
         let reader: Box<dyn AsyncBufRead + Send + Unpin> = match self {
             Self::File(path) => {
@@ -63,25 +84,47 @@ impl Source {
             }
             Self::Standard => Box::new(BufReader::with_capacity(BUFFER, tokio::io::stdin())),
         };
-        Ok(Lines { reader, number: 0 })
+        Ok(Lines::new(reader))
     }
 }
 
 impl Lines {
-    pub(super) async fn next(&mut self) -> std::io::Result<Option<RawLine>> {
-        let mut bytes = Vec::new();
-        let read = self.reader.read_until(b'\n', &mut bytes).await?;
-        if read == 0 {
-            return Ok(None);
+    fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>) -> Self {
+        Self { reader, number: 0, partial: Vec::new(), partial_length: 0 }
+    }
+
+    /// The next line; nothing at the end. Cancelling loses nothing.
+    pub(super) async fn next(&mut self) -> io::Result<Option<RawLine>> {
+        loop {
+            let read = self.reader.fill_buf().await?;
+            if read.is_empty() {
+                return Ok((self.partial_length > 0).then(|| self.finish()));
+            }
+            let end = memchr::memchr(b'\n', read).map(|at| at + 1);
+            let taken = end.unwrap_or(read.len());
+            if self.partial.len() <= LINE_LIMIT {
+                self.partial.extend_from_slice(&read[..taken]);
+            }
+            self.partial_length += taken as u64;
+            self.reader.consume(taken);
+            if end.is_some() {
+                return Ok(Some(self.finish()));
+            }
         }
+    }
+
+    fn finish(&mut self) -> RawLine {
         self.number += 1;
+        let mut bytes = std::mem::take(&mut self.partial);
         if bytes.ends_with(b"\n") {
             bytes.pop();
             if bytes.ends_with(b"\r") {
                 bytes.pop();
             }
         }
-        Ok(Some(RawLine { number: self.number, bytes, raw_length: read as u64 }))
+        let raw_length = std::mem::take(&mut self.partial_length);
+        let bytes = Some(bytes).filter(|_| raw_length <= LINE_LIMIT as u64);
+        RawLine { number: self.number, bytes, raw_length }
     }
 }
 
@@ -92,12 +135,28 @@ mod tests {
     #[tokio::test]
     async fn lines_come_without_their_ends_and_are_counted() {
         let text: &[u8] = b"one\r\n\ntwo  \nlast";
-        let mut lines = Lines { reader: Box::new(text), number: 0 };
+        let mut lines = Lines::new(Box::new(BufReader::with_capacity(3, text)));
         let mut found = Vec::new();
         while let Some(line) = lines.next().await.expect("memory can be read") {
-            found.push((line.number, String::from_utf8(line.bytes).expect("is text"), line.raw_length));
+            found.push((
+                line.number,
+                String::from_utf8(line.bytes.expect("is short")).expect("is text"),
+                line.raw_length,
+            ));
         }
         let expected = [(1, "one", 5), (2, "", 1), (3, "two  ", 6), (4, "last", 4)];
         assert_eq!(found, expected.map(|(number, text, length)| (number, text.to_owned(), length)));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_passed_over() {
+        let mut text = vec![b'x'; LINE_LIMIT + 100_000];
+        text.extend_from_slice(b"\nshort\n");
+        let mut lines = Lines::new(Box::new(BufReader::new(io::Cursor::new(text))));
+        let long = lines.next().await.expect("memory can be read").expect("there is one");
+        assert_eq!((long.number, long.bytes, long.raw_length), (1, None, LINE_LIMIT as u64 + 100_001));
+        let short = lines.next().await.expect("memory can be read").expect("there is one");
+        assert_eq!((short.number, short.bytes), (2, Some(b"short".to_vec())));
+        assert_eq!(lines.next().await.expect("memory can be read"), None);
     }
 }

@@ -1,18 +1,14 @@
-//! Batches on their way: several at once, each until it is answered for good.
-
-use std::num::NonZeroU32;
-use std::time::Duration;
+//! Sources to batches to answers, and what became of every line.
 
 use anyhow::{Context as _, Result};
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use serde::Deserialize;
-use tokio::sync::watch;
+use futures_util::FutureExt;
 use weir_foundation::clock::Clock;
-use weir_foundation::retry::{Attempts, Backoff};
 
 use super::batch::{Batch, Batcher, Limits, Once};
+use super::deliver::{Answer, Deliverer, Rejection};
+use super::flow::{Flow, Next};
 use super::progress::Progress;
-use super::source::{RawLine, Source};
+use super::source::{LINE_LIMIT, Nature, RawLine, Source};
 use crate::client::{Client, ClientError};
 
 /// What to send, and how.
@@ -70,39 +66,18 @@ pub(crate) struct Rejected {
 /// How many rejected lines are named.
 const NAMED: usize = 20;
 
-/// Requests under way.
-const IN_FLIGHT: usize = 4;
-
-/// weir's answer to a batch.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Answer {
-    accepted: u64,
-    rejected: u64,
-    rejections: Vec<Rejection>,
-    duplicate: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Rejection {
-    /// From 1, in the body.
-    line: Option<u64>,
-    reason: String,
-}
-
 #[derive(Debug)]
 pub(crate) struct Sender<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) job: Job,
+    clock: &'a dyn Clock,
+    deliverer: Deliverer<'a>,
+    job: Job,
     report: Report,
-    /// Whether weir has answered at all; until then nobody waits for it.
-    reached: watch::Sender<bool>,
 }
 
 impl<'a> Sender<'a> {
     pub(crate) fn new(client: &'a Client, clock: &'a dyn Clock, job: Job) -> Self {
-        Self { client, clock, job, report: Report::default(), reached: watch::Sender::new(false) }
+        let deliverer = Deliverer::new(client, clock, &job.app, job.media_type);
+        Self { clock, deliverer, job, report: Report::default() }
     }
 
     /// Sends all sources, one after the other. Fails if a source can not be read or weir can not be reached;
@@ -115,7 +90,10 @@ impl<'a> Sender<'a> {
         let mut progress = Progress::new(total);
         let mut outcome = Ok(());
         for source in sources {
+            let first = self.report.named.len();
             outcome = self.source(source, &mut progress).await;
+            // Batches are answered in any order.
+            self.report.named[first..].sort_by_key(|rejected| rejected.line);
             if outcome.is_err() {
                 break;
             }
@@ -126,62 +104,74 @@ impl<'a> Sender<'a> {
 
     async fn source(&mut self, source: &Source, progress: &mut Progress) -> Result<()> {
         let name = source.name();
-        let mut lines = source.open().await?;
-        let mut batcher = Batcher::new(self.job.limits, self.once(source));
-        let mut under_way = FuturesUnordered::new();
+        let nature = source.nature().await;
+        let mut flow = Flow::new(source.open().await?, self.clock, nature);
+        let mut batcher = Batcher::new(self.job.limits, self.once(source, nature));
         let mut outcome = Ok(());
-        loop {
-            let line = lines.next().await.with_context(|| format!("read {name}"))?;
-            let ended = line.is_none();
-            let batch = match line {
-                Some(line) => self.add(&mut batcher, &name, line),
-                None => batcher.finish(),
+        while let Some(next) = flow.next().await {
+            let batch = match next {
+                Next::Line(line) => self.add(&mut batcher, &name, &line),
+                Next::Late | Next::Ended => batcher.finish(),
+                Next::Unreadable(error) => {
+                    outcome = outcome.and(Err(error).with_context(|| format!("read {name}")));
+                    None
+                }
+                Next::Answered((batch, answer)) => {
+                    let settled = self.settle(&name, &batch, answer, progress);
+                    if settled.is_err() {
+                        flow.stop_reading();
+                    }
+                    outcome = outcome.and(settled);
+                    continue;
+                }
             };
             if let Some(batch) = batch {
                 self.report.sent += batch.lines.len() as u64;
-                under_way.push(deliver(
-                    self.client,
-                    self.clock,
-                    self.job.clone(),
-                    batch,
-                    self.reached.clone(),
-                ));
+                flow.closed();
+                flow.send(self.deliverer.clone().deliver(batch).boxed_local());
             }
-            while under_way.len() >= IN_FLIGHT || (ended && !under_way.is_empty()) {
-                let Some((batch, answer)) = under_way.next().await else { break };
-                let answered = self.settle(&name, &batch, answer, progress);
-                outcome = outcome.and(answered);
+            if !batcher.is_empty() {
+                flow.opened();
             }
-            if ended || outcome.is_err() {
-                break;
-            }
-        }
-        while let Some((batch, answer)) = under_way.next().await {
-            outcome = outcome.and(self.settle(&name, &batch, answer, progress));
         }
         outcome
     }
 
-    fn add(&mut self, batcher: &mut Batcher, name: &str, line: RawLine) -> Option<Batch> {
-        if line.bytes.is_empty() {
+    fn add(&mut self, batcher: &mut Batcher, name: &str, line: &RawLine) -> Option<Batch> {
+        let Some(bytes) = &line.bytes else {
+            let reason = format!("longer than {LINE_LIMIT} bytes");
+            return self.pass_over(batcher, name, line, reason);
+        };
+        if bytes.is_empty() {
             batcher.skip(line.raw_length);
             return None;
         }
-        match (std::str::from_utf8(&line.bytes), self.job.bad_text) {
-            (Ok(_), _) => batcher.line(line.number, &line.bytes, line.raw_length),
+        match (std::str::from_utf8(bytes), self.job.bad_text) {
+            (Ok(_), _) => batcher.line(line.number, bytes, line.raw_length),
             (Err(_), BadText::Replace) => {
-                let text = String::from_utf8_lossy(&line.bytes);
+                let text = String::from_utf8_lossy(bytes);
                 batcher.line(line.number, text.as_bytes(), line.raw_length)
             }
             (Err(error), BadText::Reject) => {
-                batcher.skip(line.raw_length);
-                self.report.sent += 1;
                 let reason = format!("not valid UTF-8 at byte {}; `--lossy` sends it", error.valid_up_to());
-                self.reject(name, line.number, reason);
-                self.report.rejected += 1;
-                None
+                self.pass_over(batcher, name, line, reason)
             }
         }
+    }
+
+    /// Names a line that is not sent.
+    fn pass_over(
+        &mut self,
+        batcher: &mut Batcher,
+        name: &str,
+        line: &RawLine,
+        reason: String,
+    ) -> Option<Batch> {
+        batcher.skip(line.raw_length);
+        self.report.sent += 1;
+        self.report.rejected += 1;
+        self.reject(name, line.number, reason);
+        None
     }
 
     fn settle(
@@ -220,14 +210,14 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn once(&self, source: &Source) -> Once {
+    fn once(&self, source: &Source, nature: Nature) -> Once {
         let app = self.job.app.clone();
-        match (source, self.job.again) {
-            (Source::File(path), Again::No) => {
+        match (source, nature, self.job.again) {
+            (Source::File(path), Nature::Regular, Again::No) => {
                 let path = path.canonicalize().unwrap_or_else(|_| path.clone());
                 Once::Ever { app, file: path.display().to_string() }
             }
-            (Source::File(_), Again::Yes) | (Source::Standard, _) => Once::PerRun { app, run: self.job.run },
+            _ => Once::PerRun { app, run: self.job.run },
         }
     }
 }
@@ -236,93 +226,5 @@ impl Report {
     /// Whether every line is stored.
     pub(crate) fn is_complete(&self) -> bool {
         self.acknowledged == self.sent
-    }
-}
-
-async fn deliver(
-    client: &Client,
-    clock: &dyn Clock,
-    job: Job,
-    batch: Batch,
-    reached: watch::Sender<bool>,
-) -> (Batch, Result<Answer, ClientError>) {
-    let mut delays = backoff().delays(rand::rng());
-    loop {
-        let headers = [("content-type", job.media_type), ("weir-batch-id", &*batch.id)];
-        let outcome = client.post_bytes(&["apps", &job.app, "events"], &headers, batch.body.clone()).await;
-        let reached_before = *reached.borrow();
-        let error = match outcome.or_else(nothing_stored) {
-            Ok(answer) => {
-                reached.send_replace(true);
-                return (batch, Ok(answer));
-            }
-            Err(error) => error,
-        };
-        let Some(wait) = wait(&error, reached_before).zip(delays.next()) else {
-            return (batch, Err(error));
-        };
-        let (asked, own) = wait;
-        clock.sleep(asked.max(own)).await;
-    }
-}
-
-/// That every line of a batch is bad is an answer like any other.
-fn nothing_stored(error: ClientError) -> Result<Answer, ClientError> {
-    match &error {
-        ClientError::Refused { detail, body, .. } if detail.code == "nothing-stored" => {
-            serde_json::from_slice(body).map_err(|_unreadable| error)
-        }
-        _ => Err(error),
-    }
-}
-
-/// How long to wait at least before the same batch has a chance; nothing if it has none.
-fn wait(error: &ClientError, reached_before: bool) -> Option<Duration> {
-    match error {
-        ClientError::Refused { status, retry_after, .. } => match status.as_u16() {
-            429 | 503 => Some(retry_after.unwrap_or_default()),
-            408 | 500 | 502 | 504 => Some(Duration::ZERO),
-            _ => None,
-        },
-        // Nobody is there: an address that never answered is more likely wrong than slow.
-        ClientError::Unreachable { .. } => reached_before.then_some(Duration::ZERO),
-        ClientError::Broken { .. } => Some(Duration::ZERO),
-        ClientError::Unreadable { .. } => None,
-    }
-}
-
-fn backoff() -> Backoff {
-    const ATTEMPTS: NonZeroU32 = NonZeroU32::new(60).expect("is not zero");
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(5), Attempts::AtMost(ATTEMPTS))
-        .expect("the first delay is above zero and below the longest")
-}
-
-#[cfg(test)]
-mod tests {
-    use weir_server::api::ErrorDetail;
-
-    use super::*;
-
-    fn refused(status: u16, retry_after: Option<u64>) -> ClientError {
-        let detail =
-            ErrorDetail { code: String::new(), message: String::new(), column: None, expected: None };
-        let status = reqwest::StatusCode::from_u16(status).expect("is a status");
-        let retry_after = retry_after.map(Duration::from_secs);
-        ClientError::Refused { status, detail, retry_after, body: bytes::Bytes::new() }
-    }
-
-    #[test]
-    fn only_what_can_succeed_is_sent_again() {
-        let check = |status: u16, retry_after: Option<u64>, expected: Option<u64>| {
-            let waited = wait(&refused(status, retry_after), true);
-            assert_eq!(waited, expected.map(Duration::from_secs), "{status}");
-        };
-        check(429, Some(7), Some(7));
-        check(429, None, Some(0));
-        check(503, Some(2), Some(2));
-        check(500, None, Some(0));
-        check(400, None, None);
-        check(413, None, None);
-        check(409, None, None);
     }
 }

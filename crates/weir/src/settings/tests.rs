@@ -50,7 +50,7 @@ fn a_file_that_is_not_there_is_a_problem() {
 #[test]
 fn nothing_given_is_good() {
     let settings = Given::default().read().settings.expect("the defaults are good");
-    assert_eq!(settings.data_dir, Path::new(DATA_DIR));
+    assert!(settings.data_dir.is_absolute() && settings.data_dir.ends_with(DATA_DIR));
     assert_eq!(settings.listen.http.to_string(), "127.0.0.1:8080");
 }
 
@@ -65,7 +65,7 @@ fn flags_beat_variables_and_variables_beat_the_file() {
         flags: vec![FlagValue { path: "data_dir", value: "flag".to_owned(), flag: "--data-dir" }],
     };
     let settings = given.read().settings.expect("all are good");
-    assert_eq!(settings.data_dir, Path::new("flag"));
+    assert!(settings.data_dir.ends_with("flag"));
     assert_eq!(settings.listen.http.to_string(), "127.0.0.1:1");
     assert_eq!(settings.listen.ops.to_string(), "127.0.0.1:3");
 }

@@ -64,7 +64,8 @@ impl RunReader<'_> {
                 StretchEnd::Budget if lost.is_none() => return Ok(RunEnd::Budget),
                 StretchEnd::Budget => {}
                 StretchEnd::Rows | StretchEnd::Damage => {
-                    let rest = if stretch.end == StretchEnd::Rows { self.run.to } else { scan.next.offset + 1 };
+                    let rest =
+                        if stretch.end == StretchEnd::Rows { self.run.to } else { scan.next.offset + 1 };
                     while scan.next.offset < rest.min(self.run.to) {
                         if self.look_up(scan, &mut lost) == RunEnd::Budget {
                             return Ok(RunEnd::Budget);
@@ -122,9 +123,9 @@ impl RunReader<'_> {
     fn stretch(&self, scan: &Scan) -> Result<Stretch, FileError> {
         let mut records = Vec::new();
         let mut bytes = 0_usize;
-        let mut statement = self.connection.prepare_cached(columns!(
-            "where partition = ? and offset >= ? and offset < ? order by offset"
-        ))?;
+        let mut statement = self
+            .connection
+            .prepare_cached(columns!("where partition = ? and offset >= ? and offset < ? order by offset"))?;
         let (from, to) = (scan.next.offset.cast_signed(), self.run.to.cast_signed());
         let mut rows = statement.query(params![self.partition.id, from, to])?;
         loop {

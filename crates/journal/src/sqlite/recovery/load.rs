@@ -10,6 +10,7 @@ use super::Access;
 use crate::sqlite::catalog::Gap;
 use crate::sqlite::file::{self, FileError, PartitionRow, Phase, StreamRow, Summary};
 use crate::sqlite::row::{self, RawRecord};
+use crate::sqlite::writer::Unsummarized;
 
 /// A file that was opened and looked through.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Loaded {
     pub(super) summary: Summary,
     /// Whether `partitions` is known to go to the end of the file.
     pub(super) complete: bool,
+    /// Partitions with records behind the summary that is on disk, and the bytes of those records.
+    pub(super) unsummarized: Unsummarized,
     /// To write on; only of the newest file, and only for its owner.
     pub(super) connection: Option<Connection>,
 }
@@ -37,7 +40,15 @@ pub(super) fn load(path: &Path, sequence: u32, access: Access, newest: bool) -> 
     let gaps = file::gaps(&connection)?;
     let partitions = file::partitions(&connection)?.into_iter().map(|row| (row.id, row)).collect();
     let summary = file::summary(&connection)?;
-    let mut loaded = Loaded { streams, partitions, gaps, summary, complete: true, connection: None };
+    let mut loaded = Loaded {
+        streams,
+        partitions,
+        gaps,
+        summary,
+        complete: true,
+        unsummarized: Unsummarized::default(),
+        connection: None,
+    };
     if let Err(error) = loaded.count(&connection) {
         match error {
             FileError::Damaged(error) => {
@@ -95,8 +106,10 @@ impl Loaded {
         let mut rows = statement.query([from.cast_signed()])?;
         while let Some(row) = rows.next()? {
             count.rows += 1;
-            let bytes = row.get_ref(8).ok().and_then(|value| value.as_blob().ok()).map_or(0, <[u8]>::len) as u64;
+            let bytes =
+                row.get_ref(8).ok().and_then(|value| value.as_blob().ok()).map_or(0, <[u8]>::len) as u64;
             let raw = RawRecord::of(row).ok();
+            self.unsummarized.bytes += bytes;
             self.summary.add(bytes, raw.as_ref().map_or_else(Default::default, |raw| raw.received));
             if let Some(raw) = raw {
                 self.place(connection, from + count.rows, raw, &lives, &mut count);
@@ -114,7 +127,8 @@ impl Loaded {
         lives: &HashMap<u32, Incarnation>,
         count: &mut Count,
     ) {
-        let (partition, offset, event) = (raw.partition, raw.offset, raw.first_event.saturating_add(u64::from(raw.events)));
+        let (partition, offset, event) =
+            (raw.partition, raw.offset, raw.first_event.saturating_add(u64::from(raw.events)));
         let bytes = raw.frame.len() as u64;
         let Some(life) = lives.get(&partition) else { return };
         let Some(known) = self.partitions.get_mut(&partition) else { return };
@@ -136,6 +150,7 @@ impl Loaded {
         known.to = offset + 1;
         known.to_event = event;
         known.bytes += bytes;
+        self.unsummarized.partitions.insert(partition);
     }
 
     fn incarnations(&self) -> HashMap<u32, Incarnation> {

@@ -23,16 +23,21 @@ const SUMMARY_BYTES: u64 = 64 << 20;
 /// Bytes that a row and its place in the index take beside the value.
 const ROW_BYTES: u64 = 96;
 
+/// What changed since the summary was written.
+#[derive(Debug, Default)]
+pub(in crate::sqlite) struct Unsummarized {
+    pub(in crate::sqlite) partitions: HashSet<u32>,
+    /// Of values, as stored.
+    pub(in crate::sqlite) bytes: u64,
+}
+
 #[derive(Debug)]
 pub(in crate::sqlite) struct ActiveFile {
     directory: PathBuf,
     sequence: u32,
     connection: Connection,
     summary: Summary,
-    /// Partitions that changed since the summary was written.
-    touched: HashSet<u32>,
-    /// Bytes since then.
-    behind: u64,
+    unsummarized: Unsummarized,
     /// Pages in the WAL that are not in the file, roughly, and how many of them bring the next checkpoint.
     wal_pages: u64,
     checkpoint_at: u64,
@@ -45,18 +50,23 @@ impl ActiveFile {
         sequence: u32,
         connection: Connection,
         summary: Summary,
+        unsummarized: Unsummarized,
     ) -> Self {
         Self {
             directory,
             sequence,
             connection,
             summary,
-            touched: HashSet::default(),
-            behind: 0,
+            unsummarized,
             wal_pages: 0,
             checkpoint_at: CHECKPOINT_PAGES,
             page_limit: None,
         }
+    }
+
+    /// A file that nothing was written to yet.
+    pub(in crate::sqlite) fn fresh(directory: PathBuf, sequence: u32, connection: Connection) -> Self {
+        Self::new(directory, sequence, connection, Summary::default(), Unsummarized::default())
     }
 
     pub(in crate::sqlite) fn sequence(&self) -> u32 {
@@ -85,8 +95,8 @@ impl ActiveFile {
             self.summary.add(record.bytes, record.received);
             bytes += record.bytes + ROW_BYTES;
         }
-        self.touched.extend(group.touched());
-        self.behind += bytes;
+        self.unsummarized.partitions.extend(group.touched());
+        self.unsummarized.bytes += bytes;
         self.wal_pages += bytes / u64::from(file::PAGE_SIZE) + group.partitions() as u64 + 2;
         Ok(())
     }
@@ -151,7 +161,7 @@ impl ActiveFile {
         if self.wal_pages >= self.checkpoint_at {
             self.checkpoint()?;
         }
-        if self.behind >= SUMMARY_BYTES {
+        if self.unsummarized.bytes >= SUMMARY_BYTES {
             self.summarize(shared)?;
         }
         if self.is_due(shared) {
@@ -192,14 +202,13 @@ impl ActiveFile {
             self.roll_back();
             return Err(error.into());
         }
-        self.touched.clear();
-        self.behind = 0;
+        self.unsummarized = Unsummarized::default();
         self.wal_pages += 2;
         Ok(())
     }
 
     fn put_summaries(&self, shared: &Shared) -> rusqlite::Result<()> {
-        for id in &self.touched {
+        for id in &self.unsummarized.partitions {
             let Some(partition) = shared.catalog.by_id(*id) else { continue };
             let row = partition.extent().row(*id, self.sequence);
             file::put_partition(&self.connection, &row)?;
@@ -233,10 +242,8 @@ impl ActiveFile {
         let sequence = self.sequence + 1;
         let path = file::create(&self.directory, sequence, &Beginning::of(&shared.catalog))?;
         let connection = file::open_writer(&path)?;
-        let previous = std::mem::replace(
-            self,
-            Self::new(self.directory.clone(), sequence, connection, Summary::default()),
-        );
+        let next = Self::fresh(self.directory.clone(), sequence, connection);
+        let previous = std::mem::replace(self, next);
         shared.note_file(previous.sequence, previous.summary);
         shared.note_file(sequence, Summary::default());
         shared.reader.set_active(sequence);
@@ -248,7 +255,7 @@ impl ActiveFile {
 
     /// Leaves the file complete and without a WAL.
     pub(super) fn finish(&mut self, shared: &Shared) -> Result<(), FileError> {
-        if self.behind > 0 {
+        if !self.unsummarized.partitions.is_empty() {
             self.summarize(shared)?;
         }
         self.checkpoint_as("truncate")?;

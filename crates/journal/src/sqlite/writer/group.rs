@@ -103,7 +103,12 @@ impl Group {
     }
 
     /// Does the jobs inside the open transaction.
-    pub(super) fn stage(&mut self, shared: &Shared, file: &ActiveFile, jobs: &mut [Job]) -> Result<(), Trouble> {
+    pub(super) fn stage(
+        &mut self,
+        shared: &Shared,
+        file: &ActiveFile,
+        jobs: &mut [Job],
+    ) -> Result<(), Trouble> {
         for job in jobs {
             let outcome = match job {
                 Job::Append(append) => self.append(file, append)?,

@@ -113,7 +113,9 @@ fn reach(leaf: &Leaf, field: &Field) -> Option<Use> {
             _ => can_match.then_some(Use::Test),
         };
     }
-    if leaf.test == Test::Exists && below(&plain, path.as_str()) {
+    // An object is there if something below it is; a dot inside a key makes no object.
+    let keys = field.keys();
+    if leaf.test == Test::Exists && (1..keys.len()).any(|length| keys[..length].join(".") == path.as_str()) {
         return Some(Use::Presence);
     }
     // What is looked for may be inside an array.
