@@ -11,6 +11,7 @@ use weir_foundation::failure::chain;
 use weir_journal::{CommitError, ReadError};
 use weir_store::{DeadLetterError, DropError, IllegalCursor, IllegalInterval, InspectError, SearchError};
 
+use crate::admission::Crowded;
 use crate::api::{ErrorBody, ErrorDetail};
 use crate::codes;
 use crate::door::AuditFailed;
@@ -92,6 +93,12 @@ impl From<SearchError> for Failure {
             SearchError::Cancelled | SearchError::Closing => Self::closing(),
             SearchError::Failed(_) => Self::internal(codes::STORE_FAILED, &error),
         }
+    }
+}
+
+impl From<Crowded> for Failure {
+    fn from(_: Crowded) -> Self {
+        Self::from(SearchError::Busy)
     }
 }
 

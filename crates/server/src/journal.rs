@@ -46,6 +46,8 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn check_all(State(shared): State<Arc<Shared>>) -> Result<Json<api::JournalCheck>, Failure> {
+    // It reads everything: no more of that at once than of searches.
+    let _place = shared.searches.enter().await?;
     Ok(Json(check::check(&*shared.parts.journal).await?))
 }
 

@@ -101,8 +101,9 @@ impl Setup {
 
     /// Runs a command of the CLI against the running process, to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
+        let server = format!("http://{}", self.addresses.http);
         self.command(arguments)
-            .env("WEIR_SERVER", format!("http://{}", self.addresses.http))
+            .args(["--server", &server])
             .output()
             .expect("the binary starts")
     }

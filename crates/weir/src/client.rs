@@ -9,14 +9,17 @@ use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use weir_foundation::settings::Environment;
 use weir_server::api::{ErrorBody, ErrorDetail};
 
+use crate::console::Misused;
+
 /// Which weir to ask.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ServerArgs {
-    /// HTTP address of weir
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    pub(crate) server: Url,
+    /// HTTP address of weir [default: $WEIR_SERVER, else http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<Url>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,12 +67,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Client {
     pub(crate) fn new(args: &ServerArgs) -> Result<Self> {
+        let server = match &args.server {
+            Some(server) => server.clone(),
+            None => from_environment(&Environment::of_process())?,
+        };
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, server: args.server.clone() })
+        Ok(Self { http, server })
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(
@@ -178,6 +185,15 @@ impl ClientError {
     }
 }
 
+/// Names the HTTP address of weir for the commands that ask it.
+const VARIABLE: &str = "WEIR_SERVER";
+
+fn from_environment(environment: &Environment) -> Result<Url> {
+    let server = environment.get(VARIABLE).filter(|server| !server.is_empty());
+    let server = server.unwrap_or("http://127.0.0.1:8080");
+    server.parse().map_err(|error| Misused(format!("`{VARIABLE}` is `{server}`: {error}")).into())
+}
+
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
     seconds.parse().ok().map(Duration::from_secs)
@@ -197,10 +213,25 @@ mod tests {
     #[test]
     fn parts_of_a_path_are_quoted() {
         let check = |server: &str, path: &[&str], url: &str| {
-            let args = ServerArgs { server: server.parse().expect("is a URL") };
+            let args = ServerArgs { server: Some(server.parse().expect("is a URL")) };
             assert_eq!(Client::new(&args).expect("has no TLS to fail").url(path).as_str(), url);
         };
         check("http://127.0.0.1:8080", &["streams"], "http://127.0.0.1:8080/api/v1/streams");
         check("http://weir/base/", &["dead", "a/b?c"], "http://weir/base/api/v1/dead/a%2Fb%3Fc");
+    }
+
+    #[test]
+    fn the_environment_names_the_server_where_no_flag_does() {
+        let check = |environment: Environment, expected: &str| {
+            let server = from_environment(&environment).map_err(|error| error.to_string());
+            assert_eq!(server.map_or_else(|error| error, String::from), expected);
+        };
+        check(Environment::default(), "http://127.0.0.1:8080/");
+        check(Environment::from([(VARIABLE, "")]), "http://127.0.0.1:8080/");
+        check(Environment::from([(VARIABLE, "http://weir:81")]), "http://weir:81/");
+        check(
+            Environment::from([(VARIABLE, "weir")]),
+            "`WEIR_SERVER` is `weir`: relative URL without a base",
+        );
     }
 }

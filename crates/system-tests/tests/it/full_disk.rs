@@ -1,5 +1,6 @@
 //! A full disk stops acknowledgements, is named by the readiness page, and passes when there is space again.
 
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -25,11 +26,17 @@ impl<'a> SmallDisk<'a> {
         Self(path)
     }
 
-    /// Fills the disk but for `left` bytes, with a file that can be removed again.
-    fn fill(&self, left: u64) {
-        let disk = rustix::fs::statvfs(self.0).unwrap();
-        let free = disk.f_bavail * disk.f_frsize;
-        std::fs::write(self.ballast(), vec![1u8; usize::try_from(free.saturating_sub(left)).unwrap()]).unwrap();
+    /// Fills the disk with a file that can be removed again, while others go on writing.
+    fn fill(&self) {
+        let mut ballast = std::fs::File::create(self.ballast()).unwrap();
+        let block = vec![1u8; 1 << 16];
+        loop {
+            match ballast.write_all(&block) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     fn free(&self) {
@@ -79,7 +86,7 @@ async fn fills_and_recovers(app: &'static str, part: &str, settings: &[(&str, &s
         (ledger.acknowledged().len() > 1000).then_some(())
     })
     .await;
-    disk.fill(1 << 20);
+    disk.fill();
     let reason = until("the readiness page says that space is short", Duration::from_secs(60), async || {
         let (status, page) = readiness(&weir).await;
         (status == 503).then_some(page)
@@ -116,5 +123,5 @@ async fn a_full_disk_under_the_journal_passes() {
 async fn a_full_disk_under_the_index_passes() {
     // Small heads, so that the store meets the full disk soon.
     let settings = [("store.head_memory", "4MiB"), ("store.seal_after", "1s")];
-    fills_and_recovers("indexfull", "store", &settings).await;
+    fills_and_recovers("indexfull", "index", &settings).await;
 }

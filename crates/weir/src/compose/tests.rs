@@ -48,7 +48,7 @@ impl World {
         let process = Process::new(clock, supervisor.spawner());
         let running = up(&settings, &process).await.expect("everything starts");
         let server = format!("http://{}", running.addresses.http).parse().expect("is a URL");
-        let client = Client::new(&ServerArgs { server }).expect("it has no TLS to fail");
+        let client = Client::new(&ServerArgs { server: Some(server) }).expect("it has no TLS to fail");
         Self { directory, process, supervisor, running, client }
     }
 

@@ -14,10 +14,10 @@ use crate::sqlite::frame::{Label, format_code};
 use crate::sqlite::journal::Shared;
 
 /// Pages in the WAL after which it is copied into the file.
-const CHECKPOINT_PAGES: u64 = 500;
+const CHECKPOINT_PAGES: u64 = 1_000;
 /// Pages in the WAL after which readers have to wait until it is copied: else it would grow without bound
 /// while somebody always reads.
-const WAL_LIMIT_PAGES: u64 = 4_000;
+const WAL_LIMIT_PAGES: u64 = 8_000;
 /// Bytes of values after which the summary is written again; what is behind it is counted at open.
 const SUMMARY_BYTES: u64 = 64 << 20;
 /// Bytes that a row and its place in the index take beside the value.
@@ -97,7 +97,7 @@ impl ActiveFile {
         }
         self.unsummarized.partitions.extend(group.touched());
         self.unsummarized.bytes += bytes;
-        self.wal_pages += bytes / u64::from(file::PAGE_SIZE) + group.partitions() as u64 + 2;
+        self.wal_pages += bytes / u64::from(file::PAGE_SIZE) + 2 * group.partitions() as u64 + 2;
         Ok(())
     }
 
