@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use weir_foundation::metrics::{
-    Builder, Counter, EncodeLabelSet, Family, Gauge, Histogram, LATENCY_SECONDS, Plain,
+    Builder, Counter, Family, Gauge, Histogram, LATENCY_SECONDS, Plain,
 };
 use weir_journal::{LossReason, ReadBatch};
 use weir_model::{IndexPrefix, StreamPartition};

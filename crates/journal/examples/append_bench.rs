@@ -135,7 +135,11 @@ fn run(
         let began = clock.monotonic();
         let again = SqliteJournal::open(settings, clock.clone(), &supervisor.spawner())?;
         let opened = clock.monotonic().duration_since(began);
-        println!("        opened again in {:.1} ms: {} events", opened.as_secs_f64() * 1e3, held(&*again).await?);
+        println!(
+            "        opened again in {:.1} ms: {} events",
+            opened.as_secs_f64() * 1e3,
+            held(&*again).await?
+        );
         again.close().await;
         Ok::<(), Box<dyn std::error::Error>>(())
     })?;

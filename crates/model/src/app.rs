@@ -110,9 +110,6 @@ mod tests {
     fn an_app_may_have_capitals_but_no_path_parts() {
         assert!(AppName::new("Shop").is_ok());
         assert_eq!(AppName::new("../x"), Err(IllegalName::BadStart('.')));
-        assert_eq!(
-            AppName::new("a b"),
-            Err(IllegalName::BadCharacter { character: ' ', position: 1 })
-        );
+        assert_eq!(AppName::new("a b"), Err(IllegalName::BadCharacter { character: ' ', position: 1 }));
     }
 }

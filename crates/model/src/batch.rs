@@ -135,15 +135,19 @@ impl EventBatchBuilder {
         if self.open.len() == MAX_DEPTH {
             return Err(ContentError::TooDeep);
         }
-        let at = u32::try_from(self.tape.nodes.len()).map_err(|_| ContentError::TooLarge)?;
+        let at = self.next_node()?;
         self.open.push(at);
         self.tape.nodes.push(node);
         Ok(())
     }
 
+    fn next_node(&self) -> Result<u32, ContentError> {
+        u32::try_from(self.tape.nodes.len()).ok().ok_or(ContentError::TooLarge)
+    }
+
     /// Closes the object or array that was started last.
     pub fn end(&mut self) -> Result<(), ContentError> {
-        let after = u32::try_from(self.tape.nodes.len()).map_err(|_| ContentError::TooLarge)?;
+        let after = self.next_node()?;
         if let Some(at) = self.open.pop() {
             match &mut self.tape.nodes[at as usize] {
                 Node::Object { end } | Node::Array { end } => *end = after,
@@ -217,7 +221,7 @@ impl EventBatchBuilder {
                 Err(EventFault::EmptyContent)
             }
             (true, Some(Node::Object { .. })) => {
-                u32::try_from(self.event_nodes).map_err(|_| EventFault::Undecodable("batch too large".into()))
+                u32::try_from(self.event_nodes).ok().ok_or_else(|| ContentError::TooLarge.into())
             }
             _ => Err(EventFault::MissingContent),
         };

@@ -76,7 +76,14 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for text in ["", "a", "a-1-2-3.4", "a-000000000000001f-3-42", "a-000000000000001f-3-042.7", "a-000000000000001f-3-42.-1"] {
+        for text in [
+            "",
+            "a",
+            "a-1-2-3.4",
+            "a-000000000000001f-3-42",
+            "a-000000000000001f-3-042.7",
+            "a-000000000000001f-3-42.-1",
+        ] {
             assert_eq!(text.parse::<EventId>(), Err(IllegalEventId(text.to_owned())), "{text}");
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Received {
 const REQUEST: u64 = 4 << 10;
 
 /// Bodies that need more work than this are worked on off the runtime's threads.
-const INLINE: usize = 256 << 10;
+const INLINE: usize = 1 << 20;
 
 /// What is first reserved for a body of unknown length; it grows by doubling.
 const FIRST_RESERVATION: u64 = 64 << 10;

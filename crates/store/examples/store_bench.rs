@@ -43,7 +43,8 @@ fn main() -> Outcome<()> {
     let supervisor = Supervisor::new(runtime.handle().clone(), clock.clone(), deadlines);
     let parts =
         SegmentParts { clock: clock.clone(), spawner: supervisor.spawner(), health: Health::new(clock) };
-    let settings = Settings::validate(&StoreSection::default(), directory.path().to_owned()).map_err(|p| p.to_string())?;
+    let settings = Settings::validate(&StoreSection::default(), directory.path().to_owned())
+        .map_err(|p| p.to_string())?;
     let store = SegmentStore::open(settings, parts)?;
     println!("calibration_cpu_s {:.3}", calibration());
     runtime.block_on(async {
@@ -126,8 +127,11 @@ async fn searches(store: &SegmentStore, documents: usize) -> Outcome<()> {
             limits: SearchLimits { timeout: Duration::from_secs(60), memory: 1 << 30 },
         })
     };
-    let newest = |query: &str| Ok::<_, Box<dyn std::error::Error>>(SearchRequest { limit: 100, ..base(query)? });
-    let count = |query: &str| Ok::<_, Box<dyn std::error::Error>>(SearchRequest { count: Count::Exact, ..base(query)? });
+    let newest =
+        |query: &str| Ok::<_, Box<dyn std::error::Error>>(SearchRequest { limit: 100, ..base(query)? });
+    let count = |query: &str| {
+        Ok::<_, Box<dyn std::error::Error>>(SearchRequest { count: Count::Exact, ..base(query)? })
+    };
     let histogram = Some(Interval::new(Duration::from_secs(900))?);
     let top = |field: &str| Some(TopRequest { field: field.to_owned(), limit: 10 });
     let rare = format!("n{}", documents / 2);

@@ -24,6 +24,6 @@ pub use seam::{
     IndexInfo, IndexStore, PartitionAudit, PositionRun, Rejection, Verdicts, WriteBatch, WriteRecord,
 };
 pub use search::{
-    Bucket, Count, Cursor, Histogram, Hit, IllegalCursor, IllegalInterval, Interval, SearchLimits, SearchRequest,
-    SearchResponse, SearchStats, TopRequest, TopValue,
+    Bucket, Count, Cursor, Histogram, Hit, IllegalCursor, IllegalInterval, Interval, SearchLimits,
+    SearchRequest, SearchResponse, SearchStats, TopRequest, TopValue,
 };

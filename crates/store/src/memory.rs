@@ -18,9 +18,9 @@ use self::dead_letters::DeadLetters;
 use self::partition::Partition;
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKey, DeadLetterStore};
 use crate::error::{DeadLetterError, DropError, InspectError, SearchError, WriteError};
+use crate::seam::{IndexInfo, IndexStore, PartitionAudit, PositionRun, Verdicts, WriteBatch};
 use crate::search::{SearchRequest, SearchResponse};
 use crate::segment::FilingWindow;
-use crate::seam::{IndexInfo, IndexStore, PartitionAudit, PositionRun, Verdicts, WriteBatch};
 
 /// An index store and a dead letter store without files.
 #[derive(Debug)]

@@ -44,7 +44,11 @@ pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test has an executable");
     let directory = test.ancestors().nth(2).expect("it is in target/<profile>/deps");
     let path = directory.join("weir");
-    assert!(path.exists(), "`{}` is missing: run `cargo build -p weir` first, or set WEIR_BIN", path.display());
+    assert!(
+        path.exists(),
+        "`{}` is missing: run `cargo build -p weir` first, or set WEIR_BIN",
+        path.display()
+    );
     path
 }
 
@@ -102,10 +106,7 @@ impl Setup {
     /// Runs a command of the CLI against the running process, to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let server = format!("http://{}", self.addresses.http);
-        self.command(arguments)
-            .args(["--server", &server])
-            .output()
-            .expect("the binary starts")
+        self.command(arguments).args(["--server", &server]).output().expect("the binary starts")
     }
 }
 

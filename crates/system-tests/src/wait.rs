@@ -6,11 +6,7 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until `condition` gives something; panics with `what` after `longest`.
-pub async fn until<T>(
-    what: &str,
-    longest: Duration,
-    mut condition: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn until<T>(what: &str, longest: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + longest;
     loop {
         if let Some(value) = condition().await {

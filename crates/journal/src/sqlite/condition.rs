@@ -76,8 +76,16 @@ impl ConditionCell {
     }
 
     pub(super) fn failed(&self, why: &str) {
-        tracing::error!(why, "the journal failed");
-        self.0.send_replace(Condition::Failed(why.into()));
+        let first = self.0.send_if_modified(|now| {
+            let first = !matches!(now, Condition::Failed(_));
+            if first {
+                *now = Condition::Failed(why.into());
+            }
+            first
+        });
+        if first {
+            tracing::error!(why, "the journal failed");
+        }
     }
 
     /// Why everything is refused since a failure, if there was one.

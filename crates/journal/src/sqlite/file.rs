@@ -68,6 +68,26 @@ create index record_by_batch on record (received, batch, digest) where batch is 
 insert into summary (records, bytes) values (0, 0);
 ";
 
+/// Everything that is ever written into a file.
+const INSERT_STREAM: &str =
+    "insert into stream (name, incarnation, first_partition, partitions, created) values (?, ?, ?, ?, ?)";
+const PUT_PARTITION: &str = "insert or replace into partition
+    (id, from_offset, from_event, to_offset, to_event, bytes) values (?, ?, ?, ?, ?, ?)";
+const INSERT_GAP: &str =
+    "insert or replace into gap (partition, from_offset, to_offset, event, reason) values (?, ?, ?, ?, ?)";
+const PUT_SUMMARY: &str = "update summary set records = ?, bytes = ?, first_received = ?, last_received = ?";
+pub(super) const INSERT_RECORD: &str = "insert into record
+    (partition, offset, first_event, events, received, format, batch, digest, value)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Whether the tables are such that all of that can be written.
+pub(super) fn check_tables(connection: &Connection) -> Result<(), FileError> {
+    for sql in [INSERT_STREAM, PUT_PARTITION, INSERT_GAP, PUT_SUMMARY, INSERT_RECORD] {
+        connection.prepare_cached(sql)?;
+    }
+    Ok(())
+}
+
 /// What a file is called by its number.
 pub(super) fn file_name(sequence: u32) -> String {
     format!("journal-{sequence:06}.db")
@@ -120,12 +140,13 @@ impl From<rusqlite::Error> for FileError {
             Some(code) => {
                 matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
             }
-            // A column that does not hold what the schema says.
+            // A column, or a schema, that is not what was written.
             None => matches!(
                 error,
                 Error::FromSqlConversionFailure(..)
                     | Error::IntegralValueOutOfRange(..)
                     | Error::InvalidColumnType(..)
+                    | Error::SqlInputError { .. }
                     | Error::QueryReturnedNoRows
             ),
         };
@@ -235,6 +256,10 @@ pub(super) fn open_reader(path: &Path, phase: Phase) -> Result<Connection, FileE
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(path, phase), flags)?;
+    if phase == Phase::Sealed {
+        // Else a file that is shorter than its header says would give nothing at all. It is not written.
+        connection.pragma_update(None, "writable_schema", true)?;
+    }
     check_header(&connection, APPLICATION, FORMAT)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "cell_size_check", true)?;
@@ -279,34 +304,25 @@ pub(super) fn check_header(connection: &Connection, known: i32, newest: u32) -> 
 }
 
 pub(super) fn insert_stream(connection: &Connection, stream: &StreamRow) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "insert into stream (name, incarnation, first_partition, partitions, created) values (?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            stream.name.as_str(),
-            stream.incarnation.0.cast_signed(),
-            stream.first_partition,
-            stream.partitions,
-            stream.created.micros(),
-        ])?;
+    connection.prepare_cached(INSERT_STREAM)?.execute(params![
+        stream.name.as_str(),
+        stream.incarnation.0.cast_signed(),
+        stream.first_partition,
+        stream.partitions,
+        stream.created.micros(),
+    ])?;
     Ok(())
 }
 
 pub(super) fn put_partition(connection: &Connection, row: &PartitionRow) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "insert or replace into partition (id, from_offset, from_event, to_offset, to_event, bytes)
-             values (?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            row.id,
-            row.from.cast_signed(),
-            row.from_event.cast_signed(),
-            row.to.cast_signed(),
-            row.to_event.cast_signed(),
-            row.bytes.cast_signed(),
-        ])?;
+    connection.prepare_cached(PUT_PARTITION)?.execute(params![
+        row.id,
+        row.from.cast_signed(),
+        row.from_event.cast_signed(),
+        row.to.cast_signed(),
+        row.to_event.cast_signed(),
+        row.bytes.cast_signed(),
+    ])?;
     Ok(())
 }
 
@@ -316,17 +332,13 @@ pub(super) fn insert_gap(connection: &Connection, partition: u32, gap: &Gap) -> 
         LossReason::Damaged => 1,
         LossReason::Cut => 2,
     };
-    connection
-        .prepare_cached(
-            "insert or replace into gap (partition, from_offset, to_offset, event, reason) values (?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            partition,
-            gap.from.cast_signed(),
-            gap.to.cast_signed(),
-            gap.event.cast_signed(),
-            reason,
-        ])?;
+    connection.prepare_cached(INSERT_GAP)?.execute(params![
+        partition,
+        gap.from.cast_signed(),
+        gap.to.cast_signed(),
+        gap.event.cast_signed(),
+        reason,
+    ])?;
     Ok(())
 }
 
@@ -352,14 +364,12 @@ impl Summary {
 }
 
 pub(super) fn put_summary(connection: &Connection, summary: &Summary) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("update summary set records = ?, bytes = ?, first_received = ?, last_received = ?")?
-        .execute(params![
-            summary.records.cast_signed(),
-            summary.bytes.cast_signed(),
-            summary.received.map(|(first, _)| first.micros()),
-            summary.received.map(|(_, last)| last.micros()),
-        ])?;
+    connection.prepare_cached(PUT_SUMMARY)?.execute(params![
+        summary.records.cast_signed(),
+        summary.bytes.cast_signed(),
+        summary.received.map(|(first, _)| first.micros()),
+        summary.received.map(|(_, last)| last.micros()),
+    ])?;
     Ok(())
 }
 

@@ -26,7 +26,7 @@ use super::row;
 use super::section::Settings;
 use super::stats::{Counters, Stats, add};
 use super::subscription::Member;
-use super::writer::{ActiveFile, COMMITTED_BEYOND_END, Writer};
+use super::writer::{ActiveFile, Writer};
 use crate::error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
 use crate::seam::{
     Appended, Commit, Creation, GroupInfo, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo,
@@ -228,13 +228,7 @@ impl Shared {
     /// Moves the end of a partition up to what a group has dealt with beyond it.
     async fn cut(&self, group: &str, partition: &Arc<Partition>, to: u64) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
-        let skip = Skip {
-            group: group.to_owned(),
-            partition: Arc::clone(partition),
-            to,
-            reason: COMMITTED_BEYOND_END,
-            answer,
-        };
+        let skip = Skip { group: group.to_owned(), partition: Arc::clone(partition), to, answer };
         let refused = |QueueClosed| match self.condition.failure() {
             Some(failure) => CommitError::Failed { group: group.to_owned(), source: Box::new(failure) },
             None => CommitError::Closing,

@@ -9,7 +9,7 @@ use weir_model::StreamName;
 use super::catalog::Partition;
 use super::frame::{Frame, Label};
 use crate::error::{AppendError, CommitError, CreateStreamError};
-use crate::seam::{Creation, LossReason};
+use crate::seam::Creation;
 
 /// Something for the writer to do.
 #[derive(Debug)]
@@ -37,14 +37,13 @@ pub(super) struct Create {
     pub(super) answer: oneshot::Sender<Result<Creation, CreateStreamError>>,
 }
 
-/// Moves the end of a partition; what is between can never be read.
+/// Moves the end of a partition up to what a group has dealt with; what is between was cut.
 #[derive(Debug)]
 pub(super) struct Skip {
     /// Who asks.
     pub(super) group: String,
     pub(super) partition: Arc<Partition>,
     pub(super) to: u64,
-    pub(super) reason: LossReason,
     pub(super) answer: oneshot::Sender<Result<(), CommitError>>,
 }
 

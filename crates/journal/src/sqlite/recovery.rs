@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use weir_model::{PartitionIndex, StreamPartition};
 
 pub(super) use self::load::has_wal;
-use self::load::{Loaded, load};
+use self::load::{Loaded, load, load_newest};
 use super::catalog::{Catalog, Extent, Gap, Partition, Stream};
 use super::file::{self, FileError, PartitionRow, StreamRow, Summary};
 use super::groups::Groups;
@@ -62,7 +62,11 @@ pub(super) fn find(directory: &Path, access: Access) -> Result<Found, OpenError>
     let mut quarantined_at = listing.quarantined.clone();
     let newest = listing.files.last_key_value().map(|(sequence, _)| *sequence);
     for (sequence, path) in &listing.files {
-        match load(path, *sequence, access, Some(*sequence) == newest) {
+        let loaded = match access {
+            Access::Owner if Some(*sequence) == newest => load_newest(path),
+            _ => load(path, *sequence, access),
+        };
+        match loaded {
             Ok(loaded) => {
                 files.insert(*sequence, loaded);
             }

@@ -14,7 +14,6 @@ use super::file::FileError;
 use super::journal::Shared;
 use super::queue::Job;
 use super::stats::add;
-use crate::seam::LossReason;
 
 /// Bytes of frames that one transaction takes at most, if it has more than one record.
 const GROUP_BYTES: usize = 4 << 20;
@@ -93,7 +92,10 @@ impl Writer {
             }
             Err(Trouble::Busy(error)) => group::refuse_busy(jobs, &Arc::new(error)),
             Err(Trouble::Damaged(error) | Trouble::Failed(error)) => {
-                group::refuse_failed(jobs, &error.to_string().into());
+                let why: Arc<str> = error.to_string().into();
+                // First, so that whoever gets the answer finds the condition.
+                self.shared.condition.failed(&why);
+                group::refuse_failed(jobs, &why);
                 return Err(FileError::Sqlite(error));
             }
         }
@@ -102,15 +104,16 @@ impl Writer {
 
     /// One transaction; an error means that nothing of it is stored, unless it is `Failed`.
     fn store(&mut self, jobs: &mut [Job]) -> Result<Group, Trouble> {
-        let work = jobs.iter().any(|job| !matches!(job, Job::Maintain)) || self.tried_full.is_some();
         let mut group = Group::default();
-        if !work {
+        let idle = jobs.iter().all(|job| matches!(job, Job::Maintain));
+        if idle && self.tried_full.is_none() {
             return Ok(group);
         }
         let started = self.shared.clock.monotonic();
         self.file.set_page_limit(self.shared.disk.page_limit())?;
         self.file.begin()?;
-        let stored = group.stage(&self.shared, &self.file, jobs).and_then(|()| self.file.commit(&group));
+        let staged = if idle { self.file.probe() } else { group.stage(&self.shared, &self.file, jobs) };
+        let stored = staged.and_then(|()| self.file.commit(&group));
         if let Err(trouble) = stored {
             self.file.roll_back();
             return Err(trouble);
@@ -184,6 +187,3 @@ impl Writer {
 fn free_text(directory: &Path, free: u64, reserve: u64) -> String {
     format!("`{}` has {free} bytes free, {reserve} are reserved", directory.display())
 }
-
-/// The reason of a skip that a commit asks for.
-pub(super) const COMMITTED_BEYOND_END: LossReason = LossReason::Cut;

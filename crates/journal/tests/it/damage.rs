@@ -130,12 +130,11 @@ async fn a_flipped_byte_in_a_value_costs_one_record() {
     for index in [0, 7, 30, 59] {
         let copy = copy_of(directory.path());
         let text = format!("<{index:06}>");
-        let holder = files.iter().find(|path| {
-            let bytes = std::fs::read(path).expect("read");
-            bytes.windows(text.len()).any(|window| window == text.as_bytes())
-        });
+        let holder = files.iter().find(|path| !find(path, &text).is_empty());
         let path = copy.path().join(holder.expect("it is somewhere").file_name().expect("it has a name"));
-        flip(&path, find(&path, &text) + 100);
+        for at in find(&path, &text) {
+            flip(&path, at + 100);
+        }
         let journal = try_open(small_files(copy.path())).expect("it opens");
         let batch = read_from(&*journal, &partition(&*journal, STREAM, 0).await, 0).await;
         let lost = Loss {
@@ -157,7 +156,8 @@ async fn a_truncated_old_file_costs_what_was_in_it() {
     let directory = closed_journal(100).await;
     let files = files_like(directory.path(), "journal-0");
     assert!(files.len() > 4, "{files:?}");
-    for keep in [0, 10, 4096, 40_000, 100_000] {
+    let full = std::fs::metadata(&files[1]).expect("it is there").len();
+    for keep in [0, 10, 4096, full / 2, full - 1] {
         let copy = copy_of(directory.path());
         let victim = copy.path().join(files[1].file_name().expect("it has a name"));
         File::options().write(true).open(&victim).expect("opened").set_len(keep).expect("cut");
@@ -171,10 +171,10 @@ async fn a_truncated_old_file_costs_what_was_in_it() {
             batch.losses
         );
         assert_eq!(append(&*journal, STREAM, "next").await, Offset(100));
-        assert_eq!(journal.stats().quarantined_files, 1);
+        let quarantined = u64::from(keep <= 4096);
+        assert_eq!(journal.stats().quarantined_files, quarantined, "what is left of a file is still read");
         journal.close().await;
-        let quarantined = files_like(copy.path(), ".quarantined-1");
-        assert_eq!(quarantined.len(), 1);
+        assert_eq!(files_like(copy.path(), ".quarantined-1").len() as u64, quarantined);
         // The damage was dealt with: opening again changes nothing.
         let again = try_open(small_files(copy.path())).expect("it opens");
         let second = read_from(&*again, &partition(&*again, STREAM, 0).await, 0).await;

@@ -71,7 +71,7 @@ impl<E: Into<Refusal>> From<E> for Refused {
 
 /// A part holds a few hundred kilobytes of ordinary lines: large enough that a sync costs nothing, small
 /// enough that it takes no noticeable memory.
-const PART_BYTES: usize = 1 << 20;
+const PART_BYTES: usize = 512 << 10;
 const PART_LINES: usize = 4096;
 
 impl EventsDoor {

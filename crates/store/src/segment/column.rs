@@ -135,8 +135,7 @@ impl<T: Copy + Default> ScalarBuilder<T> {
 
 impl TextBuilder {
     pub(super) fn new(many_values: bool) -> Self {
-        let dictionary =
-            (!many_values).then(|| Dictionary { keys: Vec::new(), lookup: HashTable::new() });
+        let dictionary = (!many_values).then(|| Dictionary { keys: Vec::new(), lookup: HashTable::new() });
         Self { validity: Validity::default(), offsets: vec![0], bytes: Vec::new(), dictionary }
     }
 
@@ -158,7 +157,8 @@ impl TextBuilder {
         let Some(dictionary) = &mut self.dictionary else { return 0 };
         let (offsets, bytes) = (&self.offsets, &self.bytes);
         let hash = hash(text.as_bytes());
-        if let Some(key) = dictionary.lookup.find(hash, |key| entry(offsets, bytes, *key) == text.as_bytes()) {
+        if let Some(key) = dictionary.lookup.find(hash, |key| entry(offsets, bytes, *key) == text.as_bytes())
+        {
             dictionary.keys.push(*key);
             return 4;
         }

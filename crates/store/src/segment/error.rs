@@ -61,11 +61,9 @@ impl WorkError {
             Self::Manifest(error) => is_full(error),
             Self::Io(error) | Self::Write(WriteSegmentError::Io(error)) => io_full(error),
             // The Parquet writer wraps what its file said.
-            Self::Write(WriteSegmentError::Parquet(error)) => {
-                std::error::Error::source(error)
-                    .and_then(|source| source.downcast_ref::<std::io::Error>())
-                    .is_some_and(io_full)
-            }
+            Self::Write(WriteSegmentError::Parquet(error)) => std::error::Error::source(error)
+                .and_then(|source| source.downcast_ref::<std::io::Error>())
+                .is_some_and(io_full),
             Self::Write(WriteSegmentError::Arrow(_)) | Self::Read(_) | Self::Arrow(_) => false,
         }
     }

@@ -97,9 +97,8 @@ pub(super) fn write(
     file.write_all(&filter)?;
     file.sync_data()?;
     let batch = record_batch(rows, sources)?;
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(rows).build())
-        .with_skip_arrow_metadata(true);
+    let options =
+        ArrowWriterOptions::new().with_properties(properties(rows).build()).with_skip_arrow_metadata(true);
     let file = File::create(&paths.rows)?;
     let mut writer = ArrowWriter::try_new_with_options(file, batch.schema(), options)?;
     writer.write(&batch)?;
@@ -184,8 +183,8 @@ pub(super) fn common_properties() -> WriterPropertiesBuilder {
 
 fn properties(rows: &Gathered) -> WriterPropertiesBuilder {
     let name = |name: &str| ColumnPath::new(vec![name.to_owned()]);
-    let mut properties = common_properties()
-        .set_column_statistics_enabled(name(TIME), EnabledStatistics::Page);
+    let mut properties =
+        common_properties().set_column_statistics_enabled(name(TIME), EnabledStatistics::Page);
     for column in [TIME, RECEIVED, OFFSET] {
         properties = properties
             .set_column_dictionary_enabled(name(column), false)

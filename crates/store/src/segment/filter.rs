@@ -209,7 +209,8 @@ mod tests {
             &[],
             &[("message", "connection ok")],
         ]);
-        let may = |page, path: &str, token: &str| filters.may_contain(page, Salt::of(path).key(token.as_bytes()));
+        let may =
+            |page, path: &str, token: &str| filters.may_contain(page, Salt::of(path).key(token.as_bytes()));
         for word in ["connection", "timed", "out", "after", "30", "s"] {
             assert!(may(0, "message", word), "{word}");
         }

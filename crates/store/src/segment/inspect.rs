@@ -44,7 +44,8 @@ pub(super) fn indices(shared: &Shared) -> Vec<IndexInfo> {
             }
         }
     }
-    let info = |((prefix, day), Index { events, bytes, files })| IndexInfo { prefix, day, events, bytes, files };
+    let info =
+        |((prefix, day), Index { events, bytes, files })| IndexInfo { prefix, day, events, bytes, files };
     indices.into_iter().map(info).collect()
 }
 
@@ -80,9 +81,8 @@ pub(super) fn positions(
     let (source, sources, segments, chunks) = {
         let state = shared.state();
         let Some(source) = state.sources.find(partition) else { return Ok(Vec::new()) };
-        let has_source = |segment: &&std::sync::Arc<Segment>| {
-            segment.info.sources.iter().any(|(of, _)| *of == source)
-        };
+        let has_source =
+            |segment: &&std::sync::Arc<Segment>| segment.info.sources.iter().any(|(of, _)| *of == source);
         let segments: Vec<_> = state.segments.values().flatten().filter(has_source).cloned().collect();
         let chunks: Vec<_> = state.heads().flat_map(|(_, head)| head.snapshot()).collect();
         (source, state.sources.clone(), segments, chunks)

@@ -48,9 +48,11 @@ enum Plan {
 
 /// Does the next merge, if there is one to do.
 pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
-    let found = shared.state().segments.iter().find_map(|(prefix, segments)| {
-        plan(segments).map(|plan| (prefix.clone(), plan))
-    });
+    let found = shared
+        .state()
+        .segments
+        .iter()
+        .find_map(|(prefix, segments)| plan(segments).map(|plan| (prefix.clone(), plan)));
     let Some((prefix, plan)) = found else { return Ok(()) };
     check_space(shared)?;
     let (inputs, outputs) = match plan {

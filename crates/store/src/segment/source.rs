@@ -21,9 +21,8 @@ impl Sources {
     }
 
     pub(super) fn add(&mut self, partition: StreamPartition) -> SourceId {
-        let id = SourceId(
-            u32::try_from(self.list.len()).expect("a store meets fewer partitions than u32::MAX"),
-        );
+        let id =
+            SourceId(u32::try_from(self.list.len()).expect("a store meets fewer partitions than u32::MAX"));
         self.list.push(Arc::new(partition));
         id
     }

@@ -138,9 +138,7 @@ impl State {
     /// Freezes the open rows of a prefix.
     pub(super) fn freeze(&mut self, prefix: &IndexPrefix) -> Option<Arc<Sealing>> {
         let progress = &self.progress;
-        self.heads
-            .get_mut(prefix)?
-            .freeze(|source| progress[source.0 as usize].next.unwrap_or(0))
+        self.heads.get_mut(prefix)?.freeze(|source| progress[source.0 as usize].next.unwrap_or(0))
     }
 
     /// What the manifest may be told once `sealing`, rows of `prefix`, is in a segment.
@@ -150,9 +148,10 @@ impl State {
             let SourceProgress { next: Some(next), durable } = self.progress[source.0 as usize] else {
                 continue;
             };
-            let in_memory = self.heads.values().filter_map(|head| {
-                head.first_in_memory(source, sealed.map(|(_, sealing)| sealing))
-            });
+            let in_memory = self
+                .heads
+                .values()
+                .filter_map(|head| head.first_in_memory(source, sealed.map(|(_, sealing)| sealing)));
             let reached = in_memory.min().unwrap_or(next);
             if durable.is_none_or(|durable| durable < reached) {
                 watermarks.push((source, reached));

@@ -129,9 +129,8 @@ impl SegmentStore {
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(OpenStoreError::InUse { path: directory });
         }
-        let (manifest, loaded) = Manifest::open(&directory.join("manifest.db")).map_err(|error| {
-            OpenStoreError::Manifest { path: directory.clone(), source: Box::new(error) }
-        })?;
+        let (manifest, loaded) = Manifest::open(&directory.join("manifest.db"))
+            .map_err(|error| OpenStoreError::Manifest { path: directory.clone(), source: Box::new(error) })?;
         remove_orphans(&directory, &loaded).map_err(failed)?;
         let next_id = loaded.segments.iter().map(|segment| segment.id + 1).max().unwrap_or(1);
         let segments: Vec<_> = loaded
@@ -308,7 +307,7 @@ impl IndexStore for SegmentStore {
 
     async fn flush(&self) -> Result<(), WriteError> {
         let answer = self.shared.orders.flush();
-        answer.await.map_err(|_| WriteError::Closing)?.map_err(|fault| {
+        answer.await.map_err(|_closed| WriteError::Closing)?.map_err(|fault| {
             let source = std::io::Error::other(fault.reason).into();
             match fault.full {
                 true => WriteError::Full(Some(source)),

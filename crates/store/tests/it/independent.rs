@@ -21,7 +21,8 @@ for path in sys.argv[1:]:
 "#;
 
 fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/store is in the project");
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/store is in the project");
     let python = root.join(".services/venv/bin/python");
     assert!(python.exists(), "{} is missing: run `scripts/pyarrow-venv`", python.display());
     python
@@ -31,7 +32,10 @@ fn python() -> PathBuf {
 async fn pyarrow_reads_what_weir_wrote() {
     let subject = Segments::new();
     let record = Recording::new("shop")
-        .event(at(2), r#"{"message":"zwölf","n":2,"d":0.5,"ok":true,"none":null,"list":[1,"a"],"in":{"a.b":7}}"#)
+        .event(
+            at(2),
+            r#"{"message":"zwölf","n":2,"d":0.5,"ok":true,"none":null,"list":[1,"a"],"in":{"a.b":7}}"#,
+        )
         .event(at(1), r#"{"message":"eins","n":1,"n":3}"#)
         .at_offset(4);
     write(&*subject.index(), &partition(3), vec![record]).await;
@@ -51,7 +55,10 @@ async fn pyarrow_reads_what_weir_wrote() {
         )
     };
     let expected = [
-        format!(r#"{{{},"message:s":"eins","n:i":1,"_raw":"{{\"message\":\"eins\",\"n\":1,\"n\":3}}"}}"#, head(1, 1)),
+        format!(
+            r#"{{{},"message:s":"eins","n:i":1,"_raw":"{{\"message\":\"eins\",\"n\":1,\"n\":3}}"}}"#,
+            head(1, 1)
+        ),
         format!(
             r#"{{{},"message:s":"zwölf","n:i":2,"d:f":0.5,"ok:b":true,"none:n":true,
             "list:j":"[1,\"a\"]","in.a\\.b:i":7}}"#,

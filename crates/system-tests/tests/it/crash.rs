@@ -22,7 +22,7 @@ async fn a_hundred_kills_lose_and_repeat_nothing() {
     let setup = Setup::new(directory.path())
         .with("store.seal_after", "1s")
         .with("store.head_memory", "4MiB")
-        .with("journal.roll_at", "1MiB");
+        .with("journal.file_size", "1MiB");
     let ledger = Arc::new(Ledger::default());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {

@@ -74,9 +74,8 @@ async fn fills_and_recovers(app: &'static str, part: &str, settings: &[(&str, &s
     let directory = tempfile::tempdir().unwrap();
     let mount = directory.path().join(part);
     let disk = SmallDisk::mount(&mount, "192m");
-    let setup = settings
-        .iter()
-        .fold(Setup::new(directory.path()), |setup, (path, value)| setup.with(path, value));
+    let setup =
+        settings.iter().fold(Setup::new(directory.path()), |setup, (path, value)| setup.with(path, value));
     let weir = setup.start().await;
     let ledger = Arc::new(Ledger::default());
     let clients: Vec<_> = (0..2)

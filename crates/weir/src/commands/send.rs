@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     app: String,
     /// Files; `-` or nothing is standard input
     files: Vec<PathBuf>,
-    /// A line that is a JSON object is that event, any other line is text [default]
+    /// A line that is a JSON object is that event, any other line is text (the default)
     #[arg(long, group = "kind")]
     auto: bool,
     /// Every line is a JSON object

@@ -27,19 +27,39 @@ pub(super) struct Loaded {
     pub(super) connection: Option<Connection>,
 }
 
-pub(super) fn load(path: &Path, sequence: u32, access: Access, newest: bool) -> Result<Loaded, FileError> {
-    let connection = match access {
-        Access::Owner if newest => file::open_writer(path)?,
+/// The file that goes on being written, if nothing is wrong with it.
+pub(super) fn load_newest(path: &Path) -> Result<Loaded, FileError> {
+    let written = file::open_writer(path).and_then(|connection| {
+        file::check_tables(&connection)?;
+        let loaded = load_from(path, &connection)?;
+        Ok(Loaded { connection: Some(connection), ..loaded })
+    });
+    match written {
+        Err(FileError::Damaged(error)) => {
+            tracing::error!(file = %path.display(), %error, "the newest journal file can not be written on");
+            let loaded = load_from(path, &file::open_reader(path, Phase::Sealed)?)?;
+            Ok(Loaded { complete: false, ..loaded })
+        }
+        other => other,
+    }
+}
+
+/// A file that is only read from now on.
+pub(super) fn load(path: &Path, sequence: u32, access: Access) -> Result<Loaded, FileError> {
+    match access {
         Access::Owner => {
             empty_wal(path, sequence)?;
-            file::open_reader(path, Phase::Sealed)?
+            load_from(path, &file::open_reader(path, Phase::Sealed)?)
         }
-        Access::Inspector => file::open_reader(path, phase(path))?,
-    };
-    let streams = file::streams(&connection)?;
-    let gaps = file::gaps(&connection)?;
-    let partitions = file::partitions(&connection)?.into_iter().map(|row| (row.id, row)).collect();
-    let summary = file::summary(&connection)?;
+        Access::Inspector => load_from(path, &file::open_reader(path, phase(path))?),
+    }
+}
+
+fn load_from(path: &Path, connection: &Connection) -> Result<Loaded, FileError> {
+    let streams = file::streams(connection)?;
+    let gaps = file::gaps(connection)?;
+    let partitions = file::partitions(connection)?.into_iter().map(|row| (row.id, row)).collect();
+    let summary = file::summary(connection)?;
     let mut loaded = Loaded {
         streams,
         partitions,
@@ -49,7 +69,7 @@ pub(super) fn load(path: &Path, sequence: u32, access: Access, newest: bool) -> 
         unsummarized: Unsummarized::default(),
         connection: None,
     };
-    if let Err(error) = loaded.count(&connection) {
+    if let Err(error) = loaded.count(connection) {
         match error {
             FileError::Damaged(error) => {
                 tracing::error!(file = %path.display(), %error, "a journal file is damaged");
@@ -58,7 +78,6 @@ pub(super) fn load(path: &Path, sequence: u32, access: Access, newest: bool) -> 
             other => return Err(other),
         }
     }
-    loaded.connection = (access == Access::Owner && newest).then_some(connection);
     Ok(loaded)
 }
 

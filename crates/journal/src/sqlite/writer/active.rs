@@ -101,6 +101,12 @@ impl ActiveFile {
         Ok(())
     }
 
+    /// Writes something that changes nothing, to see whether there is space.
+    pub(super) fn probe(&self) -> Result<(), Trouble> {
+        self.connection.prepare_cached("update summary set records = records")?.execute([])?;
+        Ok(())
+    }
+
     pub(super) fn roll_back(&self) {
         if self.connection.is_autocommit() {
             return;
@@ -111,10 +117,7 @@ impl ActiveFile {
     }
 
     pub(super) fn insert(&self, label: &Label, offset: u64, event: u64, frame: &[u8]) -> Result<(), Trouble> {
-        let mut insert = self.connection.prepare_cached(
-            "insert into record (partition, offset, first_event, events, received, format, batch, digest, value)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?;
+        let mut insert = self.connection.prepare_cached(file::INSERT_RECORD)?;
         let (id, digest) = match &label.batch {
             Some(tag) => (Some(tag.id.to_le_bytes()), Some(tag.digest.to_le_bytes())),
             None => (None, None),

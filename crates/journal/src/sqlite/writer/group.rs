@@ -9,7 +9,7 @@ use weir_model::{Incarnation, StreamName, Timestamp};
 
 use super::active::ActiveFile;
 use crate::error::{AppendError, CommitError, CreateStreamError};
-use crate::seam::Creation;
+use crate::seam::{Creation, LossReason};
 use crate::sqlite::catalog::{Gap, Partition, Stream, new_partitions};
 use crate::sqlite::file::{FileError, StreamRow};
 use crate::sqlite::frame::claimed_length;
@@ -180,7 +180,7 @@ impl Group {
         if skip.to <= head.offset {
             return Ok(Outcome::Nothing);
         }
-        let gap = Gap { from: head.offset, to: skip.to, event: head.event, reason: skip.reason };
+        let gap = Gap { from: head.offset, to: skip.to, event: head.event, reason: LossReason::Cut };
         head.offset = skip.to;
         file.insert_gap(skip.partition.id, &gap)?;
         Ok(Outcome::Skipped(skip.to))
@@ -199,7 +199,7 @@ impl Group {
                     add(&shared.counters.stored_bytes, record.bytes);
                     add(&shared.counters.value_bytes, record.value_bytes);
                 }
-                (Job::Skip(skip), Outcome::Skipped(to)) => skip.partition.extent().skip(*to, skip.reason),
+                (Job::Skip(skip), Outcome::Skipped(to)) => skip.partition.extent().skip(*to, LossReason::Cut),
                 _ => {}
             }
         }

@@ -38,10 +38,8 @@ fn write(paths: &SegmentPaths, inputs: &[Arc<Segment>]) -> Result<u64, WorkError
     for segment in inputs {
         filters.push(Arc::clone(segment.filters()?));
     }
-    let pages: Vec<&[u8]> = filters
-        .iter()
-        .flat_map(|filters| (0..filters.pages()).map(|page| filters.page(page)))
-        .collect();
+    let pages: Vec<&[u8]> =
+        filters.iter().flat_map(|filters| (0..filters.pages()).map(|page| filters.page(page))).collect();
     let filter = filter::assemble(pages.into_iter());
     let mut file = File::create(&paths.filter)?;
     file.write_all(&filter)?;
@@ -50,9 +48,8 @@ fn write(paths: &SegmentPaths, inputs: &[Arc<Segment>]) -> Result<u64, WorkError
 
     let schema = schema(inputs)?;
     let properties = Arc::new(common_properties().build());
-    let mut writer =
-        SerializedFileWriter::new(File::create(&paths.rows)?, Arc::clone(&schema), properties)
-            .map_err(WriteSegmentError::from)?;
+    let mut writer = SerializedFileWriter::new(File::create(&paths.rows)?, Arc::clone(&schema), properties)
+        .map_err(WriteSegmentError::from)?;
     for segment in inputs {
         let contents = segment.contents()?;
         for group in 0..contents.groups.len() {

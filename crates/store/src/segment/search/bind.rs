@@ -79,7 +79,9 @@ fn bind_leaf(leaf: &Leaf, fields: &[&Field], prefix: &IndexPrefix) -> BoundLeaf 
         let use_for = reach(leaf, field)?;
         let salt = Salt::of(&field.path);
         let words = match (field.kind, use_for) {
-            (Kind::Text, Use::Test) => matcher.tokens().iter().map(|word| salt.key(word.as_bytes())).collect(),
+            (Kind::Text, Use::Test) => {
+                matcher.tokens().iter().map(|word| salt.key(word.as_bytes())).collect()
+            }
             _ => Vec::new(),
         };
         Some(BoundColumn { field: index, kind: field.kind, keys: field.keys(), use_for, words })
@@ -104,9 +106,8 @@ fn reach(leaf: &Leaf, field: &Field) -> Option<Use> {
         return (can_match && field.kind != Kind::Null).then_some(Use::Test);
     };
     let plain = plain_path(&field.path);
-    let below = |longer: &str, shorter: &str| {
-        longer.strip_prefix(shorter).is_some_and(|rest| rest.starts_with('.'))
-    };
+    let below =
+        |longer: &str, shorter: &str| longer.strip_prefix(shorter).is_some_and(|rest| rest.starts_with('.'));
     if plain == path.as_str() {
         return match leaf.test {
             Test::Exists if field.kind != Kind::Json => Some(Use::Presence),

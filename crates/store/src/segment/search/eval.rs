@@ -24,8 +24,7 @@ pub(super) fn matching(
     if !span.unit.has_leftovers() {
         return Ok(rows);
     }
-    let leftovers =
-        [span.unit.load_raw(span.rows)?, span.unit.load_rest(span.rows)?];
+    let leftovers = [span.unit.load_raw(span.rows)?, span.unit.load_rest(span.rows)?];
     if leftovers.iter().flatten().all(|array| array.null_count() == array.len()) {
         return Ok(rows);
     }
@@ -40,7 +39,11 @@ pub(super) fn matching(
 }
 
 /// `among` are the rows whose answer matters, if not all do; of the others the answer may be either.
-fn eval(bound: &Bound, span: &Span, among: Option<&BooleanBuffer>) -> Result<BooleanBuffer, ReadSegmentError> {
+fn eval(
+    bound: &Bound,
+    span: &Span,
+    among: Option<&BooleanBuffer>,
+) -> Result<BooleanBuffer, ReadSegmentError> {
     let count = span.rows.count;
     match bound {
         Bound::All => Ok(BooleanBuffer::new_set(count)),
@@ -95,7 +98,9 @@ fn eval_column(
     few: Option<&BooleanBuffer>,
 ) -> BooleanBuffer {
     if column.use_for == Use::Presence {
-        return array.nulls().map_or_else(|| BooleanBuffer::new_set(array.len()), |nulls| nulls.inner().clone());
+        return array
+            .nulls()
+            .map_or_else(|| BooleanBuffer::new_set(array.len()), |nulls| nulls.inner().clone());
     }
     if let Some(dictionary) = array.as_any().downcast_ref::<DictionaryArray<Int32Type>>() {
         return eval_dictionary(leaf, column, dictionary);
@@ -139,7 +144,9 @@ fn eval_ints(matcher: &ValueMatcher, ints: &Int64Array) -> BooleanBuffer {
     let values = ints.values();
     match ints.nulls() {
         None => BooleanBuffer::collect_bool(ints.len(), |row| verdict(values[row])),
-        Some(nulls) => BooleanBuffer::collect_bool(ints.len(), |row| nulls.is_valid(row) && verdict(values[row])),
+        Some(nulls) => {
+            BooleanBuffer::collect_bool(ints.len(), |row| nulls.is_valid(row) && verdict(values[row]))
+        }
     }
 }
 
@@ -213,7 +220,9 @@ impl BoundLeaf {
 /// Whether the query matches a content that is `json` under `keys`.
 pub(super) fn is_match(query: &Query, prefix: &IndexPrefix, keys: &[String], json: &str) -> bool {
     let batch = json::content(prefix, keys, json);
-    batch.as_ref().and_then(|batch| batch.get(0)).and_then(|event| event.content.ok()).is_some_and(
-        |content| query.matches(content),
-    )
+    batch
+        .as_ref()
+        .and_then(|batch| batch.get(0))
+        .and_then(|event| event.content.ok())
+        .is_some_and(|content| query.matches(content))
 }

@@ -92,8 +92,7 @@ impl Newest<'_> {
         let request = self.context.request;
         let span = Span::new(&candidate.unit, page..page + 1);
         self.context.scanned(span.rows.count);
-        let rows =
-            matching(&request.query, &candidate.bound, &span, &request.prefix).map_err(failed)?;
+        let rows = matching(&request.query, &candidate.bound, &span, &request.prefix).map_err(failed)?;
         if rows.count_set_bits() == 0 {
             return Ok(());
         }

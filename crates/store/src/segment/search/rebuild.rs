@@ -1,9 +1,7 @@
 //! A row's content, put together again from its columns.
 
 use arrow_array::types::Int32Type;
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, StringArray,
-};
+use arrow_array::{Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, StringArray};
 use serde_json::value::RawValue;
 use weir_model::Value;
 

@@ -40,8 +40,7 @@ pub(super) fn tally(context: &Context<'_>, candidates: &[Candidate]) -> Result<T
     if request.count == Count::No && request.histogram.is_none() && request.top.is_none() {
         return Ok(Tally::default());
     }
-    let mut counting =
-        Counting { context, total: 0, buckets: BTreeMap::new(), values: HashMap::new() };
+    let mut counting = Counting { context, total: 0, buckets: BTreeMap::new(), values: HashMap::new() };
     for candidate in candidates {
         for span in spans(candidate, context.window()) {
             context.guard.check()?;
@@ -73,8 +72,7 @@ impl Counting<'_> {
     fn span(&mut self, candidate: &Candidate, span: &Span) -> Result<(), SearchError> {
         let request = self.context.request;
         self.context.scanned(span.rows.count);
-        let mut rows =
-            matching(&request.query, &candidate.bound, span, &request.prefix).map_err(failed)?;
+        let mut rows = matching(&request.query, &candidate.bound, span, &request.prefix).map_err(failed)?;
         let window = self.context.window();
         let inside = span.pages.clone().all(|page| {
             let (min, max) = span.unit.page_times(page);
@@ -82,9 +80,8 @@ impl Counting<'_> {
         });
         if !inside {
             let times = span.times().map_err(failed)?;
-            rows = BooleanBuffer::collect_bool(rows.len(), |row| {
-                rows.value(row) && window.contains(times[row])
-            });
+            rows =
+                BooleanBuffer::collect_bool(rows.len(), |row| rows.value(row) && window.contains(times[row]));
         }
         let count = rows.count_set_bits();
         if count == 0 {
@@ -100,7 +97,12 @@ impl Counting<'_> {
         Ok(())
     }
 
-    fn histogram(&mut self, interval: Interval, span: &Span, rows: &BooleanBuffer) -> Result<(), SearchError> {
+    fn histogram(
+        &mut self,
+        interval: Interval,
+        span: &Span,
+        rows: &BooleanBuffer,
+    ) -> Result<(), SearchError> {
         let bucket = |time: i64| interval.bucket(Timestamp::from_micros(time)).micros();
         for page in span.pages.clone() {
             let of_page = span.unit.page(page);
@@ -163,7 +165,12 @@ impl Counting<'_> {
         Ok(())
     }
 
-    fn top_of_column(&mut self, kind: Kind, column: &ArrayRef, rows: &BooleanBuffer) -> Result<(), SearchError> {
+    fn top_of_column(
+        &mut self,
+        kind: Kind,
+        column: &ArrayRef,
+        rows: &BooleanBuffer,
+    ) -> Result<(), SearchError> {
         if let Some(ints) = column.as_any().downcast_ref::<Int64Array>() {
             return self.top_of_ints(ints, rows);
         }
@@ -258,9 +265,8 @@ fn add(buckets: &mut BTreeMap<i64, u64>, bucket: i64, count: u64) {
 
 /// Whether columns alone do not tell which values of a field an event has.
 fn needs_contents(field: &str, unit: &Unit) -> bool {
-    let reaches_into = |path: &str| {
-        path == field || field.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
-    };
+    let reaches_into =
+        |path: &str| path == field || field.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     let fields = unit.fields();
     let paths: BTreeSet<&str> =
         fields.iter().map(|field| &*field.path).filter(|path| plain_path(path) == field).collect();

@@ -96,9 +96,7 @@ impl Unit {
     pub(super) fn has_leftovers(&self) -> bool {
         match self {
             Self::Chunk(chunk) => chunk.raw.is_some() || chunk.rest.is_some(),
-            Self::Group { contents, .. } => {
-                contents.column(RAW).is_some() || contents.column(REST).is_some()
-            }
+            Self::Group { contents, .. } => contents.column(RAW).is_some() || contents.column(REST).is_some(),
         }
     }
 
@@ -150,9 +148,8 @@ impl Unit {
             }
             Self::Group { segment, .. } => {
                 let id = segment.info.id;
-                let times = self
-                    .load_named(TIME, rows)?
-                    .ok_or(ReadSegmentError::Damaged(id, "it has no times"))?;
+                let times =
+                    self.load_named(TIME, rows)?.ok_or(ReadSegmentError::Damaged(id, "it has no times"))?;
                 let times = times
                     .as_any()
                     .downcast_ref::<PrimitiveArray<TimestampMicrosecondType>>()
