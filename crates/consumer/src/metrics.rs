@@ -8,9 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use weir_foundation::metrics::{
-    Builder, Counter, Family, Gauge, Histogram, LATENCY_SECONDS, Plain,
-};
+use weir_foundation::metrics::{Builder, Counter, Family, Gauge, Histogram, LATENCY_SECONDS, Plain};
 use weir_journal::{LossReason, ReadBatch};
 use weir_model::{IndexPrefix, StreamPartition};
 use weir_store::DeadLetter;

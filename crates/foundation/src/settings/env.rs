@@ -5,8 +5,9 @@ use std::ffi::OsString;
 
 /// The variables that the process reads by name, for the reference page. Every setting has one more, see
 /// [`setting_variable`].
-pub const VARIABLES: [Variable; 7] = [
+pub const VARIABLES: [Variable; 8] = [
     Variable { name: CONFIG, doc: "The YAML file with the settings, if `--config` is not given." },
+    Variable { name: "WEIR_SERVER", doc: "Where commands find a running weir, if `--server` is not given." },
     Variable { name: "NO_COLOR", doc: "Not empty: no colours on a terminal." },
     Variable { name: "COLUMNS", doc: "Width of the terminal, where the terminal does not tell." },
     Variable { name: "TZ", doc: "The time zone in which times are shown and read." },

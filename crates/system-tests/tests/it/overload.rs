@@ -9,7 +9,7 @@ use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 
 /// Budgets of the process: bodies, heads and what stands beside them whatever the load.
-const BUDGETS: u64 = (40 + 16) << 20;
+const BUDGETS: u64 = (64 + 16) << 20;
 const CONSTANT: u64 = 160 << 20;
 const SECONDS: u64 = 20;
 
@@ -17,7 +17,7 @@ const SECONDS: u64 = 20;
 async fn overload_is_refused_and_everything_answers() {
     let directory = tempfile::tempdir().unwrap();
     let setup = Setup::new(directory.path())
-        .with("producer.memory_budget", "40MB")
+        .with("producer.memory_budget", "64MB")
         .with("producer.max_app_tps", "2000")
         .with("store.head_memory", "16MiB");
     let weir = setup.start().await;

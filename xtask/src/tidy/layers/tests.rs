@@ -104,7 +104,7 @@ fn the_table_names_every_crate_and_no_other() {
         check,
         &[
             (TABLE, table),
-            ("Cargo.toml", "[package]\nname = 'new'\nversion = '0.0.0'\nedition = '2024'"),
+            ("Cargo.toml", "[package]\nname = 'new'\nversion = '0.0.0'\nedition = '2024'\n[workspace]"),
             ("src/lib.rs", ""),
         ],
         &[

@@ -14,7 +14,7 @@ use crate::sqlite::frame::{Label, format_code};
 use crate::sqlite::journal::Shared;
 
 /// Pages in the WAL after which it is copied into the file.
-const CHECKPOINT_PAGES: u64 = 1_000;
+const CHECKPOINT_PAGES: u64 = 400;
 /// Pages in the WAL after which readers have to wait until it is copied: else it would grow without bound
 /// while somebody always reads.
 const WAL_LIMIT_PAGES: u64 = 8_000;
