@@ -25,8 +25,7 @@ test: ## everything that CI checks
 
 bench: ## measure; writes bench/results.md
 	@scripts/setup build
-	cargo build --release --locked --package weir
-	cargo run --release --locked --manifest-path bench/Cargo.toml
+	@scripts/bench
 
 fuzz: ## run every fuzz target for a minute
 	@scripts/setup build

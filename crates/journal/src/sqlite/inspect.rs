@@ -1,6 +1,7 @@
 //! Looking at a journal without changing it: every record is read and verified.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use weir_model::{Offset, StreamName, StreamPartition};
 
@@ -119,19 +120,25 @@ impl Inspector {
 
     /// Reads and verifies every record.
     pub fn check(&self) -> Result<CheckReport, ReadError> {
-        let report = check(&self.directory, &self.files, &self.catalog, &self.reader);
+        let report = check(&self.directory, &self.files, &self.catalog, &self.reader, &|| true);
         report.map_err(|error| ReadError::Failed(Box::new(error)))
     }
 }
 
 impl SqliteJournal {
-    /// Reads and verifies every record that is there now, beside what else is going on.
+    /// Reads and verifies every record that is there now, beside what else is going on. Ends when the call is
+    /// cancelled or the journal is closed.
     pub async fn check(&self) -> Result<CheckReport, ReadError> {
-        let checked = |shared: &Shared| {
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
+        let checked = move |shared: &Shared| {
             let files: Vec<u32> = shared.files().keys().copied().collect();
-            check(&shared.settings.directory, &files, &shared.catalog, &shared.reader)
+            let wanted = || waiting.strong_count() > 0 && !shared.queue.is_closed();
+            check(&shared.settings.directory, &files, &shared.catalog, &shared.reader, &wanted)
         };
-        self.shared().blocking("journal.check", checked).await
+        let report = self.shared().blocking("journal.check", checked).await;
+        drop(caller);
+        report
     }
 }
 
@@ -140,11 +147,12 @@ fn check(
     files: &[u32],
     catalog: &Catalog,
     reader: &Reader,
+    wanted: &dyn Fn() -> bool,
 ) -> Result<CheckReport, FileError> {
     let mut streams = Vec::new();
     for stream in catalog.streams() {
         let partitions: Result<Vec<_>, FileError> =
-            stream.partitions.iter().map(|partition| check_partition(partition, reader)).collect();
+            stream.partitions.iter().map(|partition| check_partition(partition, reader, wanted)).collect();
         streams.push(StreamReport { name: stream.name.clone(), partitions: partitions? });
     }
     let files = files.iter().map(|sequence| {
@@ -167,7 +175,11 @@ fn quarantined(directory: &Path) -> Result<Vec<String>, FileError> {
     Ok(names)
 }
 
-fn check_partition(partition: &Partition, reader: &Reader) -> Result<PartitionReport, FileError> {
+fn check_partition(
+    partition: &Partition,
+    reader: &Reader,
+    wanted: &dyn Fn() -> bool,
+) -> Result<PartitionReport, FileError> {
     let bounds = partition.bounds();
     let (start, end) = (bounds.start, bounds.end);
     let place = partition.place.clone();
@@ -175,6 +187,9 @@ fn check_partition(partition: &Partition, reader: &Reader) -> Result<PartitionRe
         PartitionReport { partition: place, start, end, records: 0, events: 0, bytes: 0, losses: Vec::new() };
     let mut cursor = Cursor { offset: start.0, event: Some(bounds.start_event) };
     while cursor.offset < end.0 {
+        if !wanted() {
+            return Err(FileError::Io(std::io::ErrorKind::Interrupted.into()));
+        }
         let scan = reader.read(partition, cursor, BUDGET)?;
         if scan.next.offset == cursor.offset {
             break;

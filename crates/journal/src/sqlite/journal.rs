@@ -209,7 +209,12 @@ impl Shared {
         };
         let mut batches = Vec::new();
         for file in wanted {
-            self.reader.with(file, |connection| row::known_batches(connection, since, &mut batches))?;
+            match self.reader.with(file, |connection| row::known_batches(connection, since, &mut batches)) {
+                Err(FileError::Damaged(error)) => {
+                    tracing::error!(file, %error, "the batches of a damaged journal file are not known");
+                }
+                listed => listed?,
+            }
         }
         Ok(batches)
     }

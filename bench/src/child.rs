@@ -1,0 +1,93 @@
+//! A measured process.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::Outcome;
+
+#[derive(Debug)]
+pub(crate) struct Measured {
+    child: Child,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
+
+impl Measured {
+    /// The producer over the journal, alone.
+    pub(crate) fn door(directory: &Path) -> Outcome<Self> {
+        let mut child = Command::new(sibling("door")?).arg(directory).stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().ok_or("the child's output is piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let (grpc, http) = line.trim().split_once(' ').ok_or("the door did not say where it is")?;
+        Ok(Self { child, grpc: grpc.parse()?, http: http.parse()? })
+    }
+
+    /// All of weir.
+    pub(crate) async fn weir(directory: &Path) -> Outcome<Self> {
+        let held = [
+            TcpListener::bind("127.0.0.1:0")?,
+            TcpListener::bind("127.0.0.1:0")?,
+            TcpListener::bind("127.0.0.1:0")?,
+        ];
+        let [grpc, http, ops] = [held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?];
+        drop(held);
+        let child = Command::new(sibling("weir")?)
+            .arg("up")
+            .arg("--data-dir")
+            .arg(directory)
+            .env("WEIR_LISTEN__HTTP", http.to_string())
+            .env("WEIR_LISTEN__OPS", ops.to_string())
+            .env("WEIR_PRODUCER__GRPC_LISTEN", grpc.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let measured = Self { child, grpc, http };
+        let url = format!("http://{ops}/readyz");
+        for _ in 0..500 {
+            if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(measured);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err("weir did not become ready".into())
+    }
+
+    /// CPU-seconds so far, of user and system.
+    pub(crate) fn cpu(&self) -> Outcome<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let field = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        // Linux counts in hundredths for user space, whatever its own ticks are.
+        Ok((field(11) + field(12)) / 100.0)
+    }
+
+    /// A line of /proc/<pid>/status in MiB, such as `VmHWM`, the peak of resident memory.
+    pub(crate) fn memory(&self, name: &str) -> Outcome<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
+        let kib: f64 = line.trim_start_matches(':').split_whitespace().next().unwrap_or("0").parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// A program beside this one.
+fn sibling(name: &str) -> Outcome<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(format!("`{}` is missing, see `make bench`", path.display()).into())
+    }
+}
