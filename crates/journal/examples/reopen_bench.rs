@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::runtime::Handle;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::supervise::{DrainDeadlines, Spawner, Supervisor};
-use weir_journal::sqlite::{Codec, Settings, SqliteJournal};
+use weir_journal::sqlite::{Codec, Retention, Settings, SqliteJournal, Undelivered};
 use weir_journal::{Journal, StreamSpec};
 use weir_model::{Record, RecordFormat, StreamName, Timestamp};
 
@@ -35,7 +35,8 @@ async fn main() -> Result<(), Failure> {
 }
 
 fn settings(directory: PathBuf) -> Settings {
-    Settings { codec: Codec::None, ..Settings::new(directory) }
+    let retention = Retention { age: None, size: None, undelivered: Undelivered::Hold };
+    Settings { codec: Codec::None, retention, ..Settings::new(directory) }
 }
 
 async fn fill(directory: PathBuf, gib: u64, spawner: &Spawner) -> Result<(), Failure> {
@@ -59,7 +60,7 @@ async fn fill(directory: PathBuf, gib: u64, spawner: &Spawner) -> Result<(), Fai
         try_join_all(streams.iter().map(|stream| journal.append(stream, None, record.clone()))).await?;
     }
     println!("{:?}", journal.stats());
-    #[expect(clippy::exit, reason = "ends as a crash does, nothing is closed")]
+    #[expect(clippy::exit, clippy::disallowed_methods, reason = "ends as a crash does, nothing is closed")]
     std::process::exit(0)
 }
 

@@ -25,6 +25,7 @@ mod file;
 mod frame;
 mod groups;
 mod inspect;
+mod inventory;
 mod journal;
 mod lock;
 mod queue;

@@ -10,7 +10,7 @@ use foldhash::HashMap;
 use weir_model::{Incarnation, Offset, PartitionIndex, StreamName, StreamPartition, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::file::PartitionRow;
+use super::inventory::PartitionRow;
 use crate::seam::{Loss, LossReason, PartitionBounds, StreamInfo};
 
 /// How many records without a key go to one partition before the next one has its turn: neighbours in one

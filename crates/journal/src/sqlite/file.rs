@@ -6,11 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use weir_model::{Incarnation, StreamName, Timestamp};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::catalog::Gap;
-use crate::seam::LossReason;
+use super::inventory::{self, PartitionRow, StreamRow, Summary};
 
 /// In the header of every file: "weir".
 const APPLICATION: i32 = 0x7765_6972;
@@ -27,7 +26,8 @@ create table stream (
     incarnation integer not null,
     first_partition integer not null,
     partitions integer not null,
-    created integer not null
+    created integer not null,
+    sum integer not null
 ) strict;
 create table partition (
     id integer primary key,
@@ -35,7 +35,8 @@ create table partition (
     from_event integer not null,
     to_offset integer not null,
     to_event integer not null,
-    bytes integer not null
+    bytes integer not null,
+    sum integer not null
 ) strict;
 create table gap (
     partition integer not null,
@@ -43,13 +44,15 @@ create table gap (
     to_offset integer not null,
     event integer not null,
     reason integer not null,
+    sum integer not null,
     primary key (partition, from_offset)
 ) strict, without rowid;
 create table summary (
     records integer not null,
     bytes integer not null,
     first_received integer,
-    last_received integer
+    last_received integer,
+    sum integer not null
 ) strict;
 create table record (
     id integer primary key,
@@ -65,28 +68,7 @@ create table record (
 ) strict;
 create unique index record_by_place on record (partition, offset);
 create index record_by_batch on record (received, batch, digest) where batch is not null;
-insert into summary (records, bytes) values (0, 0);
 ";
-
-/// Everything that is ever written into a file.
-const INSERT_STREAM: &str =
-    "insert into stream (name, incarnation, first_partition, partitions, created) values (?, ?, ?, ?, ?)";
-const PUT_PARTITION: &str = "insert or replace into partition
-    (id, from_offset, from_event, to_offset, to_event, bytes) values (?, ?, ?, ?, ?, ?)";
-const INSERT_GAP: &str =
-    "insert or replace into gap (partition, from_offset, to_offset, event, reason) values (?, ?, ?, ?, ?)";
-const PUT_SUMMARY: &str = "update summary set records = ?, bytes = ?, first_received = ?, last_received = ?";
-pub(super) const INSERT_RECORD: &str = "insert into record
-    (partition, offset, first_event, events, received, format, batch, digest, value)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
-/// Whether the tables are such that all of that can be written.
-pub(super) fn check_tables(connection: &Connection) -> Result<(), FileError> {
-    for sql in [INSERT_STREAM, PUT_PARTITION, INSERT_GAP, PUT_SUMMARY, INSERT_RECORD] {
-        connection.prepare_cached(sql)?;
-    }
-    Ok(())
-}
 
 /// What a file is called by its number.
 pub(super) fn file_name(sequence: u32) -> String {
@@ -162,26 +144,6 @@ pub(super) struct Beginning {
     pub(super) gaps: Vec<(u32, Gap)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StreamRow {
-    pub(super) name: StreamName,
-    pub(super) incarnation: Incarnation,
-    pub(super) first_partition: u32,
-    pub(super) partitions: u32,
-    pub(super) created: Timestamp,
-}
-
-/// Where a partition stood at the beginning of the file, and at its summary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct PartitionRow {
-    pub(super) id: u32,
-    pub(super) from: u64,
-    pub(super) from_event: u64,
-    pub(super) to: u64,
-    pub(super) to_event: u64,
-    pub(super) bytes: u64,
-}
-
 /// Writes a complete file under a name of its own, then gives it its name: a file that has its name is whole.
 pub(super) fn create(directory: &Path, sequence: u32, beginning: &Beginning) -> Result<PathBuf, FileError> {
     let path = directory.join(file_name(sequence));
@@ -195,14 +157,15 @@ pub(super) fn create(directory: &Path, sequence: u32, beginning: &Beginning) -> 
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
     for stream in &beginning.streams {
-        insert_stream(&transaction, stream)?;
+        inventory::insert_stream(&transaction, stream)?;
     }
     for partition in &beginning.partitions {
-        put_partition(&transaction, partition)?;
+        inventory::put_partition(&transaction, partition)?;
     }
     for (partition, gap) in &beginning.gaps {
-        insert_gap(&transaction, *partition, gap)?;
+        inventory::insert_gap(&transaction, *partition, gap)?;
     }
+    inventory::put_summary(&transaction, &Summary::default())?;
     transaction.commit()?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.close().map_err(|(_, error)| error)?;
@@ -303,148 +266,13 @@ pub(super) fn check_header(connection: &Connection, known: i32, newest: u32) -> 
     Ok(())
 }
 
-pub(super) fn insert_stream(connection: &Connection, stream: &StreamRow) -> rusqlite::Result<()> {
-    connection.prepare_cached(INSERT_STREAM)?.execute(params![
-        stream.name.as_str(),
-        stream.incarnation.0.cast_signed(),
-        stream.first_partition,
-        stream.partitions,
-        stream.created.micros(),
-    ])?;
-    Ok(())
-}
-
-pub(super) fn put_partition(connection: &Connection, row: &PartitionRow) -> rusqlite::Result<()> {
-    connection.prepare_cached(PUT_PARTITION)?.execute(params![
-        row.id,
-        row.from.cast_signed(),
-        row.from_event.cast_signed(),
-        row.to.cast_signed(),
-        row.to_event.cast_signed(),
-        row.bytes.cast_signed(),
-    ])?;
-    Ok(())
-}
-
-pub(super) fn insert_gap(connection: &Connection, partition: u32, gap: &Gap) -> rusqlite::Result<()> {
-    let reason = match gap.reason {
-        LossReason::Expired => 0,
-        LossReason::Damaged => 1,
-        LossReason::Cut => 2,
-    };
-    connection.prepare_cached(INSERT_GAP)?.execute(params![
-        partition,
-        gap.from.cast_signed(),
-        gap.to.cast_signed(),
-        gap.event.cast_signed(),
-        reason,
-    ])?;
-    Ok(())
-}
-
-/// How much a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Summary {
-    /// Records have the ids 1 up to this.
-    pub(super) records: u64,
-    /// Of values, as stored.
-    pub(super) bytes: u64,
-    pub(super) received: Option<(Timestamp, Timestamp)>,
-}
-
-impl Summary {
-    pub(super) fn add(&mut self, bytes: u64, received: Timestamp) {
-        self.records += 1;
-        self.bytes += bytes;
-        self.received = Some(match self.received {
-            Some((first, last)) => (first.min(received), last.max(received)),
-            None => (received, received),
-        });
-    }
-}
-
-pub(super) fn put_summary(connection: &Connection, summary: &Summary) -> rusqlite::Result<()> {
-    connection.prepare_cached(PUT_SUMMARY)?.execute(params![
-        summary.records.cast_signed(),
-        summary.bytes.cast_signed(),
-        summary.received.map(|(first, _)| first.micros()),
-        summary.received.map(|(_, last)| last.micros()),
-    ])?;
-    Ok(())
-}
-
-pub(super) fn summary(connection: &Connection) -> rusqlite::Result<Summary> {
-    connection.query_row("select records, bytes, first_received, last_received from summary", [], |row| {
-        let first: Option<i64> = row.get(2)?;
-        let last: Option<i64> = row.get(3)?;
-        Ok(Summary {
-            records: unsigned(row, 0)?,
-            bytes: unsigned(row, 1)?,
-            received: first.zip(last).map(|(a, b)| (Timestamp::from_micros(a), Timestamp::from_micros(b))),
-        })
-    })
-}
-
-pub(super) fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(i64::cast_unsigned)
-}
-
-pub(super) fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamRow>> {
-    let sql = "select name, incarnation, first_partition, partitions, created from stream order by id";
-    let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| {
-        let name: String = row.get(0)?;
-        let name = StreamName::new(&name).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
-        })?;
-        Ok(StreamRow {
-            name,
-            incarnation: Incarnation(unsigned(row, 1)?),
-            first_partition: row.get(2)?,
-            partitions: row.get(3)?,
-            created: Timestamp::from_micros(row.get(4)?),
-        })
-    })?;
-    rows.collect()
-}
-
-pub(super) fn partitions(connection: &Connection) -> rusqlite::Result<Vec<PartitionRow>> {
-    let sql = "select id, from_offset, from_event, to_offset, to_event, bytes from partition";
-    let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| {
-        Ok(PartitionRow {
-            id: row.get(0)?,
-            from: unsigned(row, 1)?,
-            from_event: unsigned(row, 2)?,
-            to: unsigned(row, 3)?,
-            to_event: unsigned(row, 4)?,
-            bytes: unsigned(row, 5)?,
-        })
-    })?;
-    rows.collect()
-}
-
-pub(super) fn gaps(connection: &Connection) -> rusqlite::Result<Vec<(u32, Gap)>> {
-    let mut statement = connection.prepare(
-        "select partition, from_offset, to_offset, event, reason from gap order by partition, from_offset",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let reason = match row.get::<_, i64>(4)? {
-            0 => LossReason::Expired,
-            2 => LossReason::Cut,
-            _ => LossReason::Damaged,
-        };
-        Ok((
-            row.get(0)?,
-            Gap { from: unsigned(row, 1)?, to: unsigned(row, 2)?, event: unsigned(row, 3)?, reason },
-        ))
-    })?;
-    rows.collect()
-}
-
 /// The highest id of a record.
 pub(super) fn last_record(connection: &Connection) -> rusqlite::Result<u64> {
     let last: Option<i64> =
         connection.query_row("select max(id) from record", [], |row| row.get(0)).optional()?.flatten();
     Ok(last.unwrap_or(0).cast_unsigned())
+}
+
+pub(super) fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
 }

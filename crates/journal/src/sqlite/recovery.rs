@@ -17,8 +17,9 @@ use weir_model::{PartitionIndex, StreamPartition};
 pub(super) use self::load::has_wal;
 use self::load::{Loaded, load, load_newest};
 use super::catalog::{Catalog, Extent, Gap, Partition, Stream};
-use super::file::{self, FileError, PartitionRow, StreamRow, Summary};
+use super::file::{self, FileError};
 use super::groups::Groups;
+use super::inventory::{PartitionRow, StreamRow, Summary};
 use super::journal::begin_file;
 use super::writer::{ActiveFile, Unsummarized};
 use crate::error::OpenError;
@@ -158,8 +159,11 @@ fn assemble(files: &BTreeMap<u32, Loaded>, before: LossReason) -> Catalog {
     for (id, gap) in &newest.gaps {
         extents.entry(*id).or_default().gaps.push(*gap);
     }
+    // The newest file names them all, unless a name in it is damaged.
+    let mut streams: BTreeMap<u32, &StreamRow> = BTreeMap::new();
     let mut incomplete = None;
     for (sequence, loaded) in files {
+        streams.extend(loaded.streams.iter().map(|stream| (stream.first_partition, stream)));
         for (id, row) in &loaded.partitions {
             let extent = extents.entry(*id).or_default();
             if let Some(before) = incomplete {
@@ -169,7 +173,7 @@ fn assemble(files: &BTreeMap<u32, Loaded>, before: LossReason) -> Catalog {
         }
         incomplete = (!loaded.complete).then_some(*sequence);
     }
-    for stream in &newest.streams {
+    for stream in streams.values() {
         catalog.insert(Arc::new(stream_of(stream, &mut extents, before)));
     }
     catalog

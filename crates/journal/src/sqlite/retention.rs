@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use weir_model::Timestamp;
 
 use super::catalog::{Partition, Run};
-use super::file::{self, Summary};
+use super::file;
 use super::groups::{GroupsError, Position};
+use super::inventory::Summary;
 use super::journal::Shared;
 use super::section::Undelivered;
 use super::stats::add;

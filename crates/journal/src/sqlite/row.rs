@@ -5,6 +5,7 @@ use weir_model::{BatchTag, Incarnation, Offset, Record, Timestamp};
 
 use super::file::{FileError, unsigned};
 use super::frame::{self, Label};
+use super::inventory::PartitionRow;
 use crate::seam::{KnownBatch, StoredRecord};
 
 /// The columns that [`RawRecord::of`] reads, in its order.
@@ -116,4 +117,21 @@ pub(super) fn known_batches(
         }
     }
     Ok(())
+}
+
+/// From the first to the last record of a partition in a file, as the index and these two records say.
+pub(super) fn bounds(connection: &Connection, id: u32) -> rusqlite::Result<Option<PartitionRow>> {
+    let end = |order: &str| {
+        let sql = format!(
+            "select offset, first_event, events from record where partition = ? order by offset {order} limit 1"
+        );
+        connection
+            .query_row(&sql, [id], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?, row.get::<_, u32>(2)?)))
+            .optional()
+    };
+    let (Some((from, from_event, _)), Some((last, last_event, events))) = (end("asc")?, end("desc")?) else {
+        return Ok(None);
+    };
+    let (to, to_event) = (last.saturating_add(1), last_event.saturating_add(u64::from(events)));
+    Ok(Some(PartitionRow { id, from, from_event, to, to_event, bytes: 0 }))
 }

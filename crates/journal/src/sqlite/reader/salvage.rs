@@ -22,8 +22,8 @@ impl Salvage {
         let mut id: i64 = 0;
         loop {
             id += 1;
-            let more = last.map_or(misses < PATIENCE, |last| id.cast_unsigned() <= last);
-            if !more {
+            // The last id may be damaged itself.
+            if misses >= PATIENCE || last.is_some_and(|last| id.cast_unsigned() > last) {
                 return Self { records };
             }
             match place(connection, id) {

@@ -8,7 +8,8 @@ use weir_model::Incarnation;
 
 use super::Access;
 use crate::sqlite::catalog::Gap;
-use crate::sqlite::file::{self, FileError, PartitionRow, Phase, StreamRow, Summary};
+use crate::sqlite::file::{self, FileError, Phase};
+use crate::sqlite::inventory::{self, PartitionRow, StreamRow, Summary};
 use crate::sqlite::row::{self, RawRecord};
 use crate::sqlite::writer::Unsummarized;
 
@@ -30,7 +31,7 @@ pub(super) struct Loaded {
 /// The file that goes on being written, if nothing is wrong with it.
 pub(super) fn load_newest(path: &Path) -> Result<Loaded, FileError> {
     let written = file::open_writer(path).and_then(|connection| {
-        file::check_tables(&connection)?;
+        inventory::check_tables(&connection)?;
         let loaded = load_from(path, &connection)?;
         Ok(Loaded { connection: Some(connection), ..loaded })
     });
@@ -56,19 +57,22 @@ pub(super) fn load(path: &Path, sequence: u32, access: Access) -> Result<Loaded,
 }
 
 fn load_from(path: &Path, connection: &Connection) -> Result<Loaded, FileError> {
-    let streams = file::streams(connection)?;
-    let gaps = file::gaps(connection)?;
-    let partitions = file::partitions(connection)?.into_iter().map(|row| (row.id, row)).collect();
-    let summary = file::summary(connection)?;
+    let inventory = inventory::read(connection)?;
+    let summary = match inventory.summary {
+        Some(summary) => summary,
+        // Nothing is behind a summary that is not known; what the rows say is all.
+        None => Summary { records: file::last_record(connection)?, ..Summary::default() },
+    };
     let mut loaded = Loaded {
-        streams,
-        partitions,
-        gaps,
+        streams: inventory.streams,
+        partitions: inventory.partitions.into_iter().map(|row| (row.id, row)).collect(),
+        gaps: inventory.gaps,
         summary,
         complete: true,
         unsummarized: Unsummarized::default(),
         connection: None,
     };
+    loaded.find_missing(connection);
     if let Err(error) = loaded.count(connection) {
         match error {
             FileError::Damaged(error) => {
@@ -77,6 +81,10 @@ fn load_from(path: &Path, connection: &Connection) -> Result<Loaded, FileError> 
             }
             other => return Err(other),
         }
+    }
+    if !inventory.sound {
+        tracing::error!(file = %path.display(), "what a journal file says about itself is damaged");
+        loaded.complete = false;
     }
     Ok(loaded)
 }
@@ -170,6 +178,21 @@ impl Loaded {
         known.to_event = event;
         known.bytes += bytes;
         self.unsummarized.partitions.insert(partition);
+    }
+
+    /// Asks the index about partitions whose own row is damaged.
+    fn find_missing(&mut self, connection: &Connection) {
+        let known = self.streams.iter().flat_map(|stream| {
+            let first = stream.first_partition;
+            first..first + stream.partitions
+        });
+        let missing: Vec<u32> = known.filter(|id| !self.partitions.contains_key(id)).collect();
+        for id in missing {
+            let row = row::bounds(connection, id).ok().flatten();
+            if let Some(row) = row.filter(|row| row.to.checked_sub(row.from).is_some_and(|count| count <= self.summary.records)) {
+                self.partitions.insert(id, row);
+            }
+        }
     }
 
     fn incarnations(&self) -> HashMap<u32, Incarnation> {

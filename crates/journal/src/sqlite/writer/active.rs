@@ -9,8 +9,9 @@ use weir_model::Timestamp;
 
 use super::group::{Group, Trouble};
 use crate::sqlite::catalog::{Catalog, Gap};
-use crate::sqlite::file::{self, Beginning, FileError, PartitionRow, StreamRow, Summary};
+use crate::sqlite::file::{self, Beginning, FileError};
 use crate::sqlite::frame::{Label, format_code};
+use crate::sqlite::inventory::{self, PartitionRow, StreamRow, Summary};
 use crate::sqlite::journal::Shared;
 
 /// Pages in the WAL after which it is copied into the file. Callers wait meanwhile: more would make rarer but
@@ -118,7 +119,7 @@ impl ActiveFile {
     }
 
     pub(super) fn insert(&self, label: &Label, offset: u64, event: u64, frame: &[u8]) -> Result<(), Trouble> {
-        let mut insert = self.connection.prepare_cached(file::INSERT_RECORD)?;
+        let mut insert = self.connection.prepare_cached(inventory::INSERT_RECORD)?;
         let (id, digest) = match &label.batch {
             Some(tag) => (Some(tag.id.to_le_bytes()), Some(tag.digest.to_le_bytes())),
             None => (None, None),
@@ -138,22 +139,22 @@ impl ActiveFile {
     }
 
     pub(super) fn insert_stream(&self, row: &StreamRow) -> Result<(), Trouble> {
-        file::insert_stream(&self.connection, row)?;
+        inventory::insert_stream(&self.connection, row)?;
         for id in row.first_partition..row.first_partition + row.partitions {
-            file::put_partition(&self.connection, &PartitionRow { id, ..PartitionRow::default() })?;
+            inventory::put_partition(&self.connection, &PartitionRow { id, ..PartitionRow::default() })?;
         }
         Ok(())
     }
 
     pub(super) fn insert_gap(&self, partition: u32, gap: &Gap) -> Result<(), Trouble> {
-        Ok(file::insert_gap(&self.connection, partition, gap)?)
+        Ok(inventory::insert_gap(&self.connection, partition, gap)?)
     }
 
     /// Writes gaps that recovery found, outside a group.
     pub(in crate::sqlite) fn insert_gaps(&mut self, gaps: &[(u32, Gap)]) -> Result<(), FileError> {
         let transaction = self.connection.transaction()?;
         for (partition, gap) in gaps {
-            file::insert_gap(&transaction, *partition, gap)?;
+            inventory::insert_gap(&transaction, *partition, gap)?;
         }
         transaction.commit()?;
         Ok(())
@@ -215,9 +216,9 @@ impl ActiveFile {
         for id in &self.unsummarized.partitions {
             let Some(partition) = shared.catalog.by_id(*id) else { continue };
             let row = partition.extent().row(*id, self.sequence);
-            file::put_partition(&self.connection, &row)?;
+            inventory::put_partition(&self.connection, &row)?;
         }
-        file::put_summary(&self.connection, &self.summary)
+        inventory::put_summary(&self.connection, &self.summary)
     }
 
     /// Completes this file and begins the next one. Readers that are in the way put it off.
