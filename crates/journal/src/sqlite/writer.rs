@@ -62,7 +62,7 @@ impl Writer {
         self.shared.queue.close();
         let mut rest = Vec::new();
         while self.shared.queue.take(&mut rest, usize::MAX) {
-            group::refuse_failed(&mut rest, &why);
+            group::refuse_unavailable(&mut rest, &why);
         }
         self.shared.feeds.close_all();
         JournalFailed(why)
@@ -90,7 +90,7 @@ impl Writer {
                 self.refuse_full(jobs, error.to_string());
                 return Ok(());
             }
-            Err(Trouble::Busy(error)) => group::refuse_busy(jobs, &Arc::new(error)),
+            Err(Trouble::Busy(error)) => group::refuse_unavailable(jobs, &error.to_string().into()),
             Err(Trouble::Damaged(error) | Trouble::Failed(error)) => {
                 let why: Arc<str> = error.to_string().into();
                 // First, so that whoever gets the answer finds the condition.

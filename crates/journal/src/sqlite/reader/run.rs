@@ -46,6 +46,7 @@ impl RunReader<'_> {
     pub(super) fn read(&self, scan: &mut Scan) -> Result<RunEnd, FileError> {
         let mut lost: Option<OpenLoss> = None;
         while scan.next.offset < self.run.to {
+            let began = scan.next.offset;
             let stretch = self.stretch(scan)?;
             for raw in stretch.records {
                 if raw.offset < scan.next.offset {
@@ -60,17 +61,18 @@ impl RunReader<'_> {
                     return Ok(RunEnd::Budget);
                 }
             }
-            match stretch.end {
-                StretchEnd::Budget if lost.is_none() => return Ok(RunEnd::Budget),
-                StretchEnd::Budget => {}
-                StretchEnd::Rows | StretchEnd::Damage => {
-                    let rest =
-                        if stretch.end == StretchEnd::Rows { self.run.to } else { scan.next.offset + 1 };
-                    while scan.next.offset < rest.min(self.run.to) {
-                        if self.look_up(scan, &mut lost) == RunEnd::Budget {
-                            return Ok(RunEnd::Budget);
-                        }
-                    }
+            let upto = match stretch.end {
+                StretchEnd::Budget if scan.next.offset > began && lost.is_none() => {
+                    return Ok(RunEnd::Budget);
+                }
+                StretchEnd::Budget if scan.next.offset > began => continue,
+                StretchEnd::Rows => self.run.to,
+                // An index that only repeats itself is damaged too.
+                StretchEnd::Damage | StretchEnd::Budget => self.run.to.min(scan.next.offset + 1),
+            };
+            while scan.next.offset < upto {
+                if self.look_up(scan, &mut lost) == RunEnd::Budget {
+                    return Ok(RunEnd::Budget);
                 }
             }
         }

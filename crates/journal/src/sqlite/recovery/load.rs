@@ -189,7 +189,9 @@ impl Loaded {
         let missing: Vec<u32> = known.filter(|id| !self.partitions.contains_key(id)).collect();
         for id in missing {
             let row = row::bounds(connection, id).ok().flatten();
-            if let Some(row) = row.filter(|row| row.to.checked_sub(row.from).is_some_and(|count| count <= self.summary.records)) {
+            if let Some(row) = row
+                .filter(|row| row.to.checked_sub(row.from).is_some_and(|count| count <= self.summary.records))
+            {
                 self.partitions.insert(id, row);
             }
         }

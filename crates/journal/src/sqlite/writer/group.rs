@@ -260,12 +260,14 @@ pub(super) fn refuse_full(jobs: &mut Vec<Job>, why: &Arc<str>) {
     );
 }
 
-pub(super) fn refuse_busy(jobs: &mut Vec<Job>, why: &Arc<rusqlite::Error>) {
+/// Of jobs that were not tried, or not stored for certain.
+pub(super) fn refuse_unavailable(jobs: &mut Vec<Job>, why: &Arc<str>) {
+    let reason = || Reason(Arc::clone(why)).into();
     refuse(
         jobs,
-        || AppendError::Unavailable(Box::new(Arc::clone(why))),
-        |name| CreateStreamError::Failed { name, source: Box::new(Arc::clone(why)) },
-        |group| CommitError::Failed { group, source: Box::new(Arc::clone(why)) },
+        || AppendError::Unavailable(reason()),
+        |name| CreateStreamError::Failed { name, source: reason() },
+        |group| CommitError::Failed { group, source: reason() },
     );
 }
 
