@@ -298,3 +298,29 @@ async fn groups_that_can_not_be_read_begin_again() {
     assert_eq!(files_like(directory.path(), "groups.db.quarantined").len(), 1);
     again.close().await;
 }
+
+#[tokio::test]
+async fn what_a_file_says_about_itself_is_verified() {
+    let directory = closed_journal(100).await;
+    let files = files_like(directory.path(), "journal-0");
+    for lie in [
+        "update partition set to_offset = 1 << 40",
+        "update partition set from_offset = 1 << 40, to_offset = 1 << 41",
+        "update stream set partitions = 2000000000",
+        "update stream set incarnation = 1",
+        "update summary set records = 1 << 40",
+        "delete from summary",
+    ] {
+        for file in [files.first(), files.get(1), files.last()] {
+            let copy = copy_of(directory.path());
+            let file = copy.path().join(file.and_then(|path| path.file_name()).expect("there are files"));
+            rusqlite::Connection::open(&file).expect("opened").execute_batch(lie).expect("changed");
+            let journal = try_open(small_files(copy.path())).expect("it opens");
+            let batch = read_from(&*journal, &partition(&*journal, STREAM, 0).await, 0).await;
+            check_honest(&batch, 100);
+            assert_eq!(batch.records.len(), 100, "{lie} in {}: the records are all there", file.display());
+            assert!(append(&*journal, STREAM, "next").await.0 >= 100, "{lie}");
+            journal.close().await;
+        }
+    }
+}
