@@ -14,6 +14,7 @@ pub mod segment;
 
 mod dead_letter;
 mod error;
+mod json;
 mod seam;
 mod search;
 mod top;

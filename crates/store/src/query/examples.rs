@@ -3,12 +3,10 @@
 //! A conformance suite writes [`Example::content`] into a store, searches for [`Example::query`] and compares
 //! what comes back with [`Example::is_match`].
 
-mod json;
-
 use bytes::Bytes;
 use weir_model::{EventBatch, EventBatchBuilder, IndexPrefix, Timestamp};
 
-pub use self::json::append_json;
+pub use crate::json::append_json;
 
 /// A row of a table `query | document | matches`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! JSON text onto the tape of a batch: for contents that were kept as text, and for the query page's examples.
+
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
