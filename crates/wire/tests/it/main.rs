@@ -2,4 +2,5 @@ mod golden;
 mod mutation;
 mod oracle;
 mod random;
+mod strict;
 mod times;

@@ -6,10 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use prost::Message as _;
 use weir_model::{RecordFormat, Timestamp};
-use weir_wire::proto::producer::{Timber, TimberCollection};
 use weir_wire::{RecordFault, decode_record, scan_collection, scan_timber};
 
-use crate::random;
+use crate::{random, strict};
 
 proptest! {
     #[test]
@@ -40,8 +39,8 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     let value = Bytes::copy_from_slice(bytes);
     // What prost takes the scan takes, too; the scan also takes what Go does and prost does not.
     let scanned = scan_collection(bytes);
-    prop_assert!(scanned.is_ok() || TimberCollection::decode(bytes).is_err());
-    prop_assert!(scan_timber(bytes).is_ok() || Timber::decode(bytes).is_err());
+    prop_assert!(scanned.is_ok() || strict::Collection::decode(bytes).is_err());
+    prop_assert!(scan_timber(bytes).is_ok() || strict::Timber::decode(bytes).is_err());
     for format in [RecordFormat::Timber, RecordFormat::TimberCollection, RecordFormat::Events] {
         let decoded = decode_record(format, &value, Timestamp::default());
         let scanned = match format {
