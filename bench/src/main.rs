@@ -1,4 +1,4 @@
-//! Measures weir from outside and prints a Markdown table: `bench [file of log lines …]`.
+//! Measures weir from outside and prints a Markdown table: `bench [--only SCENARIO] [file of log lines …]`.
 //!
 //! The load generator runs on the same machine, so events per second are what the whole chain managed here;
 //! CPU-seconds are those of the measured process alone, from /proc.
@@ -18,14 +18,28 @@ mod scenarios;
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
-    let lines = data::lines(std::env::args().skip(1))?;
+    let mut arguments = std::env::args().skip(1).peekable();
+    let only = arguments.next_if(|word| word == "--only").and_then(|_| arguments.next());
+    let wanted = |scenario: &str| only.as_deref().is_none_or(|only| only == scenario);
+    let lines = data::lines(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         report::head();
-        scenarios::door(&lines).await?;
-        scenarios::door_at_rate(&lines).await?;
-        scenarios::door_rest(&lines).await?;
-        scenarios::whole(&lines).await?;
-        scenarios::idle().await
+        if wanted("door") {
+            scenarios::door(&lines).await?;
+        }
+        if wanted("rate") {
+            scenarios::door_at_rate(&lines).await?;
+        }
+        if wanted("rest") {
+            scenarios::door_rest(&lines).await?;
+        }
+        if wanted("whole") {
+            scenarios::whole(&lines).await?;
+        }
+        if wanted("idle") {
+            scenarios::idle().await?;
+        }
+        Ok(())
     })
 }

@@ -14,6 +14,7 @@ pub mod compression;
 mod context;
 mod decode;
 mod encode;
+mod entry;
 mod json;
 pub mod lines;
 pub mod proto;

@@ -232,6 +232,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Nearly every string is short and ASCII, which is the quickest to see.
+#[inline]
+pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
 /// `Cursor::outermost` refuses bytes in which an offset could be larger.
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)

@@ -8,7 +8,8 @@
 use weir_model::RecordFormat;
 
 use crate::context::Context;
-use crate::protobuf::{Cursor, Field, Malformed, NESTING_LIMIT, Problem};
+use crate::entry::{PlainEntry, Scalar};
+use crate::protobuf::{Cursor, Field, Malformed, NESTING_LIMIT, Problem, is_utf8};
 
 mod strip;
 
@@ -128,6 +129,7 @@ impl<'a> Scanner<'a> {
                 continue;
             };
             let (inner, value) = match (message, field) {
+                (Message::Struct, Field::Bytes(1, value)) if is_sound(value) => continue,
                 (Message::Struct, Field::Bytes(1, value)) => (Message::Entry, value),
                 (Message::Entry, Field::Bytes(2, value)) | (Message::List, Field::Bytes(1, value)) => {
                     (Message::Value, value)
@@ -148,6 +150,18 @@ impl<'a> Scanner<'a> {
             (message, cursor) = inner;
         }
     }
+}
+
+/// Whether nothing is wrong with an entry; one that is not plain takes a longer look.
+#[inline]
+fn is_sound(entry: &[u8]) -> bool {
+    PlainEntry::of(entry).is_some_and(|entry| {
+        is_utf8(entry.key)
+            && match entry.value {
+                Scalar::Text(text) => is_utf8(text),
+                Scalar::Number(_) | Scalar::Bool(_) => true,
+            }
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use weir_model::StreamName;
@@ -64,8 +65,20 @@ struct State {
     jobs: VecDeque<Job>,
     bytes: usize,
     closed: bool,
-    writer_waits: bool,
+    /// With how many jobs the writer wants to be woken; it works while there is none.
+    writer_wants: Option<usize>,
     callers_wait: bool,
+}
+
+/// What the writer takes at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GroupLimits {
+    /// Bytes of jobs, one job at least.
+    pub(super) bytes: usize,
+    /// How many callers got their answer a moment ago, and how long it pays to wait until they are back: a
+    /// commit costs nearly the same for one record as for many.
+    pub(super) callers: usize,
+    pub(super) linger: Duration,
 }
 
 impl Job {
@@ -108,7 +121,10 @@ impl Queue {
         }
         state.bytes += bytes;
         state.jobs.push_back(job);
-        let wake = std::mem::take(&mut state.writer_waits);
+        let wake = state.writer_wants.is_some_and(|wanted| state.jobs.len() >= wanted);
+        if wake {
+            state.writer_wants = None;
+        }
         drop(state);
         if wake {
             self.arrived.notify_one();
@@ -116,22 +132,24 @@ impl Queue {
         Ok(None)
     }
 
-    /// Waits for jobs and moves up to `bytes` of them to `group`, one at least. False once the queue is
-    /// closed and empty.
-    pub(super) fn take(&self, group: &mut Vec<Job>, bytes: usize) -> bool {
+    /// Waits for jobs and moves them to `group`. False once the queue is closed and empty.
+    pub(super) fn take(&self, group: &mut Vec<Job>, limits: GroupLimits) -> bool {
         let mut state = self.state();
+        // Those that waited during the last commit, and those whose answers ended it.
+        let expected = state.jobs.len() + limits.callers;
         while state.jobs.is_empty() {
             if state.closed {
                 return false;
             }
-            state.writer_waits = true;
+            state.writer_wants = Some(1);
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state = self.linger(state, expected, limits);
         let mut taken = 0;
         while let Some(job) = state.jobs.pop_front() {
             taken += job.bytes();
             group.push(job);
-            if taken >= bytes {
+            if taken >= limits.bytes {
                 break;
             }
         }
@@ -142,6 +160,26 @@ impl Queue {
             self.drained.notify_waiters();
         }
         true
+    }
+
+    /// Waits for the rest of the expected jobs, if that may take less time than it saves.
+    #[expect(clippy::disallowed_methods, reason = "the time of a condition variable is the machine's")]
+    fn linger<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        expected: usize,
+        limits: GroupLimits,
+    ) -> MutexGuard<'a, State> {
+        let began = Instant::now();
+        while state.jobs.len() < expected && state.bytes < limits.bytes && !state.closed {
+            let Some(left) = limits.linger.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) else {
+                break;
+            };
+            state.writer_wants = Some(expected);
+            (state, _) = self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.writer_wants = None;
+        state
     }
 
     /// Nothing more gets in; what is in is still done.

@@ -8,6 +8,7 @@ use std::iter;
 
 use weir_model::{EventBatchBuilder, EventFault};
 
+use crate::entry::{PlainEntry, Scalar};
 use crate::protobuf::{Cursor, Field};
 
 /// The occurrences of one message, in order; hardly ever more than one.
@@ -63,22 +64,33 @@ pub(super) fn object(builder: &mut EventBatchBuilder, message: &Merged<'_>) -> R
 }
 
 /// An entry of the map `Struct.fields`.
+#[inline]
 fn entry(builder: &mut EventBatchBuilder, message: &[u8]) -> Result<(), EventFault> {
-    let mut cursor = Cursor::new(message);
-    if let Some(Field::Bytes(1, key)) = cursor.next_field()? {
-        let key = cursor.utf8(key)?;
-        if let Some(Field::Bytes(2, value)) = cursor.next_field()?
-            && cursor.is_done()
-        {
-            builder.key(key)?;
-            return self::value(builder, value);
+    if let Some(plain) = PlainEntry::of(message)
+        && let Ok(key) = str::from_utf8(plain.key)
+    {
+        match plain.value {
+            Scalar::Text(text) => {
+                if let Ok(text) = simdutf8::basic::from_utf8(text) {
+                    builder.key(key)?;
+                    return Ok(builder.str(text)?);
+                }
+            }
+            Scalar::Number(value) => {
+                builder.key(key)?;
+                return number(builder, value);
+            }
+            Scalar::Bool(value) => {
+                builder.key(key)?;
+                builder.bool(value);
+                return Ok(());
+            }
         }
     }
     unusual_entry(builder, message)
 }
 
-/// An entry that is not a key and a value in this order.
-#[cold]
+/// An entry of any form.
 fn unusual_entry(builder: &mut EventBatchBuilder, message: &[u8]) -> Result<(), EventFault> {
     let (mut key, mut value) = ("", None);
     let mut cursor = Cursor::new(message);
