@@ -221,7 +221,7 @@ async fn an_end_behind_a_commit_is_moved_at_open() {
 fn rolling(directory: &std::path::Path, undelivered: Undelivered) -> Settings {
     Settings {
         file_size: ByteSize(2_000),
-        retention: Retention { age: None, size: Some(ByteSize(200_000)), undelivered },
+        retention: Retention { age: None, size: Some(ByteSize(400_000)), undelivered },
         maintenance: Duration::from_millis(10),
         ..settings(directory)
     }
