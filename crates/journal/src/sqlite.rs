@@ -10,7 +10,8 @@
 //!
 //! One thread writes: it takes all appends that wait, makes them durable with one sync, shows them to
 //! readers and answers their callers. Callers compress and sum their own records before. Readers have
-//! connections of their own and verify every record.
+//! connections of their own and verify every record; a subscription that keeps up gets records from memory
+//! as soon as they are durable.
 //!
 //! # Formats
 //!

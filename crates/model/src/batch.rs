@@ -56,7 +56,20 @@ pub struct EventBatchBuilder {
     open: Vec<u32>,
     event_nodes: usize,
     event_text: usize,
+    keys: RecentKeys,
 }
+
+/// Where the keys of the event before are in the text: most events of a batch have the same ones in the same
+/// order.
+#[derive(Debug, Default)]
+struct RecentKeys {
+    places: Vec<(u32, u32)>,
+    /// How many keys the current event has had.
+    at: usize,
+}
+
+/// Keys of an event that are remembered.
+const RECENT_KEYS: usize = 64;
 
 impl EventBatch {
     #[must_use]
@@ -114,6 +127,7 @@ impl EventBatchBuilder {
             open: Vec::with_capacity(8),
             event_nodes: 0,
             event_text: 0,
+            keys: RecentKeys::default(),
         }
     }
 
@@ -121,6 +135,7 @@ impl EventBatchBuilder {
         self.open.clear();
         self.event_nodes = self.tape.nodes.len();
         self.event_text = self.tape.text.len();
+        self.keys.at = 0;
     }
 
     pub fn start_object(&mut self) -> Result<(), ContentError> {
@@ -158,9 +173,26 @@ impl EventBatchBuilder {
     }
 
     pub fn key(&mut self, key: &str) -> Result<(), ContentError> {
+        if self.repeated_key(key.as_bytes()) {
+            return Ok(());
+        }
         let (start, len) = self.push_text(key)?;
         self.tape.nodes.push(Node::Key { start, len });
+        self.keys.put(start, len);
         Ok(())
+    }
+
+    /// The same as `key` if the event before had this key at this place; else it does nothing and says so.
+    /// Spares a decoder to look at a key whose bytes it looked at before.
+    #[inline]
+    pub fn repeated_key(&mut self, key: &[u8]) -> bool {
+        let Some(&(start, len)) = self.keys.places.get(self.keys.at) else { return false };
+        if self.tape.text.as_bytes().get(start as usize..(start + len) as usize) != Some(key) {
+            return false;
+        }
+        self.tape.nodes.push(Node::Key { start, len });
+        self.keys.at += 1;
+        true
     }
 
     pub fn str(&mut self, value: &str) -> Result<(), ContentError> {
@@ -236,6 +268,7 @@ impl EventBatchBuilder {
         self.tape.nodes.truncate(self.event_nodes);
         self.tape.text.truncate(self.event_text);
         self.open.clear();
+        self.keys = RecentKeys::default();
         self.events.push(Event { time, content: Err(fault), original });
     }
 
@@ -251,6 +284,17 @@ impl EventBatchBuilder {
         };
         assert!(self.events.iter().all(inside), "an event lies outside its record");
         EventBatch { index_prefix, value, tape: self.tape, events: self.events }
+    }
+}
+
+impl RecentKeys {
+    fn put(&mut self, start: u32, len: u32) {
+        match self.places.get_mut(self.at) {
+            Some(place) => *place = (start, len),
+            None if self.at < RECENT_KEYS => self.places.push((start, len)),
+            None => {}
+        }
+        self.at += 1;
     }
 }
 

@@ -262,9 +262,9 @@ impl Journal for SqliteJournal {
         let place = partition.place.clone();
         let label = Label::of(&record, place.incarnation, partition.id);
         let frame = Frame::new(self.shared.settings.codec, &label, &record.value);
-        drop(record);
+        let value = self.shared.feeds.is_followed().then_some(record.value);
         let (answer, answered) = oneshot::channel();
-        let append = Append { partition, label, frame, answer };
+        let append = Append { partition, label, frame, value, answer };
         let refused = |QueueClosed| match self.shared.condition.failure() {
             Some(failure) => AppendError::Unavailable(Box::new(failure)),
             None => AppendError::Closing,

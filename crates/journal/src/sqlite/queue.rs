@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use weir_model::StreamName;
+use weir_model::{Offset, Record, StreamName};
 
 use super::catalog::Partition;
+use super::feed::Fresh;
 use super::frame::{Frame, Label};
 use crate::error::{AppendError, CommitError, CreateStreamError};
-use crate::seam::Creation;
+use crate::seam::{Creation, StoredRecord};
 
 /// Something for the writer to do.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Append {
     pub(super) partition: Arc<Partition>,
     pub(super) label: Label,
     pub(super) frame: Frame,
+    /// What is in the frame, if somebody will want it as soon as it is durable.
+    pub(super) value: Option<Bytes>,
     /// Gets the offset once it is durable.
     pub(super) answer: oneshot::Sender<Result<u64, AppendError>>,
 }
@@ -87,6 +91,15 @@ impl Job {
             Self::Append(append) => append.frame.len(),
             Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
         }
+    }
+}
+
+impl Append {
+    /// The record as a reader gets it, if its value was kept.
+    pub(super) fn stored(&mut self, offset: Offset, first_event: u64) -> Option<Fresh> {
+        let Label { partition, events, received, format, batch, .. } = self.label;
+        let record = Record { format, events, received, batch, value: self.value.take()? };
+        Some((partition, StoredRecord { offset, first_event, record }))
     }
 }
 

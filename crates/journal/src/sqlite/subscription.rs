@@ -55,6 +55,26 @@ impl Member {
         SubscriptionEvent::Assigned(assignments)
     }
 
+    /// What is at hand without reading.
+    fn at_hand(&mut self, id: u32) -> Option<ReadBatch> {
+        let budget = self.budget();
+        let following = self.partitions.get_mut(&id)?;
+        let records = self.feed.take(id, Offset(following.cursor.offset), budget);
+        let last = records.last()?;
+        let next = Offset(last.offset.0 + 1);
+        let events = last.first_event + u64::from(last.record.events);
+        following.cursor = Cursor { offset: next.0, event: Some(events) };
+        if next.0 < following.partition.extent().end {
+            self.feed.ready(id);
+        }
+        let partition = following.partition.place.clone();
+        Some(ReadBatch { partition, records, losses: Vec::new(), next })
+    }
+
+    fn budget(&self) -> ReadBudget {
+        ReadBudget { bytes: self.shared.settings.read_batch.as_usize(), records: BATCH_RECORDS }
+    }
+
     fn begin(&self, id: u32) -> Option<(u32, Cursor, Reading)> {
         let following = self.partitions.get(&id)?;
         let cursor = following.cursor;
@@ -62,8 +82,7 @@ impl Member {
             return None;
         }
         let (shared, partition) = (Arc::clone(&self.shared), Arc::clone(&following.partition));
-        let bytes = self.shared.settings.read_batch.as_usize();
-        let budget = ReadBudget { bytes, records: BATCH_RECORDS };
+        let budget = self.budget();
         let read = move || shared.reader.read(&partition, cursor, budget);
         Some((id, cursor, Box::pin(self.shared.spawner.blocking("journal.read", read))))
     }
@@ -115,7 +134,10 @@ impl Subscription for Member {
             match self.feed.turn().await {
                 Turn::Closed => return Err(ReadError::Closing),
                 Turn::Assigned(partitions) => return Ok(self.assign(partitions)),
-                Turn::Ready(id) => self.reading = self.begin(id),
+                Turn::Ready(id) => match self.at_hand(id) {
+                    Some(batch) => return Ok(SubscriptionEvent::Batch(batch)),
+                    None => self.reading = self.begin(id),
+                },
             }
         }
     }

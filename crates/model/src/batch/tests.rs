@@ -88,3 +88,37 @@ fn nesting_stops_at_the_limit() {
     }
     assert_eq!(builder.start_array(), Err(ContentError::TooDeep));
 }
+
+#[test]
+fn keys_that_repeat_are_kept_once() {
+    let events: [&[&str]; 7] =
+        [&["a", "bc"], &["a", "bc", "d"], &["bc", "a", "d"], &["bc"], &["bc", "bc"], &["a"], &["", "a"]];
+    let batch = build(|b| {
+        for keys in events {
+            b.begin_event();
+            b.start_object()?;
+            for key in keys {
+                b.key(key)?;
+                b.str("v")?;
+            }
+            b.end()?;
+            b.finish_event(Timestamp::default(), 0..0);
+        }
+        b.begin_event();
+        b.start_object()?;
+        assert!(b.repeated_key(b""));
+        assert!(!b.repeated_key(b"b"));
+        b.reject_event(Timestamp::default(), 0..0, EventFault::TooDeep);
+        b.begin_event();
+        b.start_object()?;
+        assert!(!b.repeated_key(b""), "what a rejected event said may be gone");
+        b.reject_event(Timestamp::default(), 0..0, EventFault::TooDeep);
+        Ok(())
+    });
+    for (event, expected) in batch.events().zip(events) {
+        let content = event.content.expect("an object");
+        let keys: Vec<&str> = content.entries().map(|(key, _)| key).collect();
+        assert_eq!(keys, expected);
+    }
+    assert_eq!(batch.tape.text.matches('a').count(), 4, "the place counts: {}", batch.tape.text);
+}

@@ -66,28 +66,22 @@ pub(super) fn object(builder: &mut EventBatchBuilder, message: &Merged<'_>) -> R
 /// An entry of the map `Struct.fields`.
 #[inline]
 fn entry(builder: &mut EventBatchBuilder, message: &[u8]) -> Result<(), EventFault> {
-    if let Some(plain) = PlainEntry::of(message)
-        && let Ok(key) = str::from_utf8(plain.key)
-    {
-        match plain.value {
-            Scalar::Text(text) => {
-                if let Ok(text) = simdutf8::basic::from_utf8(text) {
-                    builder.key(key)?;
-                    return Ok(builder.str(text)?);
-                }
-            }
-            Scalar::Number(value) => {
-                builder.key(key)?;
-                return number(builder, value);
-            }
-            Scalar::Bool(value) => {
-                builder.key(key)?;
-                builder.bool(value);
-                return Ok(());
-            }
+    let Some(plain) = PlainEntry::of(message) else { return unusual_entry(builder, message) };
+    if !builder.repeated_key(plain.key) {
+        let Ok(key) = str::from_utf8(plain.key) else { return unusual_entry(builder, message) };
+        builder.key(key)?;
+    }
+    match plain.value {
+        Scalar::Text(text) => match simdutf8::basic::from_utf8(text) {
+            Ok(text) => Ok(builder.str(text)?),
+            Err(_) => unusual_entry(builder, message),
+        },
+        Scalar::Number(value) => number(builder, value),
+        Scalar::Bool(value) => {
+            builder.bool(value);
+            Ok(())
         }
     }
-    unusual_entry(builder, message)
 }
 
 /// An entry of any form.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use rand::Rng;
 use rusqlite::ErrorCode;
-use weir_model::{Incarnation, StreamName, Timestamp};
+use weir_model::{Incarnation, Offset, StreamName, Timestamp};
 
 use super::active::ActiveFile;
 use crate::error::{AppendError, CommitError, CreateStreamError};
@@ -190,7 +190,8 @@ impl Group {
     /// The transaction is durable: shows it to readers, then answers.
     pub(super) fn publish(self, shared: &Shared, file: u32, jobs: &mut Vec<Job>) {
         let mut staged = self.records.iter();
-        for (job, outcome) in jobs.iter().zip(&self.outcomes) {
+        let mut fresh = Vec::new();
+        for (job, outcome) in jobs.iter_mut().zip(&self.outcomes) {
             match (job, outcome) {
                 (Job::Append(append), Outcome::Stored { offset, event }) => {
                     let Some(record) = staged.next() else { continue };
@@ -199,6 +200,7 @@ impl Group {
                     add(&shared.counters.events, u64::from(label.events));
                     add(&shared.counters.stored_bytes, record.bytes);
                     add(&shared.counters.value_bytes, record.value_bytes);
+                    fresh.extend(append.stored(Offset(*offset), *event));
                 }
                 (Job::Skip(skip), Outcome::Skipped(to)) => skip.partition.extent().skip(*to, LossReason::Cut),
                 _ => {}
@@ -210,7 +212,7 @@ impl Group {
         }
         let grown: Vec<u32> = self.heads.keys().copied().collect();
         if !grown.is_empty() || !self.created.is_empty() {
-            shared.feeds.publish(&self.created, &grown);
+            shared.feeds.publish(&self.created, &grown, &fresh);
             shared.changes.send_modify(|change| *change = change.wrapping_add(1));
         }
         self.answer(shared, jobs);
