@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
@@ -48,11 +48,19 @@ pub(super) struct Segment {
     pub(super) paths: SegmentPaths,
     retired: AtomicBool,
     unmergeable: AtomicBool,
-    contents: OnceLock<Arc<Contents>>,
-    filters: OnceLock<Arc<Filters>>,
+    loaded: Mutex<Loaded>,
+    loaded_bytes: AtomicUsize,
+    last_search: AtomicU64,
 }
 
-/// What the footer says, read at the first use.
+/// What was read at the first use, until it is forgotten.
+#[derive(Debug, Default)]
+struct Loaded {
+    contents: Option<Arc<Contents>>,
+    filters: Option<Arc<Filters>>,
+}
+
+/// What the footer says.
 #[derive(Debug)]
 pub(super) struct Contents {
     file: PositionedFile,
@@ -97,8 +105,9 @@ impl Segment {
             paths,
             retired: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
-            contents: OnceLock::new(),
-            filters: OnceLock::new(),
+            loaded: Mutex::default(),
+            loaded_bytes: AtomicUsize::new(0),
+            last_search: AtomicU64::new(0),
         }
     }
 
@@ -116,23 +125,63 @@ impl Segment {
         !self.unmergeable.load(Ordering::Relaxed)
     }
 
-    pub(super) fn contents(&self) -> Result<&Arc<Contents>, ReadSegmentError> {
-        if let Some(contents) = self.contents.get() {
-            return Ok(contents);
+    pub(super) fn contents(&self) -> Result<Arc<Contents>, ReadSegmentError> {
+        let mut loaded = self.loaded();
+        if let Some(contents) = &loaded.contents {
+            return Ok(Arc::clone(contents));
         }
         let contents = Arc::new(Contents::open(self.info.id, &self.paths)?);
-        Ok(self.contents.get_or_init(|| contents))
+        self.loaded_bytes.fetch_add(contents.parquet().memory_size(), Ordering::Relaxed);
+        Ok(Arc::clone(loaded.contents.insert(contents)))
     }
 
-    pub(super) fn filters(&self) -> Result<&Arc<Filters>, ReadSegmentError> {
-        if let Some(filters) = self.filters.get() {
-            return Ok(filters);
+    pub(super) fn filters(&self) -> Result<Arc<Filters>, ReadSegmentError> {
+        let mut loaded = self.loaded();
+        if let Some(filters) = &loaded.filters {
+            return Ok(Arc::clone(filters));
         }
         let id = self.info.id;
         let bytes = std::fs::read(&self.paths.filter)
             .map_err(|error| ReadSegmentError::Filter(id, FilterError::Io(error)))?;
+        self.loaded_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         let filters = Filters::decode(bytes).map_err(|error| ReadSegmentError::Filter(id, error))?;
-        Ok(self.filters.get_or_init(|| Arc::new(filters)))
+        Ok(Arc::clone(loaded.filters.insert(Arc::new(filters))))
+    }
+
+    /// Notes that a search looks at the segment; searches are numbered in their order.
+    pub(super) fn searched(&self, number: u64) {
+        self.last_search.fetch_max(number, Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        let forgotten = {
+            let mut loaded = self.loaded();
+            self.loaded_bytes.store(0, Ordering::Relaxed);
+            std::mem::take(&mut *loaded)
+        };
+        drop(forgotten);
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets what was read of segments beyond `budget` bytes, those first that were searched longest ago.
+pub(super) fn forget_beyond(budget: usize, segments: impl Iterator<Item = Arc<Segment>>) {
+    let bytes = |segment: &Arc<Segment>| segment.loaded_bytes.load(Ordering::Relaxed);
+    let mut loaded: Vec<Arc<Segment>> = segments.filter(|segment| bytes(segment) > 0).collect();
+    let mut total: usize = loaded.iter().map(bytes).sum();
+    if total <= budget {
+        return;
+    }
+    loaded.sort_by_key(|segment| segment.last_search.load(Ordering::Relaxed));
+    for segment in loaded {
+        if total <= budget {
+            return;
+        }
+        total -= bytes(&segment);
+        segment.forget();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::open::forget_beyond;
 use super::store::Shared;
 use crate::error::SearchError;
 use crate::search::{SearchRequest, SearchResponse};
@@ -29,8 +30,12 @@ pub(super) async fn search(
     let spawner = shared.parts.spawner.clone();
     let work = move || {
         guard.check()?;
+        let number = shared.searches.fetch_add(1, Ordering::Relaxed);
         let snapshot = shared.state().snapshot(&request.prefix);
-        run::run(&snapshot, &request, &guard)
+        let response = run::run(&snapshot, &request, &guard, number);
+        let segments: Vec<_> = shared.state().segments.values().flatten().cloned().collect();
+        forget_beyond(shared.settings.search_cache.as_usize(), segments.into_iter());
+        response
     };
     let answer = spawner.blocking("index.search", work).await;
     leaving.0.store(false, Ordering::Relaxed);

@@ -16,6 +16,8 @@ pub struct StoreSection {
     pub head_memory: Option<SizeText>,
     /// How long an event may stay in memory only (the journal keeps it all the while). Default: `2m`.
     pub seal_after: Option<DurationText>,
+    /// Memory for footers and token filters of segments, which searches keep between them. Default: `256MiB`.
+    pub search_cache: Option<SizeText>,
     /// Free space on the disk below which nothing new is written. Default: `64MiB`.
     pub free_space_reserve: Option<SizeText>,
     /// How old events may become, by the day that they are filed under. Default: kept for ever.
@@ -39,6 +41,8 @@ pub struct Settings {
     pub head_memory: ByteSize,
     /// How long a row may stay in memory only.
     pub seal_after: Duration,
+    /// Memory for what searches keep of segments between them.
+    pub search_cache: ByteSize,
     /// Free space below which nothing is written.
     pub free_space_reserve: ByteSize,
     /// Age limit by day.
@@ -78,6 +82,7 @@ impl Settings {
             directory,
             head_memory,
             seal_after,
+            search_cache: size(raw.search_cache, ByteSize::mib(256)),
             free_space_reserve: size(raw.free_space_reserve, ByteSize::mib(64)),
             keep_for: raw.keep_for.map(|text| text.duration()),
             keep_bytes: raw.keep_bytes.map(|text| ByteSize(text.bytes())),

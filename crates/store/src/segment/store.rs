@@ -88,6 +88,8 @@ pub(super) struct Shared {
     pub(super) fault: Mutex<Option<Fault>>,
     pub(super) counters: Counters,
     next_id: AtomicU64,
+    /// How many searches there were.
+    pub(super) searches: AtomicU64,
     /// Held open for its lock.
     _lock: File,
 }
@@ -151,6 +153,7 @@ impl SegmentStore {
             fault: Mutex::new(None),
             counters: Counters::default(),
             next_id: AtomicU64::new(next_id),
+            searches: AtomicU64::new(1),
             settings,
             parts,
             _lock: lock,

@@ -28,8 +28,10 @@ impl Segments {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let deadlines = DrainDeadlines::validate(&DrainSection::default()).expect("defaults are valid");
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
-        let settings = Settings::validate(&StoreSection::default(), directory.path().to_owned())
-            .expect("defaults are valid");
+        // So small that what searches keep of a few segments is forgotten now and then.
+        let section = StoreSection { search_cache: "16KiB".parse().ok(), ..StoreSection::default() };
+        let settings =
+            Settings::validate(&section, directory.path().to_owned()).expect("the section is valid");
         let health = Health::new(Arc::clone(&clock));
         let parts = SegmentParts { clock, spawner: supervisor.spawner(), health };
         let store = SegmentStore::open(settings, parts).expect("nobody else has the directory");

@@ -36,7 +36,7 @@ pub(super) fn join(
 fn write(paths: &SegmentPaths, inputs: &[Arc<Segment>]) -> Result<u64, WorkError> {
     let mut filters = Vec::with_capacity(inputs.len());
     for segment in inputs {
-        filters.push(Arc::clone(segment.filters()?));
+        filters.push(segment.filters()?);
     }
     let pages: Vec<&[u8]> =
         filters.iter().flat_map(|filters| (0..filters.pages()).map(|page| filters.page(page))).collect();
@@ -53,7 +53,7 @@ fn write(paths: &SegmentPaths, inputs: &[Arc<Segment>]) -> Result<u64, WorkError
     for segment in inputs {
         let contents = segment.contents()?;
         for group in 0..contents.groups.len() {
-            copy_group(&mut writer, &schema, contents, group).map_err(WriteSegmentError::from)?;
+            copy_group(&mut writer, &schema, &contents, group).map_err(WriteSegmentError::from)?;
         }
     }
     let file = writer.into_inner().map_err(WriteSegmentError::from)?;

@@ -124,6 +124,16 @@ fn reach(leaf: &Leaf, field: &Field) -> Option<Use> {
 }
 
 impl Bound {
+    /// Whether there are words that filters can tell of.
+    pub(super) fn has_words(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::And(list) | Self::Or(list) => list.iter().any(Self::has_words),
+            Self::Not(inner) => inner.has_words(),
+            Self::Leaf(leaf) => leaf.columns.iter().any(|column| !column.words.is_empty()),
+        }
+    }
+
     /// Whether a row of the page may match; false only if none does. Rows that keep something beside
     /// their columns are not considered.
     pub(super) fn is_possible(&self, unit: &Unit, page: usize) -> bool {

@@ -10,7 +10,7 @@ use super::super::chunk::Heads;
 use super::super::source::{SourceId, Sources};
 use super::eval::matching;
 use super::rebuild::Rebuilder;
-use super::run::{Candidate, Context, failed};
+use super::run::{Candidate, Context, Part, failed};
 use super::span::Span;
 use crate::error::SearchError;
 use crate::search::{Cursor, Hit};
@@ -51,15 +51,21 @@ struct Newest<'a> {
     ranks: Ranks,
 }
 
-pub(super) fn newest(context: &Context<'_>, candidates: &[Candidate]) -> Result<Page, SearchError> {
+/// `parts` come the newest first.
+pub(super) fn newest(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Page, SearchError> {
     let ranks = Ranks::new(&context.snapshot.sources);
     let wanted = context.request.limit.saturating_add(1);
     let mut newest = Newest { context, heap: BinaryHeap::new(), wanted, ranks };
-    for candidate in candidates {
-        if newest.has_all_after(candidate.max_time) {
+    for part in parts {
+        if newest.has_all_after(part.max_time) {
             break;
         }
-        newest.look_through(candidate)?;
+        for candidate in context.open(part)? {
+            if newest.has_all_after(candidate.max_time) {
+                break;
+            }
+            newest.look_through(&candidate)?;
+        }
     }
     Ok(newest.into_page())
 }

@@ -11,7 +11,7 @@ use super::super::field::{Kind, plain_path};
 use super::super::json;
 use super::eval::{matching, spread};
 use super::rebuild::{Rebuilder, scalar};
-use super::run::{Candidate, Context, Window, failed};
+use super::run::{Candidate, Context, Part, Window, failed};
 use super::span::Span;
 use super::unit::Unit;
 use crate::error::SearchError;
@@ -35,16 +35,18 @@ struct Counting<'a> {
 /// Bytes that an entry of the values counts for beside its text.
 const ENTRY: usize = 64;
 
-pub(super) fn tally(context: &Context<'_>, candidates: &[Candidate]) -> Result<Tally, SearchError> {
+pub(super) fn tally(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Tally, SearchError> {
     let request = context.request;
     if request.count == Count::No && request.histogram.is_none() && request.top.is_none() {
         return Ok(Tally::default());
     }
     let mut counting = Counting { context, total: 0, buckets: BTreeMap::new(), values: HashMap::new() };
-    for candidate in candidates {
-        for span in spans(candidate, context.window()) {
-            context.guard.check()?;
-            counting.span(candidate, &span)?;
+    for part in parts {
+        for candidate in context.open(part)? {
+            for span in spans(&candidate, context.window()) {
+                context.guard.check()?;
+                counting.span(&candidate, &span)?;
+            }
         }
     }
     Ok(counting.finish())

@@ -17,7 +17,13 @@ use super::super::source::Sources;
 #[derive(Debug)]
 pub(super) enum Unit {
     Chunk(Arc<Chunk>),
-    Group { segment: Arc<Segment>, contents: Arc<Contents>, filters: Arc<Filters>, group: usize },
+    Group {
+        segment: Arc<Segment>,
+        contents: Arc<Contents>,
+        /// Absent if the query has no word that they could tell of.
+        filters: Option<Arc<Filters>>,
+        group: usize,
+    },
 }
 
 /// Some rows of a unit.
@@ -31,19 +37,23 @@ impl Unit {
     /// The row groups of a segment.
     pub(super) fn groups(segment: &Arc<Segment>) -> Result<Vec<Self>, ReadSegmentError> {
         let contents = segment.contents()?;
-        let filters = segment.filters()?;
+        let group = |group| {
+            let (segment, contents) = (Arc::clone(segment), Arc::clone(&contents));
+            Self::Group { segment, contents, filters: None, group }
+        };
+        Ok((0..contents.groups.len()).map(group).collect())
+    }
+
+    /// Reads the filters of a segment's row group.
+    pub(super) fn load_filters(&mut self) -> Result<(), ReadSegmentError> {
+        let Self::Group { segment, contents, filters, .. } = self else { return Ok(()) };
+        let loaded = segment.filters()?;
         let pages: usize = contents.groups.iter().map(|group| group.page_times.len()).sum();
-        if filters.pages() != pages {
+        if loaded.pages() != pages {
             return Err(ReadSegmentError::Damaged(segment.info.id, "its filter is of another segment"));
         }
-        Ok((0..contents.groups.len())
-            .map(|group| Self::Group {
-                segment: Arc::clone(segment),
-                contents: Arc::clone(contents),
-                filters: Arc::clone(filters),
-                group,
-            })
-            .collect())
+        *filters = Some(loaded);
+        Ok(())
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -104,9 +114,9 @@ impl Unit {
     pub(super) fn may_contain(&self, page: usize, key: TokenKey) -> bool {
         match self {
             Self::Chunk(_) => true,
-            Self::Group { contents, filters, group, .. } => {
-                filters.may_contain(contents.groups[*group].first_page + page, key)
-            }
+            Self::Group { contents, filters, group, .. } => filters
+                .as_ref()
+                .is_none_or(|filters| filters.may_contain(contents.groups[*group].first_page + page, key)),
         }
     }
 
