@@ -38,6 +38,7 @@ mod section;
 mod source;
 mod state;
 mod store;
+mod text_page;
 mod worker;
 
 pub use error::OpenStoreError;

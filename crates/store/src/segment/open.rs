@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
 use arrow_select::concat::concat_batches;
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::field::Field;
 use super::file::{FORMAT, FORMAT_KEY, PAGE_ROWS, SegmentPaths, TIME, field_of};
 use super::filter::{FilterError, Filters};
 use super::source::SourceId;
+use super::text_page;
 
 /// What the manifest says of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,7 +280,24 @@ impl Contents {
         start: usize,
         rows: usize,
     ) -> Result<ArrayRef, ReadSegmentError> {
+        if self.is_page_of_texts(group, column, start, rows) {
+            let texts = text_page::read(self.file.clone(), self.parquet(), group, column, start / PAGE_ROWS)
+                .map_err(|error| ReadSegmentError::Parquet(id, error))?;
+            if let Some(texts) = texts.filter(|texts| texts.len() == rows) {
+                return Ok(Arc::new(texts));
+            }
+        }
         Ok(Arc::clone(self.read(id, group, [column], start, rows)?.column(0)))
+    }
+
+    fn is_page_of_texts(&self, group: usize, column: usize, start: usize, rows: usize) -> bool {
+        let rest = self.groups[group].rows.saturating_sub(start);
+        start.is_multiple_of(PAGE_ROWS) && rows == rest.min(PAGE_ROWS) && self.is_plain_text(column)
+    }
+
+    /// Whether the column is texts, not references to a dictionary.
+    pub(super) fn is_plain_text(&self, column: usize) -> bool {
+        *self.metadata.schema().field(column).data_type() == DataType::Utf8
     }
 }
 

@@ -126,11 +126,20 @@ fn reach(leaf: &Leaf, field: &Field) -> Option<Use> {
 impl Bound {
     /// Whether there are words that filters can tell of.
     pub(super) fn has_words(&self) -> bool {
+        self.has_column(&|column| !column.words.is_empty())
+    }
+
+    /// Whether there are texts to look through one by one.
+    pub(super) fn has_texts(&self, unit: &Unit) -> bool {
+        self.has_column(&|column| column.use_for == Use::Test && unit.is_plain_text(column.field))
+    }
+
+    fn has_column(&self, test: &dyn Fn(&BoundColumn) -> bool) -> bool {
         match self {
             Self::All => false,
-            Self::And(list) | Self::Or(list) => list.iter().any(Self::has_words),
-            Self::Not(inner) => inner.has_words(),
-            Self::Leaf(leaf) => leaf.columns.iter().any(|column| !column.words.is_empty()),
+            Self::And(list) | Self::Or(list) => list.iter().any(|bound| bound.has_column(test)),
+            Self::Not(inner) => inner.has_column(test),
+            Self::Leaf(leaf) => leaf.columns.iter().any(test),
         }
     }
 

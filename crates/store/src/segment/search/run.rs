@@ -90,9 +90,11 @@ impl<'a> Context<'a> {
     /// Where matches may be, the newest first.
     fn parts(&self) -> Vec<Part<'a>> {
         let window = self.window();
-        let segments = self.snapshot.segments.iter().map(|segment| {
-            (segment.info.min_time, segment.info.max_time, Source::Segment(segment))
-        });
+        let segments = self
+            .snapshot
+            .segments
+            .iter()
+            .map(|segment| (segment.info.min_time, segment.info.max_time, Source::Segment(segment)));
         let chunks = self.snapshot.chunks.iter();
         let chunks = chunks.map(|chunk| (chunk.min_time, chunk.max_time, Source::Chunk(chunk)));
         let mut parts: Vec<Part<'a>> = segments
@@ -123,7 +125,11 @@ impl<'a> Context<'a> {
             .into_iter()
             .map(|unit| (unit.times(), unit))
             .filter(|((min_time, max_time), _)| window.overlaps(*min_time, *max_time))
-            .map(|((_, max_time), unit)| Candidate { unit: Arc::new(unit), bound: Arc::clone(&bound), max_time })
+            .map(|((_, max_time), unit)| Candidate {
+                unit: Arc::new(unit),
+                bound: Arc::clone(&bound),
+                max_time,
+            })
             .collect();
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.max_time));
         Ok(candidates)

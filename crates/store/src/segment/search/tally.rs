@@ -52,10 +52,12 @@ pub(super) fn tally(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Tally, 
     Ok(counting.finish())
 }
 
-/// Runs of neighbouring pages that may hold a match.
+/// Runs of neighbouring pages that may hold a match; page by page if texts are looked through, which are read
+/// without a copy then.
 fn spans(candidate: &Candidate, window: Window) -> Vec<Span> {
     let unit = &candidate.unit;
     let leftovers = unit.has_leftovers();
+    let joined = !candidate.bound.has_texts(unit);
     let mut spans: Vec<std::ops::Range<usize>> = Vec::new();
     for page in 0..unit.pages() {
         let (min, max) = unit.page_times(page);
@@ -63,7 +65,7 @@ fn spans(candidate: &Candidate, window: Window) -> Vec<Span> {
             continue;
         }
         match spans.last_mut() {
-            Some(span) if span.end == page => span.end += 1,
+            Some(span) if joined && span.end == page => span.end += 1,
             _ => spans.push(page..page + 1),
         }
     }

@@ -120,6 +120,14 @@ impl Unit {
         }
     }
 
+    /// Whether a field's texts are on the disk one by one, and not as references to a few.
+    pub(super) fn is_plain_text(&self, field: usize) -> bool {
+        match self {
+            Self::Chunk(_) => false,
+            Self::Group { contents, .. } => contents.is_plain_text(contents.fields[field].1),
+        }
+    }
+
     /// A field's column.
     pub(super) fn load(&self, field: usize, rows: Rows) -> Result<ArrayRef, ReadSegmentError> {
         match self {
