@@ -88,7 +88,7 @@ fn eval_leaf(
 }
 
 /// Rows are looked at one by one if fewer than one in this many matter.
-const FEW: usize = 8;
+const FEW: usize = 4;
 
 fn eval_column(
     leaf: &BoundLeaf,
@@ -105,13 +105,17 @@ fn eval_column(
     if let Some(dictionary) = array.as_any().downcast_ref::<DictionaryArray<Int32Type>>() {
         return eval_dictionary(leaf, column, dictionary);
     }
-    if let Some(few) = few {
-        return eval_few(leaf, column, array, few);
-    }
     if let (Kind::Text, Some(matcher), Some(texts)) =
         (column.kind, leaf.matcher.text(), array.as_any().downcast_ref::<StringArray>())
     {
-        return find(matcher, texts, &span.lowered(column.field, texts));
+        match (few, span.lowered_before(column.field)) {
+            (None, _) => return find(matcher, texts, &span.lowered(column.field, texts)),
+            (Some(few), Some(lowered)) => return find_among(few, matcher, texts, &lowered),
+            (Some(_), None) => {}
+        }
+    }
+    if let Some(few) = few {
+        return eval_few(leaf, column, array, few);
     }
     if let Some(ints) = array.as_any().downcast_ref::<Int64Array>() {
         return eval_ints(&leaf.matcher, ints);
@@ -163,6 +167,21 @@ fn find(matcher: &TextMatcher, texts: &StringArray, lowered: &Lowered) -> Boolea
     matcher.matches_in_buffer(&lowered.bytes, &lowered.ends, |row| {
         rows.set_bit(row, texts.is_valid(row));
     });
+    rows.finish()
+}
+
+/// As `find`, of the rows that matter only.
+fn find_among(
+    among: &BooleanBuffer,
+    matcher: &TextMatcher,
+    texts: &StringArray,
+    lowered: &Lowered,
+) -> BooleanBuffer {
+    let mut rows = BooleanBufferBuilder::new(texts.len());
+    rows.append_n(texts.len(), false);
+    for row in among.set_indices() {
+        rows.set_bit(row, texts.is_valid(row) && matcher.matches_lowered(lowered.text(row)));
+    }
     rows.finish()
 }
 

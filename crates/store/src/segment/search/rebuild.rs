@@ -19,10 +19,8 @@ pub(super) struct Rebuilder {
 
 impl Rebuilder {
     pub(super) fn new(span: &Span) -> Result<Self, ReadSegmentError> {
-        let mut columns = Vec::new();
-        for (index, field) in span.unit.fields().into_iter().enumerate() {
-            columns.push((field.clone(), field.keys(), span.column(index)?));
-        }
+        let fields = span.unit.fields().into_iter().zip(span.all_columns()?);
+        let mut columns: Vec<_> = fields.map(|(field, array)| (field.clone(), field.keys(), array)).collect();
         columns.sort_by(|a, b| a.1.cmp(&b.1));
         Ok(Self { columns, raw: span.unit.load_raw(span.rows)?, rest: span.unit.load_rest(span.rows)? })
     }

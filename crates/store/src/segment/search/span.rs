@@ -49,6 +49,11 @@ impl Lowered {
         let ends = ends.collect();
         Self { bytes, ends }
     }
+
+    pub(super) fn text(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.bytes[start..self.ends[row]]
+    }
 }
 
 impl Span {
@@ -72,6 +77,28 @@ impl Span {
         let column = self.unit.load(field, self.rows)?;
         self.columns.borrow_mut().insert(field, Arc::clone(&column));
         Ok(column)
+    }
+
+    /// The columns of all fields, in their order. Those that are not there yet are read together.
+    pub(super) fn all_columns(&self) -> Result<Vec<ArrayRef>, ReadSegmentError> {
+        let count = self.unit.fields().len();
+        let missing: Vec<usize> =
+            (0..count).filter(|field| !self.columns.borrow().contains_key(field)).collect();
+        let (alone, together): (Vec<usize>, Vec<usize>) =
+            missing.into_iter().partition(|field| self.unit.is_plain_text(*field));
+        if !together.is_empty() {
+            let columns = self.unit.load_together(&together, self.rows)?;
+            self.columns.borrow_mut().extend(together.into_iter().zip(columns));
+        }
+        for field in alone {
+            self.column(field)?;
+        }
+        (0..count).map(|field| self.column(field)).collect()
+    }
+
+    /// What `lowered` made for another part of the query.
+    pub(super) fn lowered_before(&self, field: usize) -> Option<Rc<Lowered>> {
+        self.lowered.borrow().get(&field).cloned()
     }
 
     pub(super) fn lowered(&self, field: usize, texts: &StringArray) -> Rc<Lowered> {

@@ -139,6 +139,22 @@ impl Unit {
         }
     }
 
+    /// The columns of some fields, which are in ascending order.
+    pub(super) fn load_together(
+        &self,
+        fields: &[usize],
+        rows: Rows,
+    ) -> Result<Vec<ArrayRef>, ReadSegmentError> {
+        match self {
+            Self::Chunk(_) => fields.iter().map(|field| self.load(*field, rows)).collect(),
+            Self::Group { segment, contents, group, .. } => {
+                let columns = fields.iter().map(|field| contents.fields[*field].1);
+                let batch = contents.read(segment.info.id, *group, columns, rows.start, rows.count)?;
+                Ok(batch.columns().to_vec())
+            }
+        }
+    }
+
     pub(super) fn load_raw(&self, rows: Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
         match self {
             Self::Chunk(chunk) => Ok(chunk.raw.as_ref().map(|raw| raw.slice(rows.start, rows.count))),
