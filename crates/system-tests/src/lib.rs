@@ -12,5 +12,6 @@
 
 pub mod load;
 pub mod process;
+pub mod raw;
 pub mod reckoning;
 pub mod wait;

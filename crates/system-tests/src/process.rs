@@ -81,6 +81,7 @@ impl Setup {
         command
             .args(arguments)
             .env_clear()
+            .env("TZ", "UTC")
             .env("WEIR_DATA_DIR", &self.data_dir)
             .env("WEIR_LISTEN__HTTP", self.addresses.http.to_string())
             .env("WEIR_LISTEN__OPS", self.addresses.ops.to_string())

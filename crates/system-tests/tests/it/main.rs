@@ -8,6 +8,7 @@
     reason = "tests of a real process run in real time"
 )]
 
+mod bad_events;
 mod crash;
 mod drain;
 mod full_disk;
