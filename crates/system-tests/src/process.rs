@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::wait::until;
 
@@ -50,6 +50,14 @@ pub fn binary() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Lets this process and those that it starts from now on open as many files as the system allows at all.
+pub fn allow_open_files(needed: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let enough = limit.maximum.is_none_or(|maximum| maximum >= needed);
+    assert!(enough, "{needed} open files are needed: raise the hard limit (`ulimit -Hn`) of {limit:?}");
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the hard limit");
 }
 
 impl Addresses {
@@ -150,6 +158,11 @@ impl Weir {
     pub async fn terminate(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.ended().await
+    }
+
+    /// Files and connections that it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
     }
 
     /// Peak resident memory so far, in bytes.

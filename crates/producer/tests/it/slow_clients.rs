@@ -6,7 +6,7 @@ use weir_foundation::clock::ManualClock;
 use weir_foundation::http::{Limits, Pace};
 use weir_producer::ProducerSection;
 
-use crate::harness::{World, collection, context, eventually, while_time_passes};
+use crate::harness::{World, eventually, while_time_passes};
 use crate::journal::MoodyJournal;
 use crate::raw::{post, read_answer};
 
@@ -68,17 +68,6 @@ async fn a_grpc_message_that_does_not_keep_pace_is_refused() {
     stream.write_all(b"\0\0\0\x03\xe8").await.expect("is taken");
     let answer = while_time_passes(&world.clock, SECOND, read_answer(&mut stream)).await;
     assert_eq!(answer.header("grpc-status"), Some("4"));
-}
-
-#[tokio::test]
-async fn many_idle_connections_harm_nobody() {
-    let world = world(Limits { connections: 600, ..limits() }).await;
-    let mut idle = Vec::new();
-    for _ in 0..500 {
-        idle.push(TcpStream::connect(world.grpc).await.expect("the door is open"));
-    }
-    world.client().produce_batch(collection(context("shop"), &["one"])).await.expect("is taken");
-    assert_eq!(world.journal.stored_events(), 1);
 }
 
 #[tokio::test]

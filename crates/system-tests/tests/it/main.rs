@@ -12,4 +12,5 @@ mod bad_events;
 mod crash;
 mod drain;
 mod full_disk;
+mod idle_connections;
 mod overload;
