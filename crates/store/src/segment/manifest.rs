@@ -105,26 +105,44 @@ pub(super) enum ManifestError {
     NewerFormat { path: PathBuf, found: u32 },
     #[error("the manifest `{}` is damaged: {what}", .path.display())]
     Damaged { path: PathBuf, what: String },
+    #[error(
+        "there are segments, but no manifest `{}` to name them; put it back, or move the directory away \
+         to begin anew",
+        .path.display()
+    )]
+    Missing { path: PathBuf },
 }
 
 impl Manifest {
+    /// Opens the manifest that names the segments there are.
     pub(super) fn open(path: &Path) -> Result<(Self, ManifestState), ManifestError> {
-        let sqlite = |source| ManifestError::Sqlite { path: path.to_owned(), source };
-        let mut connection = Connection::open(path).map_err(sqlite)?;
-        configure(&connection).map_err(sqlite)?;
-        let found: u32 =
-            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
-        if found > FORMAT {
-            return Err(ManifestError::NewerFormat { path: path.to_owned(), found });
+        let missing = || ManifestError::Missing { path: path.to_owned() };
+        if !path.exists() {
+            return Err(missing());
         }
-        if found == 0 {
-            create(&mut connection).map_err(sqlite)?;
+        match connect(path)? {
+            (_, Contents::Nothing) => Err(missing()),
+            (connection, Contents::Tables) => Self::load(connection, path),
         }
-        let state = load(&connection).map_err(|error| match error {
-            LoadError::Sqlite(source) => sqlite(source),
-            LoadError::Damaged(what) => ManifestError::Damaged { path: path.to_owned(), what },
-        })?;
-        Ok((Self { connection }, state))
+    }
+
+    /// Opens the manifest, or makes it if there is none.
+    pub(super) fn open_or_create(path: &Path) -> Result<(Self, ManifestState), ManifestError> {
+        let (mut connection, contents) = connect(path)?;
+        if let Contents::Nothing = contents {
+            create(&mut connection)
+                .map_err(|source| ManifestError::Sqlite { path: path.to_owned(), source })?;
+        }
+        Self::load(connection, path)
+    }
+
+    fn load(connection: Connection, path: &Path) -> Result<(Self, ManifestState), ManifestError> {
+        let state = configure(&connection).map_err(LoadError::Sqlite).and_then(|()| load(&connection));
+        match state {
+            Ok(state) => Ok((Self { connection }, state)),
+            Err(LoadError::Sqlite(source)) => Err(ManifestError::Sqlite { path: path.to_owned(), source }),
+            Err(LoadError::Damaged(what)) => Err(ManifestError::Damaged { path: path.to_owned(), what }),
+        }
     }
 
     pub(super) fn apply(&mut self, change: &Change<'_>) -> rusqlite::Result<()> {
@@ -181,8 +199,32 @@ pub(super) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
+/// What a file holds that may be read.
+enum Contents {
+    Nothing,
+    Tables,
+}
+
+/// Opens a file and changes nothing in it.
+fn connect(path: &Path) -> Result<(Connection, Contents), ManifestError> {
+    let sqlite = |source| ManifestError::Sqlite { path: path.to_owned(), source };
+    let connection = Connection::open(path).map_err(sqlite)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(sqlite)?;
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
+    let tables: u32 =
+        connection.query_row("select count(*) from sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    match (found, tables) {
+        (0, 0) => Ok((connection, Contents::Nothing)),
+        (0, _) => Err(ManifestError::Damaged {
+            path: path.to_owned(),
+            what: "it does not name its format".to_owned(),
+        }),
+        (1..=FORMAT, _) => Ok((connection, Contents::Tables)),
+        _ => Err(ManifestError::NewerFormat { path: path.to_owned(), found }),
+    }
+}
+
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;

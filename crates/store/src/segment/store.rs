@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -131,9 +131,16 @@ impl SegmentStore {
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(OpenStoreError::InUse { path: directory });
         }
-        let (manifest, loaded) = Manifest::open(&directory.join("manifest.db"))
+        let files = segment_files(&directory).map_err(failed)?;
+        let manifest = directory.join("manifest.db");
+        // A new manifest would make orphans of all files.
+        let opened = match files.is_empty() {
+            true => Manifest::open_or_create(&manifest),
+            false => Manifest::open(&manifest),
+        };
+        let (manifest, loaded) = opened
             .map_err(|error| OpenStoreError::Manifest { path: directory.clone(), source: Box::new(error) })?;
-        remove_orphans(&directory, &loaded).map_err(failed)?;
+        remove_orphans(&directory, files, &loaded).map_err(failed)?;
         let next_id = loaded.segments.iter().map(|segment| segment.id + 1).max().unwrap_or(1);
         let segments: Vec<_> = loaded
             .segments
@@ -240,9 +247,27 @@ impl Shared {
     }
 }
 
+/// The files that are, or might be, of segments.
+fn segment_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for prefix in std::fs::read_dir(directory)? {
+        let prefix = prefix?;
+        if !prefix.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(prefix.path())? {
+            let path = file?.path();
+            if path.extension().is_some_and(|e| e == "parquet" || e == "filter") {
+                files.push(path);
+            }
+        }
+    }
+    Ok(files)
+}
+
 /// Removes files that the manifest does not name, left by a process that ended between writing a segment
 /// and naming it.
-fn remove_orphans(directory: &Path, loaded: &ManifestState) -> std::io::Result<()> {
+fn remove_orphans(directory: &Path, files: Vec<PathBuf>, loaded: &ManifestState) -> std::io::Result<()> {
     let named: std::collections::HashSet<_> = loaded
         .segments
         .iter()
@@ -251,19 +276,9 @@ fn remove_orphans(directory: &Path, loaded: &ManifestState) -> std::io::Result<(
             [paths.rows, paths.filter]
         })
         .collect();
-    for prefix in std::fs::read_dir(directory)? {
-        let prefix = prefix?;
-        if !prefix.file_type()?.is_dir() {
-            continue;
-        }
-        for file in std::fs::read_dir(prefix.path())? {
-            let path = file?.path();
-            let is_ours = path.extension().is_some_and(|e| e == "parquet" || e == "filter");
-            if is_ours && !named.contains(&path) {
-                tracing::info!(path = %path.display(), "removing a file that the manifest does not name");
-                std::fs::remove_file(&path)?;
-            }
-        }
+    for path in files.into_iter().filter(|path| !named.contains(path)) {
+        tracing::info!(path = %path.display(), "removing a file that the manifest does not name");
+        std::fs::remove_file(&path)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
-//! The conformance suite over every store, and random searches that must agree with the plainest one.
+//! The conformance suite over every store, random searches that must agree with the plainest one, and files
+//! that other versions wrote.
 
+mod formats;
 mod independent;
 mod memory;
 mod random;

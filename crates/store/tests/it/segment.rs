@@ -8,7 +8,7 @@ use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::health::Health;
 use weir_foundation::supervise::{DrainDeadlines, DrainSection, Supervisor};
 use weir_store::conformance::Subject;
-use weir_store::segment::{SegmentParts, SegmentStore, Settings, StoreSection};
+use weir_store::segment::{OpenStoreError, SegmentParts, SegmentStore, Settings, StoreSection};
 use weir_store::{DeadLetterStore, IndexStore};
 
 /// A segment store in a directory of its own.
@@ -19,23 +19,35 @@ pub(crate) struct Segments {
     supervisor: Option<Supervisor>,
 }
 
+/// Opens the store in a directory as a process of its own would.
+pub(crate) fn start(directory: &Path) -> Result<(SegmentStore, Supervisor), OpenStoreError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let deadlines = DrainDeadlines::validate(&DrainSection::default()).expect("defaults are valid");
+    let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
+    // So small that what searches keep of a few segments is forgotten now and then.
+    let section = StoreSection { search_cache: "16KiB".parse().ok(), ..StoreSection::default() };
+    let settings = Settings::validate(&section, directory.to_owned()).expect("the section is valid");
+    let health = Health::new(Arc::clone(&clock));
+    let parts = SegmentParts { clock, spawner: supervisor.spawner(), health };
+    Ok((SegmentStore::open(settings, parts)?, supervisor))
+}
+
 impl Segments {
     pub(crate) fn new() -> Self {
         Self::open(tempfile::tempdir().expect("a temporary directory"))
     }
 
-    fn open(directory: TempDir) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let deadlines = DrainDeadlines::validate(&DrainSection::default()).expect("defaults are valid");
-        let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
-        // So small that what searches keep of a few segments is forgotten now and then.
-        let section = StoreSection { search_cache: "16KiB".parse().ok(), ..StoreSection::default() };
-        let settings =
-            Settings::validate(&section, directory.path().to_owned()).expect("the section is valid");
-        let health = Health::new(Arc::clone(&clock));
-        let parts = SegmentParts { clock, spawner: supervisor.spawner(), health };
-        let store = SegmentStore::open(settings, parts).expect("nobody else has the directory");
+    pub(crate) fn open(directory: TempDir) -> Self {
+        let (store, supervisor) = start(directory.path()).expect("nobody else has the directory");
         Self { directory, store, supervisor: Some(supervisor) }
+    }
+
+    /// Ends it as a process that stops does, and leaves its files.
+    pub(crate) async fn close(mut self) -> TempDir {
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.run_until(async {}).await;
+        }
+        self.directory
     }
 }
 

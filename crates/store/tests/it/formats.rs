@@ -1,0 +1,189 @@
+//! Files of a newer weir, and files that do not say whose they are: refused by name, and left as they are.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use weir_foundation::failure::chain;
+use weir_store::SearchRequest;
+use weir_store::conformance::Subject;
+use weir_store::conformance::fixture::{at, numbered, numbers_in, partition, request, search, write};
+use weir_store::query::TimeRange;
+use weir_store::segment::OpenStoreError;
+
+use crate::segment::{Segments, start};
+
+/// Segments of one day that are merged when there is one more.
+const UNMERGED: u64 = 7;
+
+/// A closed store of [`UNMERGED`] segments of `shop`, each of one numbered event.
+async fn closed() -> TempDir {
+    let subject = Segments::new();
+    let store = subject.index();
+    for n in 0..UNMERGED {
+        write(&*store, &partition(0), vec![numbered("shop", n)]).await;
+        store.flush().await.expect("flushes");
+    }
+    drop(store);
+    let directory = subject.close().await;
+    assert_eq!(files(directory.path()).len() as u64, 2 * UNMERGED + 2, "segments, manifest and lock");
+    directory
+}
+
+/// Every file with its bytes.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).expect("it is there") {
+        let path = entry.expect("it is there").path();
+        if path.is_dir() {
+            found.append(&mut files(&path));
+        } else {
+            let bytes = std::fs::read(&path).expect("it can be read");
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).open(path).expect("it is there");
+    file.write_all_at(bytes, at).expect("it can be written");
+}
+
+/// Writes over a text that is once in the file.
+fn replace(path: &Path, text: &[u8], other: &[u8]) {
+    let bytes = std::fs::read(path).expect("it can be read");
+    let places: Vec<usize> =
+        (0..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text)).collect();
+    assert_eq!(places.len(), 1, "`{}`", path.display());
+    overwrite(path, places[0] as u64, other);
+}
+
+fn segment(directory: &TempDir, extension: &str) -> PathBuf {
+    directory.path().join(format!("shop/000000000001.{extension}"))
+}
+
+/// The store does not open, says these words, and changes nothing.
+fn check_refused(directory: &TempDir, words: &[&str]) {
+    let before = files(directory.path());
+    let refused = start(directory.path()).expect_err("it is refused");
+    assert!(matches!(refused, OpenStoreError::Manifest { .. }), "{refused:?}");
+    let message = chain(&refused).to_string();
+    assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    assert!(files(directory.path()) == before, "nothing is changed");
+}
+
+fn within(from: i64, to: Option<i64>) -> SearchRequest {
+    SearchRequest { range: TimeRange { from: Some(at(from)), to: to.map(at) }, ..request("shop", "*") }
+}
+
+/// The first of the segments can not be read: a search that needs it says these words, others have their
+/// answer.
+async fn check_unreadable(subject: &Segments, words: &[&str]) {
+    let store = subject.index();
+    for request in [within(0, Some(1)), request("shop", "*"), request("shop", "n:0")] {
+        let failed = store.search(request).await.expect_err("it needs the segment");
+        let message = chain(&failed).to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+    let found = search(&*store, within(1, Some(7))).await;
+    assert_eq!(numbers_in(&found.hits), [6, 5, 4, 3, 2, 1]);
+}
+
+/// Writes as many segments as are merged, and one more, whose flush comes after the merge was tried.
+async fn tempt_to_merge(subject: &Segments) {
+    let store = subject.index();
+    for n in UNMERGED..UNMERGED + 2 {
+        write(&*store, &partition(0), vec![numbered("shop", n)]).await;
+        store.flush().await.expect("flushes");
+    }
+}
+
+/// Neither a merge nor retention by other days nor a restart touches the files of the first segment, nor of
+/// those that it would have been merged with.
+async fn check_kept(directory: TempDir, words: &[&str]) {
+    let before = files(&directory.path().join("shop"));
+    let subject = Segments::open(directory);
+    check_unreadable(&subject, words).await;
+    tempt_to_merge(&subject).await;
+    subject.index().drop_before(None, at(0).day()).await.expect("drops what is older");
+    let again = Segments::open(subject.close().await);
+    check_unreadable(&again, words).await;
+    let found = search(&*again.index(), within(1, None)).await;
+    assert_eq!(numbers_in(&found.hits), [8, 7, 6, 5, 4, 3, 2, 1]);
+    let directory = again.close().await;
+    let after = files(&directory.path().join("shop"));
+    assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)), "no file is touched");
+}
+
+/// A merge makes filters anew, out of rows that can be read, so that all are found again.
+async fn check_healed(directory: TempDir, words: &[&str]) {
+    let subject = Segments::open(directory);
+    check_unreadable(&subject, words).await;
+    tempt_to_merge(&subject).await;
+    let found = search(&*subject.index(), request("shop", "*")).await;
+    assert_eq!(numbers_in(&found.hits), [8, 7, 6, 5, 4, 3, 2, 1, 0]);
+}
+
+/// Where SQLite keeps `user_version`, in which the manifest has its format.
+const USER_VERSION: u64 = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_of_a_newer_format_is_refused_by_name() {
+    let directory = closed().await;
+    overwrite(&directory.path().join("manifest.db"), USER_VERSION, &2_u32.to_be_bytes());
+    check_refused(&directory, &["manifest.db", "has format 2, this weir reads up to 1", "use a newer weir"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_without_a_format_is_refused_by_name() {
+    let directory = closed().await;
+    overwrite(&directory.path().join("manifest.db"), USER_VERSION, &0_u32.to_be_bytes());
+    check_refused(&directory, &["manifest.db", "it does not name its format"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_without_a_manifest_are_no_orphans() {
+    let directory = closed().await;
+    let manifest = directory.path().join("manifest.db");
+    let bytes = std::fs::read(&manifest).expect("it can be read");
+    std::fs::remove_file(&manifest).expect("it can be removed");
+    check_refused(&directory, &["there are segments, but no manifest", "manifest.db", "put it back"]);
+    std::fs::write(&manifest, []).expect("it can be written");
+    check_refused(&directory, &["there are segments, but no manifest", "manifest.db", "put it back"]);
+    std::fs::write(&manifest, bytes).expect("it can be written");
+    let subject = Segments::open(directory);
+    assert_eq!(search(&*subject.index(), request("shop", "*")).await.total, Some(UNMERGED));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_of_a_newer_format_is_refused_by_name() {
+    let directory = closed().await;
+    // The key, and behind it the value: a text of one byte.
+    replace(&segment(&directory, "parquet"), b"weir.format\x18\x011", b"weir.format\x18\x012");
+    check_kept(directory, &["segment 1 has format 2, this weir reads up to 1", "use a newer weir"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_without_a_format_is_refused_by_name() {
+    let directory = closed().await;
+    replace(&segment(&directory, "parquet"), b"weir.format", b"else.format");
+    check_kept(directory, &["segment 1 is damaged: it does not name its format"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_of_a_newer_version_is_refused_by_name() {
+    let directory = closed().await;
+    overwrite(&segment(&directory, "filter"), 6, &2_u16.to_le_bytes());
+    let words = ["the filter of segment 1", "has version 2, this weir reads up to 1"];
+    check_healed(directory, &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_without_a_name_is_refused_by_name() {
+    let directory = closed().await;
+    overwrite(&segment(&directory, "filter"), 0, b"weirxx");
+    check_healed(directory, &["the filter of segment 1", "it does not start as one"]).await;
+}
