@@ -42,5 +42,7 @@ mod text_page;
 mod worker;
 
 pub use error::OpenStoreError;
+#[doc(hidden)]
+pub use filter::pages_with_word;
 pub use section::{FilingWindow, Settings, StoreSection};
 pub use store::{SegmentParts, SegmentStats, SegmentStore};

@@ -10,7 +10,10 @@
 //! ```text
 //! magic "weirtf" · version u16 · pages u32 · pages × length u32 · pages × filter
 //! filter: descriptor (20 bytes) · fingerprints; of length 0 for a page without words
+//! descriptor: seed u64 · length of a block u32, a power of two · that less one u32 · places u32
 //! ```
+//!
+//! There are fingerprints for the places, whole blocks of them, and for two blocks more.
 
 use std::io;
 
@@ -134,6 +137,34 @@ pub(super) fn assemble<'a>(pages: impl ExactSizeIterator<Item = &'a [u8]> + Clon
     file
 }
 
+/// Whether a page's filter is one, and its descriptor fits its fingerprints, so that no word is looked for
+/// outside of them.
+fn is_sound(filter: &[u8]) -> bool {
+    if matches!(filter, [] | [ALWAYS]) {
+        return true;
+    }
+    let Some((descriptor, fingerprints)) = filter.split_at_checked(DESCRIPTOR) else { return false };
+    let (_seed, lengths) = descriptor.split_at(8);
+    let (lengths, _) = lengths.as_chunks::<4>();
+    let [block, mask, places] = *lengths else { return false };
+    let [block, mask, places] = [block, mask, places].map(|length| u64::from(u32::from_le_bytes(length)));
+    block.is_power_of_two()
+        && mask == block - 1
+        && places >= block
+        && places % block == 0
+        && fingerprints.len() as u64 == places + 2 * block
+}
+
+/// How many pages of a filter file may hold a word of the column `path`; none if the file is refused. For the
+/// fuzz target.
+#[doc(hidden)]
+#[must_use]
+pub fn pages_with_word(file: Vec<u8>, path: &str, word: &str) -> Option<usize> {
+    let filters = Filters::decode(file).ok()?;
+    let key = Salt::of(path).key(word.as_bytes());
+    Some((0..filters.pages()).filter(|page| filters.may_contain(*page, key)).count())
+}
+
 impl Filters {
     pub(super) fn decode(bytes: Vec<u8>) -> Result<Self, FilterError> {
         let short = FilterError::Damaged("it ends too early");
@@ -158,10 +189,11 @@ impl Filters {
             if start + length > bytes.len() {
                 return Err(short);
             }
-            if length > 1 && length <= DESCRIPTOR {
-                return Err(FilterError::Damaged("a page's filter is too short"));
+            let page = start..start + length;
+            if !is_sound(&bytes[page.clone()]) {
+                return Err(FilterError::Damaged("a page's filter contradicts itself"));
             }
-            pages.push(start..start + length);
+            pages.push(page);
             start += length;
         }
         Ok(Self { bytes, pages })
@@ -234,5 +266,27 @@ mod tests {
         let mut newer = file.clone();
         newer[6] = 2;
         assert!(matches!(Filters::decode(newer), Err(FilterError::NewerVersion { found: 2 })));
+    }
+
+    #[test]
+    fn no_damage_makes_a_look_up_panic() {
+        let mut writer = FilterWriter::new();
+        writer.add(Salt::of("a"), "some words here");
+        writer.end_page();
+        writer.add(Salt::of("a"), &(0..500).map(|n| format!("w{n} ")).collect::<String>());
+        writer.end_page();
+        let pages = writer.pages.iter().map(Vec::as_slice).chain([[ALWAYS].as_slice()]);
+        let file = assemble(pages.collect::<Vec<_>>().into_iter());
+        assert_eq!(pages_with_word(file.clone(), "a", "words"), Some(2));
+        for at in (0..100).chain([file.len() - 1]) {
+            for bit in 0..8 {
+                let mut damaged = file.clone();
+                damaged[at] ^= 1 << bit;
+                for word in ["words", "w7", "absent"] {
+                    let found = pages_with_word(damaged.clone(), "a", word);
+                    assert!(found.is_none_or(|found| found <= 3), "byte {at}, bit {bit}");
+                }
+            }
+        }
     }
 }
