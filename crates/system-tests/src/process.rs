@@ -1,11 +1,13 @@
 //! The binary as a child process.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 
 use crate::wait::until;
 
@@ -105,6 +107,31 @@ impl Setup {
         Weir { child, addresses: self.addresses }
     }
 
+    /// Starts it so that a write beyond the limit on the size of its files fails, where the signal would end
+    /// it. Its log is answered when it has ended.
+    pub fn spawn_with_failing_writes(&self) -> (Weir, JoinHandle<String>) {
+        let weir = self.command(&["up"]);
+        let mut shell = Command::new("/bin/sh");
+        let mut child = shell
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(weir.get_program())
+            .args(weir.get_args())
+            .env_clear()
+            .envs(weir.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the shell starts");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        let log = std::thread::spawn(move || {
+            let mut log = Vec::new();
+            stderr.read_to_end(&mut log).expect("the log can be read");
+            String::from_utf8_lossy(&log).into_owned()
+        });
+        (Weir { child, addresses: self.addresses }, log)
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(&self) -> Weir {
         let mut weir = self.spawn();
@@ -146,6 +173,12 @@ impl Weir {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it runs");
+    }
+
+    /// From now on no file of the process grows beyond this many bytes.
+    pub fn limit_files(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).expect("it runs");
     }
 
     /// Waits until the process ends by itself.

@@ -11,6 +11,7 @@
 mod bad_events;
 mod crash;
 mod drain;
+mod failing_disk;
 mod full_disk;
 mod idle_connections;
 mod overload;
