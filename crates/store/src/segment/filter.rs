@@ -25,6 +25,8 @@ use crate::query;
 const MAGIC: &[u8; 6] = b"weirtf";
 pub(super) const VERSION: u16 = 1;
 const DESCRIPTOR: usize = BinaryFuse16::DESCRIPTOR_LEN;
+/// Bytes of a fingerprint.
+const FINGERPRINT: u64 = 2;
 /// Entries of the cache that keeps most repetitions of a word out of the sort; a power of two.
 const SEEN_ENTRIES: usize = 1 << 15;
 
@@ -152,7 +154,7 @@ fn is_sound(filter: &[u8]) -> bool {
         && mask == block - 1
         && places >= block
         && places % block == 0
-        && fingerprints.len() as u64 == places + 2 * block
+        && fingerprints.len() as u64 == FINGERPRINT * (places + 2 * block)
 }
 
 /// How many pages of a filter file may hold a word of the column `path`; none if the file is refused. For the
