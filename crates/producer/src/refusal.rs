@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     TooLarge { size: u64, limit: u64 },
     #[error("received message after decompression larger than max {limit}")]
     TooLargeDecompressed { limit: u64 },
+    #[error("the batch has more than {limit} events ({events})")]
+    TooManyEvents { events: u32, limit: u32 },
     #[error("the body came too slowly")]
     Stalled(#[source] Stalled),
     #[error("the body ended too early")]
@@ -106,6 +108,7 @@ impl Refusal {
             Self::Encoding(_) => Code::Unimplemented,
             Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
+            | Self::TooManyEvents { .. }
             | Self::Append(AppendError::TooLarge { .. })
             | Self::OverLimit(_)
             | Self::OverBudget(_) => Code::ResourceExhausted,
@@ -163,6 +166,7 @@ impl Failure for Refusal {
             Self::Decompress(_) => codes::MALFORMED_COMPRESSION,
             Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
+            | Self::TooManyEvents { .. }
             | Self::Append(AppendError::TooLarge { .. }) => codes::TOO_LARGE,
             Self::Stalled(_) => codes::STALLED_BODY,
             Self::Broken => codes::BROKEN_BODY,

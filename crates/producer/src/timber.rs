@@ -13,6 +13,9 @@ use crate::section::Secrets;
 use crate::terms::Terms;
 use crate::window;
 
+/// Events of one batch at most. An event may be two bytes, and takes fifty times that when it is decoded.
+const BATCH_EVENTS: u32 = 1_000_000;
+
 impl Admission {
     /// Takes a `producer.Timber`.
     pub(crate) async fn take_timber(
@@ -45,6 +48,9 @@ impl Admission {
         reservation: Reservation,
         id: Option<&str>,
     ) -> Result<(Terms, Batch), Refusal> {
+        if scanned.items() > BATCH_EVENTS {
+            return Err(Refusal::TooManyEvents { events: scanned.items(), limit: BATCH_EVENTS });
+        }
         let terms = Terms::of_context(scanned.context(), &self.streams, &self.settings)?;
         let stripped = match self.settings.secrets {
             Secrets::Remove => scanned.without_app_secret(),

@@ -25,6 +25,19 @@ pub enum RestError {
     NumberRange,
 }
 
+/// How many bytes of memory [`timber`] and [`timber_collection`] occupy at most for this body, itself and the
+/// result included: a body of many small values takes many times its size.
+#[must_use]
+pub fn working_memory(body: &[u8]) -> u64 {
+    // Before every value but the first there is one of these.
+    let values = memchr::memchr3_iter(b',', b':', b'[', body).count() + memchr::memchr_iter(b'{', body).count();
+    // Body and text of the tree, and the result's strings while it grows.
+    4 * body.len() as u64 + VALUE_MEMORY * (values as u64 + 1)
+}
+
+/// A node of the tree and the message that becomes of it, each in a list that doubles when it is full.
+const VALUE_MEMORY: u64 = 64;
+
 /// The body of `/produce` as a `producer.Timber`.
 pub fn timber(body: &[u8]) -> Result<Vec<u8>, RestError> {
     let tree = Tree::parse(body)?;

@@ -37,9 +37,6 @@ pub(super) async fn produce_batch(State(door): State<RestDoor>, request: Request
     door.answer(Kind::Collection, request).await
 }
 
-/// How many times its size a JSON body may occupy while it becomes protobuf: itself, its tree, the result.
-const CONVERSION: u64 = 4;
-
 impl RestDoor {
     pub(super) fn new(admission: &Arc<Admission>) -> Self {
         Self { admission: Arc::clone(admission), batches: admission.metrics.batches(Door::Rest) }
@@ -75,7 +72,7 @@ impl RestDoor {
         let Received { bytes, mut reservation } = self.admission.decompress(encoding, received).await?;
         let size = bytes.len();
         // A body within the limit always fits by itself.
-        let working = (size as u64 * CONVERSION).min(self.admission.settings.memory_budget.bytes() / 2);
+        let working = rest::working_memory(&bytes).min(self.admission.settings.memory_budget.bytes() / 2);
         reservation.grow_to(working)?;
         let converted = self.admission.work(size, move || kind.convert(&bytes)).await??;
         reservation.shrink_to(converted.len() as u64);

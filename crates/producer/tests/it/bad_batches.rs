@@ -134,3 +134,17 @@ async fn what_is_no_grpc_is_told_so() {
     let answer = grpc(world.grpc, "Destroy", &[], &frame(0, b"")).await;
     assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("12")));
 }
+
+#[tokio::test]
+async fn a_batch_of_too_many_events_is_refused() {
+    let world = World::new().await;
+    let batch = |events: usize| TimberCollection {
+        context: Some(TimberContext { app_max_tps: i32::MAX, ..context("shop") }),
+        items: vec![Timber::default(); events],
+    };
+    let status = world.client().produce_batch(batch(1_000_001)).await.expect_err("is refused");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.message(), "the batch has more than 1000000 events (1000001)");
+    assert!(world.journal.stored().is_empty());
+    world.client().produce_batch(batch(1_000_000)).await.expect("is taken");
+}

@@ -171,3 +171,21 @@ fn every_code_has_its_status() {
     let expected = [200, 408, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401, 500];
     assert_eq!(statuses, expected);
 }
+
+#[test]
+fn memory_is_known_before_it_is_taken() {
+    let check = |body: String, least: u64| {
+        let result = super::timber_collection(body.as_bytes()).expect("well-formed").len() as u64;
+        let bound = super::working_memory(body.as_bytes());
+        assert!(bound >= least && bound >= body.len() as u64 + result, "{bound} for {} bytes", body.len());
+    };
+    let values = 10_000;
+    let ones = vec!["1"; values].join(",");
+    // Each is a node of sixteen bytes and eleven bytes of the result, in lists that doubled.
+    check(format!(r#"{{"items":[{{"content":{{"a":[{ones}]}}}}]}}"#), values as u64 * 2 * (16 + 11));
+    let objects = vec!["{}"; values].join(",");
+    check(format!(r#"{{"items":[{objects}]}}"#), values as u64 * 2 * 16);
+    let nested = "[".repeat(60) + &"]".repeat(60);
+    check(format!(r#"{{"items":[{{"content":{{"a":{nested}}}}}]}}"#), 60 * 2 * 16);
+    check(String::from("{}"), 2);
+}
