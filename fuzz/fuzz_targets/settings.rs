@@ -1,0 +1,53 @@
+//! Files of settings, as far as `weir up` reads them before it starts anything: every section is validated, and
+//! every problem has a text.
+#![no_main]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use weir_consumer::section::ConsumerSettings;
+use weir_foundation::settings::{Environment, Loaded, Sources, load};
+use weir_foundation::supervise::DrainDeadlines;
+use weir_foundation::telemetry::LogSettings;
+use weir_server::ServerSettings;
+
+/// The binary's own, which has no library to take it from.
+#[allow(dead_code, reason = "only the validation is used")]
+#[path = "../../crates/weir/src/settings/section.rs"]
+mod section;
+
+use section::{Listen, RawSettings};
+
+static FILE: LazyLock<PathBuf> =
+    LazyLock::new(|| std::env::temp_dir().join(format!("weir-fuzz-settings-{}.yaml", std::process::id())));
+
+fuzz_target!(|data: &[u8]| {
+    // `${file:…}` would read what the machine has, devices too.
+    if data.windows(5).any(|window| window == b"file:") {
+        return;
+    }
+    std::fs::write(&*FILE, data).expect("there is space");
+    let environment = Environment::from([("HOME", "/root"), ("EMPTY", "")]);
+    let mut loaded: Loaded<RawSettings> =
+        load(Sources { file: Some(&FILE), environment: &environment, aliases: &[], flags: &[] });
+    drop(loaded.explain().to_string());
+    let sections = [
+        loaded.section("listen", |raw| Listen::validate(&raw.listen)).is_some(),
+        loaded.section("log", |raw| LogSettings::validate(&raw.log)).is_some(),
+        loaded.section("drain", |raw| DrainDeadlines::validate(&raw.drain)).is_some(),
+        loaded.section("journal", |raw| raw.journal.validate("journal".into())).is_some(),
+        loaded.section("store", |raw| store(raw)).is_some(),
+        loaded.section("producer", |raw| weir_producer::Settings::validate(&raw.producer)).is_some(),
+        loaded.section("consumer", |raw| ConsumerSettings::validate(&raw.consumer)).is_some(),
+        loaded.section("server", |raw| ServerSettings::validate(&raw.server)).is_some(),
+    ];
+    match loaded.finish() {
+        Ok(_) => assert_eq!(sections, [true; 8], "a section that gave nothing says why"),
+        Err(problems) => assert!(!problems.to_string().is_empty()),
+    }
+});
+
+fn store(raw: &RawSettings) -> Result<weir_store::segment::Settings, weir_foundation::settings::Problems> {
+    weir_store::segment::Settings::validate(&raw.store, "index".into())
+}
