@@ -47,6 +47,8 @@ pub(super) enum WorkError {
     Read(#[from] ReadSegmentError),
     #[error("the manifest could not be changed")]
     Manifest(#[from] rusqlite::Error),
+    #[error("whether the manifest was changed is not known")]
+    Doubtful(#[source] rusqlite::Error),
     #[error("the index directory could not be used")]
     Io(#[from] std::io::Error),
     #[error("the rows could not be put in order")]
@@ -64,7 +66,9 @@ impl WorkError {
             Self::Write(WriteSegmentError::Parquet(error)) => std::error::Error::source(error)
                 .and_then(|source| source.downcast_ref::<std::io::Error>())
                 .is_some_and(io_full),
-            Self::Write(WriteSegmentError::Arrow(_)) | Self::Read(_) | Self::Arrow(_) => false,
+            Self::Doubtful(_) | Self::Write(WriteSegmentError::Arrow(_)) | Self::Read(_) | Self::Arrow(_) => {
+                false
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use weir_model::{Day, IndexPrefix, StreamPartition};
 
 use super::open::SegmentInfo;
@@ -113,6 +113,22 @@ pub(super) enum ManifestError {
     Missing { path: PathBuf },
 }
 
+/// Why a change was not carried out.
+#[derive(Debug)]
+pub(super) enum ApplyError {
+    /// Nothing of it is stored.
+    Refused(rusqlite::Error),
+    /// It may be stored: where syncing failed it is found again by a process that opens the manifest, unless
+    /// another change took its place in the WAL.
+    Unknown(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for ApplyError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
 impl Manifest {
     /// Opens the manifest that names the segments there are.
     pub(super) fn open(path: &Path) -> Result<(Self, ManifestState), ManifestError> {
@@ -145,7 +161,7 @@ impl Manifest {
         }
     }
 
-    pub(super) fn apply(&mut self, change: &Change<'_>) -> rusqlite::Result<()> {
+    pub(super) fn apply(&mut self, change: &Change<'_>) -> Result<(), ApplyError> {
         let transaction = self.connection.transaction()?;
         for (id, partition) in &change.sources {
             transaction
@@ -182,7 +198,16 @@ impl Manifest {
                 )?
                 .execute(params![source.0, signed(*rows)])?;
         }
-        transaction.commit()
+        transaction.commit().map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => ApplyError::Refused(error),
+            _ => ApplyError::Unknown(error),
+        })
+    }
+
+    /// Writes what is there already: once that is stored, no change before it whose outcome was unknown can
+    /// be found again.
+    pub(super) fn settle(&self) -> rusqlite::Result<()> {
+        self.connection.pragma_update(None, "user_version", FORMAT)
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
@@ -364,7 +389,7 @@ fn prefix(text: &str) -> Result<IndexPrefix, LoadError> {
 
 /// Whether the storage refused for lack of space.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 /// One value, if there is a row.

@@ -20,7 +20,7 @@ use super::section::FilingWindow;
 use super::source::SourceId;
 use super::state::Advance;
 use super::store::Shared;
-use super::worker::{apply, check_space, remove};
+use super::worker::{apply, check_space, remove, settle};
 
 mod join;
 mod load;
@@ -54,6 +54,7 @@ pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
         .iter()
         .find_map(|(prefix, segments)| plan(segments).map(|plan| (prefix.clone(), plan)));
     let Some((prefix, plan)) = found else { return Ok(()) };
+    settle(shared)?;
     check_space(shared)?;
     let (inputs, outputs) = match plan {
         Plan::Rewrite(inputs) => {
@@ -155,8 +156,8 @@ fn commit(
     let gone: Vec<u64> = inputs.iter().map(|segment| segment.info.id).collect();
     let add = outputs.iter().map(|(info, _)| info).collect();
     let change = Change { add, remove: gone.clone(), ..Change::default() };
-    apply(shared, change, &Advance::default())
-        .inspect_err(|_| outputs.iter().for_each(|(_, paths)| remove(paths)))?;
+    let files: Vec<&SegmentPaths> = outputs.iter().map(|(_, paths)| paths).collect();
+    apply(shared, change, &Advance::default(), &files)?;
     let rows: u64 = outputs.iter().map(|(info, _)| info.rows).sum();
     shared.counters.merged.fetch_add(outputs.len() as u64, Ordering::Relaxed);
     shared.counters.merged_rows.fetch_add(rows, Ordering::Relaxed);

@@ -82,7 +82,7 @@ fn remove(shared: &Shared, gone: &[Arc<Segment>]) -> Result<u64, WorkError> {
         *dropped.entry(*source).or_default() += rows;
     }
     let change = Change { remove: ids.clone(), dropped: dropped.into_iter().collect(), ..Change::default() };
-    apply(shared, change, &Advance::default())?;
+    apply(shared, change, &Advance::default(), &[])?;
     let rows = gone.iter().map(|segment| segment.info.rows).sum();
     shared.counters.dropped_rows.fetch_add(rows, Ordering::Relaxed);
     let infos: Vec<SegmentInfo> = gone.iter().map(|segment| segment.info.clone()).collect();

@@ -80,6 +80,8 @@ pub(super) struct Shared {
     pub(super) parts: SegmentParts,
     pub(super) health: Progress,
     pub(super) manifest: Mutex<Manifest>,
+    /// Files of segments that the manifest may name, or not.
+    doubtful: Mutex<Vec<SegmentPaths>>,
     state: Mutex<State>,
     pub(super) orders: Orders,
     /// Wakes writers that wait for room.
@@ -154,6 +156,7 @@ impl SegmentStore {
             health: parts.health.register("index", STALL_AFTER),
             state: Mutex::new(State::new(loaded, segments)),
             manifest: Mutex::new(manifest),
+            doubtful: Mutex::default(),
             orders: Orders::default(),
             room: Notify::new(),
             progress: watch::Sender::new(0),
@@ -209,6 +212,10 @@ impl Shared {
 
     pub(super) fn manifest(&self) -> MutexGuard<'_, Manifest> {
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn doubtful(&self) -> MutexGuard<'_, Vec<SegmentPaths>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn fault(&self) -> MutexGuard<'_, Option<Fault>> {

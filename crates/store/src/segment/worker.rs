@@ -12,10 +12,10 @@ use weir_foundation::supervise::DrainToken;
 use weir_model::{Day, IndexPrefix};
 
 use super::error::WorkError;
-use super::file::{self, GROUP_ROWS};
+use super::file::{self, GROUP_ROWS, SegmentPaths};
 use super::gather::{gather, in_time_order};
 use super::head::{Head, Sealing};
-use super::manifest::Change;
+use super::manifest::{ApplyError, Change};
 use super::merge;
 use super::open::Segment;
 use super::retention;
@@ -209,6 +209,7 @@ impl Worker {
 
     fn seal(&self, prefix: &IndexPrefix, sealing: &Arc<Sealing>) -> Result<(), WorkError> {
         let shared = &*self.shared;
+        settle(shared)?;
         check_space(shared)?;
         let rows = in_time_order(&sealing.chunks);
         let gathered = gather(&sealing.chunks, &rows)?;
@@ -217,8 +218,7 @@ impl Worker {
         let bytes = file::write(&paths, &gathered, &sources).inspect_err(|_| remove(&paths))?;
         let info = merge::describe(id, prefix, bytes, &gathered.heads, shared.settings.filing, 0);
         let advance = shared.state().advance_after(Some((prefix, sealing)));
-        apply(shared, Change { add: vec![&info], ..Change::default() }, &advance)
-            .inspect_err(|_| remove(&paths))?;
+        apply(shared, Change { add: vec![&info], ..Change::default() }, &advance, &[&paths])?;
         let count = info.rows;
         {
             let mut state = shared.state();
@@ -243,7 +243,7 @@ impl Worker {
         if advance.watermarks.is_empty() {
             return Ok(());
         }
-        apply(&self.shared, Change::default(), &advance)?;
+        apply(&self.shared, Change::default(), &advance, &[])?;
         self.shared.state().advanced(advance);
         self.shared.announce();
         Ok(())
@@ -287,16 +287,39 @@ impl Worker {
     }
 }
 
-/// Carries out a change together with the watermarks that it allows.
+/// Carries out a change together with the watermarks that it allows; `files` are those of the segments that
+/// it adds. They go if it certainly did not happen.
 pub(super) fn apply<'a>(
     shared: &Shared,
     mut change: Change<'a>,
     advance: &'a Advance,
-) -> rusqlite::Result<()> {
+    files: &[&SegmentPaths],
+) -> Result<(), WorkError> {
     change.sources = advance.sources.iter().map(|(id, partition)| (*id, &**partition)).collect();
     change.watermarks.clone_from(&advance.watermarks);
     change.ahead = advance.ahead.iter().map(|(prefix, source, offset)| (prefix, *source, *offset)).collect();
-    shared.manifest().apply(&change)
+    let outcome = shared.manifest().apply(&change);
+    outcome.map_err(|error| match error {
+        ApplyError::Refused(error) => {
+            files.iter().for_each(|paths| remove(paths));
+            WorkError::Manifest(error)
+        }
+        ApplyError::Unknown(error) => {
+            shared.doubtful().extend(files.iter().copied().cloned());
+            WorkError::Doubtful(error)
+        }
+    })
+}
+
+/// Makes sure that the manifest does not name segments that it was not seen to name, and removes their files.
+/// To be done before new ones are written, so that repeated failures do not fill the disk.
+pub(super) fn settle(shared: &Shared) -> Result<(), WorkError> {
+    let mut doubtful = shared.doubtful();
+    if !doubtful.is_empty() {
+        shared.manifest().settle()?;
+        doubtful.drain(..).for_each(|paths| remove(&paths));
+    }
+    Ok(())
 }
 
 pub(super) fn check_space(shared: &Shared) -> Result<(), WorkError> {
@@ -309,7 +332,7 @@ pub(super) fn check_space(shared: &Shared) -> Result<(), WorkError> {
 }
 
 /// Removes the files of a segment that was never named.
-pub(super) fn remove(paths: &file::SegmentPaths) {
+pub(super) fn remove(paths: &SegmentPaths) {
     for path in [&paths.rows, &paths.filter] {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

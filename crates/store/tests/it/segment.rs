@@ -42,6 +42,10 @@ impl Segments {
         Self { directory, store, supervisor: Some(supervisor) }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Ends it as a process that stops does, and leaves its files.
     pub(crate) async fn close(mut self) -> TempDir {
         if let Some(supervisor) = self.supervisor.take() {
