@@ -11,7 +11,7 @@ use weir_journal::{AppendError, Journal};
 use weir_model::ByteSize;
 
 use crate::support::{
-    copy_of, create, eventually, name, open, partition, read_from, record, settings, spawner,
+    append, copy_of, create, eventually, name, open, partition, read_from, record, settings, spawner,
 };
 
 const STREAM: &str = "shop_logs";
@@ -117,6 +117,59 @@ async fn a_storage_that_fails_ends_the_journal() {
     let later = journal.append(&name(STREAM), None, record("after", 1)).await.expect_err("it stays failed");
     assert!(matches!(later, AppendError::Unavailable(_)) && !later.outcome_unknown(), "{later:?}");
     journal.close().await;
+}
+
+#[tokio::test]
+async fn a_write_that_fails_takes_back_nothing_that_was_answered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = open(directory.path());
+    create(&*journal, STREAM, 1).await;
+    let mut answered = Vec::new();
+    for text in ["first", "second", "third"] {
+        answered.push((append(&*journal, STREAM, text).await, text.to_owned()));
+    }
+    let meddler = rusqlite::Connection::open(directory.path().join("journal-000001.db")).expect("opened");
+    meddler.busy_timeout(Duration::from_secs(10)).expect("set");
+    let fail = "create trigger fail before insert on record when new.offset = 20 \
+                begin select raise(abort, 'no'); end";
+    meddler.execute_batch(fail).expect("a legal schema");
+    // All at once, so that the record that fails has others before and behind it in its transaction.
+    let appends = (0..40).map(|index| {
+        let journal = Arc::clone(&journal);
+        tokio::spawn(async move {
+            let text = format!("record {index}");
+            journal
+                .append(&name(STREAM), None, record(&text, 1))
+                .await
+                .map(|appended| (appended.offset, text))
+        })
+    });
+    for append in appends.collect::<Vec<_>>() {
+        match append.await.expect("it does not panic") {
+            Ok(stored) => answered.push(stored),
+            Err(AppendError::Failed(_) | AppendError::Unavailable(_)) => {}
+            Err(error) => unreachable!("{error:?}"),
+        }
+    }
+    assert!(matches!(*journal.condition().borrow(), Condition::Failed(_)));
+    assert!(answered.len() <= 20, "nothing from the transaction that failed on is answered");
+    journal.close().await;
+    meddler.execute_batch("drop trigger fail").expect("dropped");
+
+    let copy = copy_of(directory.path());
+    let again = open(copy.path());
+    let batch = read_from(&*again, &partition(&*again, STREAM, 0).await, 0).await;
+    assert!(batch.losses.is_empty());
+    let found: Vec<_> = batch
+        .records
+        .iter()
+        .map(|stored| (stored.offset, String::from_utf8_lossy(&stored.record.value).into_owned()))
+        .collect();
+    answered.sort();
+    assert_eq!(found, answered);
+    let next = again.append(&name(STREAM), None, record("after", 1)).await.expect("it works");
+    assert_eq!(next.offset.0, found.len() as u64, "what failed takes no place");
+    again.close().await;
 }
 
 #[tokio::test]
