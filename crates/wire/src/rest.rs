@@ -30,7 +30,8 @@ pub enum RestError {
 #[must_use]
 pub fn working_memory(body: &[u8]) -> u64 {
     // Before every value but the first there is one of these.
-    let values = memchr::memchr3_iter(b',', b':', b'[', body).count() + memchr::memchr_iter(b'{', body).count();
+    let values =
+        memchr::memchr3_iter(b',', b':', b'[', body).count() + memchr::memchr_iter(b'{', body).count();
     // Body and text of the tree, and the result's strings while it grows.
     4 * body.len() as u64 + VALUE_MEMORY * (values as u64 + 1)
 }

@@ -13,6 +13,7 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
+use lz4_flex::block::CompressTable;
 use weir_model::{BatchTag, Incarnation, Record, RecordFormat, Timestamp};
 
 use super::section::Codec;
@@ -192,6 +193,7 @@ const SCRATCH_LIMIT: usize = 1 << 20;
 const ZSTD_LEVEL: i32 = 1;
 
 thread_local! {
+    static LZ4_TABLE: RefCell<CompressTable> = RefCell::new(CompressTable::large());
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// Made once per thread, because making it costs as much as compressing a small value.
     static ZSTD_CONTEXT: RefCell<Option<zstd::bulk::Compressor<'static>>> =
@@ -200,7 +202,8 @@ thread_local! {
 
 fn lz4(length: u32, value: &[u8]) -> Option<Vec<u8>> {
     compress(LZ4, length, value, lz4_flex::block::get_maximum_output_size(value.len()), |scratch| {
-        lz4_flex::block::compress_into(value, scratch).ok()
+        LZ4_TABLE
+            .with_borrow_mut(|table| lz4_flex::block::compress_into_with_table(value, scratch, table).ok())
     })
 }
 

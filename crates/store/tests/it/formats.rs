@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use weir_foundation::failure::chain;
-use weir_store::{Hit, SearchRequest, WriteRecord};
 use weir_store::conformance::Subject;
 use weir_store::conformance::fixture::{Recording, at, partition, request, search, write};
 use weir_store::query::TimeRange;
 use weir_store::segment::OpenStoreError;
+use weir_store::{Hit, SearchRequest, WriteRecord};
 
 use crate::segment::{Segments, start};
 
