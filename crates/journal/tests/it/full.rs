@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use weir_foundation::clock::SystemClock;
 use weir_journal::sqlite::{Condition, Disk, Settings, SqliteJournal};
 use weir_journal::{AppendError, Journal};
@@ -134,19 +135,12 @@ async fn a_write_that_fails_takes_back_nothing_that_was_answered() {
                 begin select raise(abort, 'no'); end";
     meddler.execute_batch(fail).expect("a legal schema");
     // All at once, so that the record that fails has others before and behind it in its transaction.
-    let appends = (0..40).map(|index| {
-        let journal = Arc::clone(&journal);
-        tokio::spawn(async move {
-            let text = format!("record {index}");
-            journal
-                .append(&name(STREAM), None, record(&text, 1))
-                .await
-                .map(|appended| (appended.offset, text))
-        })
-    });
-    for append in appends.collect::<Vec<_>>() {
-        match append.await.expect("it does not panic") {
-            Ok(stored) => answered.push(stored),
+    let texts: Vec<String> = (0..40).map(|index| format!("record {index}")).collect();
+    let stream = name(STREAM);
+    let appends = texts.iter().map(|text| journal.append(&stream, None, record(text, 1)));
+    for (outcome, text) in join_all(appends).await.into_iter().zip(&texts) {
+        match outcome {
+            Ok(appended) => answered.push((appended.offset, text.clone())),
             Err(AppendError::Failed(_) | AppendError::Unavailable(_)) => {}
             Err(error) => unreachable!("{error:?}"),
         }

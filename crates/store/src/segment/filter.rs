@@ -8,7 +8,7 @@
 //! The file `<segment>.filter`, little-endian:
 //!
 //! ```text
-//! magic "weirtf" · version u16 · pages u32 · pages × length u32 · pages × filter
+//! magic "weirtf" · version u16 · pages u32 · pages × length u32 · pages × filter · XXH3-64 of all before
 //! filter: descriptor (20 bytes) · fingerprints; of length 0 for a page without words
 //! descriptor: seed u64 · length of a block u32, a power of two · that less one u32 · places u32
 //! ```
@@ -23,10 +23,12 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::query;
 
 const MAGIC: &[u8; 6] = b"weirtf";
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 const DESCRIPTOR: usize = BinaryFuse16::DESCRIPTOR_LEN;
 /// Bytes of a fingerprint.
 const FINGERPRINT: u64 = 2;
+/// Bytes of the checksum. A fingerprint that is not what it was would hide rows from every search for a word.
+const CHECKSUM: usize = 8;
 /// Entries of the cache that keeps most repetitions of a word out of the sort; a power of two.
 const SEEN_ENTRIES: usize = 1 << 15;
 
@@ -58,8 +60,8 @@ pub(super) struct Filters {
 pub(super) enum FilterError {
     #[error("the filter file is damaged: {0}")]
     Damaged(&'static str),
-    #[error("the filter file has version {found}, this weir reads up to {VERSION}")]
-    NewerVersion { found: u16 },
+    #[error("the filter file has version {found}, this weir reads {VERSION}")]
+    OtherVersion { found: u16 },
     #[error("the filter file could not be read")]
     Io(#[from] io::Error),
 }
@@ -125,7 +127,8 @@ const ALWAYS: u8 = 1;
 
 /// Puts the filters of pages, as [`Filters::page`] gives them, into a new file.
 pub(super) fn assemble<'a>(pages: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
-    let mut file = Vec::with_capacity(12 + pages.clone().map(|page| page.len() + 4).sum::<usize>());
+    let mut file =
+        Vec::with_capacity(12 + CHECKSUM + pages.clone().map(|page| page.len() + 4).sum::<usize>());
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&VERSION.to_le_bytes());
     let count = |n: usize| u32::try_from(n).expect("a segment has fewer pages and bytes than u32::MAX");
@@ -136,6 +139,12 @@ pub(super) fn assemble<'a>(pages: impl ExactSizeIterator<Item = &'a [u8]> + Clon
     for page in pages {
         file.extend_from_slice(page);
     }
+    summed(file)
+}
+
+fn summed(mut file: Vec<u8>) -> Vec<u8> {
+    let sum = xxh3_64(&file);
+    file.extend_from_slice(&sum.to_le_bytes());
     file
 }
 
@@ -157,28 +166,33 @@ fn is_sound(filter: &[u8]) -> bool {
         && fingerprints.len() as u64 == FINGERPRINT * (places + 2 * block)
 }
 
-/// How many pages of a filter file may hold a word of the column `path`; none if the file is refused. For the
-/// fuzz target.
+/// How many pages of a filter file, given without its checksum, may hold a word of the column `path`; none if
+/// the file is refused. For the fuzz target, which would never guess a checksum.
 #[doc(hidden)]
 #[must_use]
-pub fn pages_with_word(file: Vec<u8>, path: &str, word: &str) -> Option<usize> {
-    let filters = Filters::decode(file).ok()?;
+pub fn pages_with_word(file: &[u8], path: &str, word: &str) -> Option<usize> {
+    let filters = Filters::decode(summed(file.to_vec())).ok()?;
     let key = Salt::of(path).key(word.as_bytes());
     Some((0..filters.pages()).filter(|page| filters.may_contain(*page, key)).count())
 }
 
 impl Filters {
-    pub(super) fn decode(bytes: Vec<u8>) -> Result<Self, FilterError> {
+    pub(super) fn decode(mut bytes: Vec<u8>) -> Result<Self, FilterError> {
         let short = FilterError::Damaged("it ends too early");
         if bytes.get(..6) != Some(MAGIC) {
             return Err(FilterError::Damaged("it does not start as one"));
         }
         let found = bytes.get(6..8).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
         match found {
-            Some(found) if found > VERSION => return Err(FilterError::NewerVersion { found }),
-            Some(_) => {}
+            Some(VERSION) => {}
+            Some(found) => return Err(FilterError::OtherVersion { found }),
             None => return Err(short),
         }
+        let Some((before, sum)) = bytes.split_last_chunk::<CHECKSUM>() else { return Err(short) };
+        if xxh3_64(before) != u64::from_le_bytes(*sum) {
+            return Err(FilterError::Damaged("its checksum does not match"));
+        }
+        bytes.truncate(bytes.len() - CHECKSUM);
         let number = |at: usize| {
             let bytes = bytes.get(at..at + 4)?.try_into().ok()?;
             Some(u32::from_le_bytes(bytes) as usize)
@@ -266,8 +280,8 @@ mod tests {
             assert!(Filters::decode(file[..length].to_vec()).is_err(), "{length} bytes");
         }
         let mut newer = file.clone();
-        newer[6] = 2;
-        assert!(matches!(Filters::decode(newer), Err(FilterError::NewerVersion { found: 2 })));
+        newer[6] = 3;
+        assert!(matches!(Filters::decode(newer), Err(FilterError::OtherVersion { found: 3 })));
     }
 
     #[test]
@@ -279,13 +293,17 @@ mod tests {
         writer.end_page();
         let pages = writer.pages.iter().map(Vec::as_slice).chain([[ALWAYS].as_slice()]);
         let file = assemble(pages.collect::<Vec<_>>().into_iter());
-        assert_eq!(pages_with_word(file.clone(), "a", "words"), Some(2));
-        for at in (0..100).chain([file.len() - 1]) {
+        let (body, _) = file.split_last_chunk::<CHECKSUM>().expect("it has a checksum");
+        assert_eq!(pages_with_word(body, "a", "words"), Some(2));
+        for at in (0..100).chain([body.len() - 1]) {
             for bit in 0..8 {
                 let mut damaged = file.clone();
                 damaged[at] ^= 1 << bit;
+                let refused = Filters::decode(damaged.clone());
+                assert!(refused.is_err(), "byte {at}, bit {bit}");
+                damaged.truncate(body.len());
                 for word in ["words", "w7", "absent"] {
-                    let found = pages_with_word(damaged.clone(), "a", word);
+                    let found = pages_with_word(&damaged, "a", word);
                     assert!(found.is_none_or(|found| found <= 3), "byte {at}, bit {bit}");
                 }
             }

@@ -194,8 +194,8 @@ async fn a_segment_without_a_format_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filter_of_a_newer_version_is_refused_by_name() {
     let directory = closed().await;
-    overwrite(&segment(&directory, "filter"), 6, &2_u16.to_le_bytes());
-    let words = ["the filter of segment 1", "has version 2, this weir reads up to 1"];
+    overwrite(&segment(&directory, "filter"), 6, &3_u16.to_le_bytes());
+    let words = ["the filter of segment 1", "has version 3, this weir reads 2"];
     check_healed(directory, &words).await;
 }
 
