@@ -5,12 +5,14 @@
 //!   never completed the head of a request, after [`Limits::first_request`]. So a client that dribbles a head holds a connection for a
 //!   bounded time and no memory to speak of.
 //! * A request's body has to keep a [`Pace`]; otherwise reading it fails with [`Stalled`].
-//! * HTTP/2 windows bound what a client may send ahead of the handlers.
+//! * HTTP/2 windows bound what a client may send ahead of the handlers. What it sends for a request that is
+//!   answered already is read and dropped, for as long as a window of the [`Pace`].
 //!
 //! On drain the listener closes, idle connections close at once, and the others after the answers in hand.
 
 mod activity;
 mod body;
+mod rest;
 mod timer;
 
 use std::convert::Infallible;
@@ -23,7 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -35,6 +37,7 @@ pub use self::body::{Pace, Stalled};
 
 use self::activity::{Activity, HeldBody};
 use self::body::PacedBody;
+use self::rest::Rest;
 use self::timer::ClockTimer;
 use crate::clock::{self, Clock};
 use crate::failure::{BoxError, chain};
@@ -100,7 +103,8 @@ impl Default for Http2Limits {
 
 /// Serves `router` until the drain phase begins.
 ///
-/// `name` is the first part of the tasks' names: `<name>.accept` and one `<name>.connection` per connection.
+/// `name` is the first part of the tasks' names: `<name>.accept`, one `<name>.connection` per connection, and one
+/// `<name>.rest` per HTTP/2 request that was answered before its body had come.
 /// An answer that never ends by itself (a tail) should watch the drain in its handler, or it is cut off by
 /// [`Limits::drain`].
 pub fn serve(
@@ -113,6 +117,13 @@ pub fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let spawner = process.spawner.clone();
+    let rest = Rest {
+        task_name: format!("{name}.rest"),
+        phase,
+        spawner: spawner.clone(),
+        clock: Arc::clone(process.clock),
+        longest: limits.pace.window,
+    };
     let server = Server {
         connection_name: format!("{name}.connection"),
         builder: protocol(&limits, process.clock),
@@ -121,6 +132,7 @@ pub fn serve(
         phase,
         clock: Arc::clone(process.clock),
         spawner: spawner.clone(),
+        rest: Arc::new(rest),
     };
     let accept = format!("{name}.accept");
     spawner.spawn(&accept, Policy::essential(phase), |drain| server.accept(listener, drain));
@@ -167,6 +179,7 @@ struct Server {
     phase: DrainPhase,
     clock: Arc<dyn Clock>,
     spawner: Spawner,
+    rest: Arc<Rest>,
 }
 
 impl Server {
@@ -200,6 +213,7 @@ impl Server {
                 pace: self.limits.pace,
                 clock: Arc::clone(&self.clock),
                 activity: Activity::new(&self.clock),
+                rest: Arc::clone(&self.rest),
             },
             limits: self.limits,
         };
@@ -283,6 +297,7 @@ struct Requests {
     pace: Pace,
     clock: Arc<dyn Clock>,
     activity: Activity,
+    rest: Arc<Rest>,
 }
 
 impl Requests {
@@ -291,7 +306,9 @@ impl Requests {
         request: Request<Incoming>,
     ) -> Result<Response<HeldBody<axum::body::Body>>, Infallible> {
         let held = self.activity.begin();
-        let request = request.map(|body| PacedBody::new(body, self.pace, self.clock));
+        // hyper itself sees to the rest of an HTTP/1 request.
+        let rest = (request.version() == Version::HTTP_2).then_some(self.rest);
+        let request = request.map(|body| PacedBody::new(body, self.pace, self.clock, rest));
         let service = TowerToHyperService::new(self.router);
         let response = hyper::service::Service::call(&service, request).await?;
         Ok(response.map(|body| HeldBody::new(body, held)))

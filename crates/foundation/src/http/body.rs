@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
+use super::rest::Rest;
 use super::timer::{Nap, nap};
 use crate::clock::Clock;
 use crate::failure::BoxError;
@@ -35,8 +36,12 @@ pub struct Stalled {
 ///
 /// Only the time counts in which somebody waits for the client: a handler that does not read for a while is
 /// not the client's fault.
+///
+/// What of it was not read when it is dropped goes to its [`Rest`].
 pub(super) struct PacedBody {
-    body: Incoming,
+    /// Absent once nothing more is to come of it.
+    body: Option<Incoming>,
+    rest: Option<Arc<Rest>>,
     pace: Pace,
     clock: Arc<dyn Clock>,
     /// Set up while the client is waited for.
@@ -54,8 +59,8 @@ struct Waiting {
 }
 
 impl PacedBody {
-    pub(super) fn new(body: Incoming, pace: Pace, clock: Arc<dyn Clock>) -> Self {
-        Self { body, pace, clock, waiting: None, waited: Duration::ZERO, received: 0 }
+    pub(super) fn new(body: Incoming, pace: Pace, clock: Arc<dyn Clock>, rest: Option<Arc<Rest>>) -> Self {
+        Self { body: Some(body), rest, pace, clock, waiting: None, waited: Duration::ZERO, received: 0 }
     }
 
     fn poll_pace(&mut self, context: &mut Context<'_>) -> Poll<Stalled> {
@@ -89,26 +94,40 @@ impl Body for PacedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.body).poll_frame(context) {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match Pin::new(body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.came(frame.data_ref().map_or(0, Bytes::len));
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(end) => {
+                self.body = None;
+                Poll::Ready(end.map(|outcome| outcome.map_err(BoxError::from)))
+            }
             Poll::Pending => {
                 let stalled = ready!(self.poll_pace(context));
+                self.body = None;
                 Poll::Ready(Some(Err(stalled.into())))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for PacedBody {
+    fn drop(&mut self) {
+        if let (Some(body), Some(rest)) = (self.body.take(), &self.rest)
+            && !body.is_end_stream()
+        {
+            rest.discard(body);
+        }
     }
 }
 

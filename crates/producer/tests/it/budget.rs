@@ -1,3 +1,4 @@
+use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -59,6 +60,29 @@ async fn the_budget_is_taken_before_the_body_is_read_and_given_back_when_the_cli
     eventually("what the clients held is free", || used() == 0.0).await;
     world.client().produce_batch(batch).await.expect("there is room");
     assert_eq!(world.journal.stored().len(), 1, "nothing of the clients that left is stored");
+}
+
+#[tokio::test]
+async fn a_connection_outlives_thousands_of_refusals() {
+    let world = World::with(small()).await;
+    world.journal.set(Mood::Slow);
+    let batch = collection(context("shop"), &["x".repeat(90_000).as_str()]);
+    let client = world.client();
+    let send = async || client.clone().produce_batch(batch.clone()).await;
+    let held = async { tokio::join!(send(), send(), send()) };
+    let others = async {
+        world.journal.asked(3).await;
+        for _ in 0..40 {
+            // At once, so that bodies are under way while requests are refused.
+            for outcome in join_all((0..100).map(|_| send())).await {
+                let status = outcome.expect_err("there is no room");
+                assert_eq!(status.message(), "Memory Budget Exceeded", "{status:?}");
+            }
+        }
+        world.journal.set(Mood::Good);
+    };
+    let ((a, b, c), ()) = tokio::join!(held, others);
+    assert!(a.is_ok() && b.is_ok() && c.is_ok(), "what was taken is answered over the same connection");
 }
 
 #[tokio::test]
