@@ -10,6 +10,7 @@
 )]
 #![allow(missing_docs, reason = "it is no API")]
 
+pub mod flood;
 pub mod load;
 pub mod process;
 pub mod raw;
