@@ -4,15 +4,14 @@
 .PHONY: help run test bench fuzz fmt lint docs
 
 target := $(or $(CARGO_TARGET_DIR),target)
-data := ./data
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: ## build weir and start it with demo events, data in ./data
+run: ## build weir and start it with demo events, data in ./weir-data
 	@scripts/setup build
 	cargo build --release --locked --package weir
-	@exec $(target)/release/weir up --demo --data-dir $(data)
+	@exec $(target)/release/weir up --demo
 
 test: ## everything that CI checks
 	@scripts/setup test
