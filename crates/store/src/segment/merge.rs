@@ -3,6 +3,8 @@
 //! Small segments and segments of several days are rewritten: decoded, put in order, split by day. Large
 //! ones of one day are joined: their row groups are copied as they are, which costs a twentieth of that,
 //! because a row group is in order and has its filters already.
+//!
+//! What is rewritten at once is bounded by rows and by decoded bytes, since events may be of any size.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,26 +17,28 @@ use super::error::WorkError;
 use super::file::{self, GROUP_ROWS, SegmentPaths};
 use super::gather::{RowRef, gather, in_time_order};
 use super::manifest::Change;
-use super::open::{Segment, SegmentInfo};
+use super::open::{ReadSegmentError, Segment, SegmentInfo};
 use super::section::FilingWindow;
 use super::source::SourceId;
 use super::state::Advance;
 use super::store::Shared;
-use super::worker::{apply, check_space, remove, settle};
+use super::worker::{HEAD_BYTES, apply, check_space, remove, settle};
 
 mod join;
 mod load;
 
 pub(super) use load::{heads_of, sources_of};
 
-/// Segments below this many rows are small.
+/// Segments below this many rows and decoded bytes are small.
 const SMALL_ROWS: u64 = GROUP_ROWS as u64 / 2;
+const SMALL_BYTES: u64 = HEAD_BYTES as u64 / 2;
 /// Small segments of a day that make a merge worth while.
 const SMALL_COUNT: usize = 8;
 /// Segments of several days that make a split worth while.
 const SPLIT_COUNT: usize = 4;
-/// Rows that are rewritten at once, which bounds memory.
+/// Rows and decoded bytes that are rewritten at once, which bounds memory. Several small segments fit.
 const REWRITE_ROWS: u64 = 2 * GROUP_ROWS as u64;
+const REWRITE_BYTES: u64 = 2 * HEAD_BYTES as u64;
 /// Segments of one level that are joined into one of the next.
 const JOIN_COUNT: usize = 16;
 /// Segments of this level stay as they are: about 16 million rows.
@@ -42,6 +46,7 @@ const LAST_LEVEL: u32 = 2;
 
 /// A piece of work: segments of one prefix that become others.
 enum Plan {
+    /// Of these as many as there is memory for.
     Rewrite(Vec<Arc<Segment>>),
     Join(Vec<Arc<Segment>>),
 }
@@ -57,10 +62,17 @@ pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
     settle(shared)?;
     check_space(shared)?;
     let (inputs, outputs) = match plan {
-        Plan::Rewrite(inputs) => {
-            let outputs = rewrite(shared, &prefix, &inputs);
-            (inputs, outputs)
-        }
+        Plan::Rewrite(candidates) => match bounded(&candidates) {
+            // The others are known to be large now, and will be joined.
+            Ok(inputs) if inputs.len() < 2 && inputs.iter().all(|input| is_of_one_day(input)) => {
+                return Ok(());
+            }
+            Ok(inputs) => {
+                let outputs = rewrite(shared, &prefix, &inputs);
+                (inputs, outputs)
+            }
+            Err(error) => (candidates, Err(error.into())),
+        },
         Plan::Join(inputs) => {
             let outputs = join::join(shared, &prefix, &inputs).map(|output| vec![output]);
             (inputs, outputs)
@@ -80,37 +92,53 @@ pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
 
 fn plan(segments: &[Arc<Segment>]) -> Option<Plan> {
     let mergeable = || segments.iter().filter(|segment| segment.is_mergeable());
-    let split: Vec<_> = mergeable().filter(|segment| segment.info.days.len() > 1).cloned().collect();
+    let split: Vec<_> = mergeable().filter(|segment| !is_of_one_day(segment)).cloned().collect();
     if split.len() >= SPLIT_COUNT {
-        return Some(Plan::Rewrite(bounded(split)));
+        return Some(Plan::Rewrite(split));
     }
     let mut small: BTreeMap<Day, Vec<Arc<Segment>>> = BTreeMap::new();
     let mut large: BTreeMap<(Day, u32), Vec<Arc<Segment>>> = BTreeMap::new();
     for segment in mergeable() {
         let [(day, _)] = segment.info.days[..] else { continue };
-        if segment.info.rows < SMALL_ROWS {
+        if is_small(segment) {
             small.entry(day).or_default().push(Arc::clone(segment));
         } else if segment.info.level < LAST_LEVEL {
             large.entry((day, segment.info.level)).or_default().push(Arc::clone(segment));
         }
     }
-    let small = small.into_values().find(|of_day| of_day.len() >= SMALL_COUNT);
-    if let Some(inputs) = small.map(bounded).filter(|inputs| inputs.len() > 1) {
-        return Some(Plan::Rewrite(inputs));
+    if let Some(candidates) = small.into_values().find(|of_day| of_day.len() >= SMALL_COUNT) {
+        return Some(Plan::Rewrite(candidates));
     }
     let mut large = large.into_values().find(|of_level| of_level.len() >= JOIN_COUNT)?;
     large.truncate(JOIN_COUNT);
     Some(Plan::Join(large))
 }
 
-/// The first of them, as many as may be rewritten at once.
-fn bounded(segments: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
-    let mut rows = 0;
-    let within = segments.into_iter().enumerate().take_while(|(index, segment)| {
+fn is_of_one_day(segment: &Segment) -> bool {
+    segment.info.days.len() == 1
+}
+
+/// As far as is known without reading it.
+fn is_small(segment: &Segment) -> bool {
+    segment.info.rows < SMALL_ROWS && segment.known_decoded_bytes().is_none_or(|bytes| bytes < SMALL_BYTES)
+}
+
+/// The first of them that are small or of several days, as many as may be rewritten at once.
+fn bounded(candidates: &[Arc<Segment>]) -> Result<Vec<Arc<Segment>>, ReadSegmentError> {
+    let (mut within, mut rows, mut bytes) = (Vec::new(), 0, 0);
+    for segment in candidates {
+        let decoded = segment.decoded_bytes()?;
+        if is_of_one_day(segment) && !is_small(segment) {
+            continue;
+        }
         rows += segment.info.rows;
-        *index == 0 || rows <= REWRITE_ROWS
-    });
-    within.map(|(_, segment)| segment).collect()
+        bytes += decoded;
+        if !within.is_empty() && (rows > REWRITE_ROWS || bytes > REWRITE_BYTES) {
+            break;
+        }
+        within.push(Arc::clone(segment));
+    }
+    Ok(within)
 }
 
 fn rewrite(

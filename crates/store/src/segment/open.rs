@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
@@ -49,6 +49,7 @@ pub(super) struct Segment {
     pub(super) paths: SegmentPaths,
     retired: AtomicBool,
     unmergeable: AtomicBool,
+    decoded_bytes: OnceLock<u64>,
     loaded: Mutex<Loaded>,
     loaded_bytes: AtomicUsize,
     last_search: AtomicU64,
@@ -106,6 +107,7 @@ impl Segment {
             paths,
             retired: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
+            decoded_bytes: OnceLock::new(),
             loaded: Mutex::default(),
             loaded_bytes: AtomicUsize::new(0),
             last_search: AtomicU64::new(0),
@@ -124,6 +126,20 @@ impl Segment {
 
     pub(super) fn is_mergeable(&self) -> bool {
         !self.unmergeable.load(Ordering::Relaxed)
+    }
+
+    /// About how much memory all its rows take at once; the first call reads the footer.
+    pub(super) fn decoded_bytes(&self) -> Result<u64, ReadSegmentError> {
+        if let Some(bytes) = self.decoded_bytes.get() {
+            return Ok(*bytes);
+        }
+        let bytes = Contents::open(self.info.id, &self.paths)?.decoded_bytes();
+        Ok(*self.decoded_bytes.get_or_init(|| bytes))
+    }
+
+    /// [`Self::decoded_bytes`], if it was asked for before.
+    pub(super) fn known_decoded_bytes(&self) -> Option<u64> {
+        self.decoded_bytes.get().copied()
     }
 
     pub(super) fn contents(&self) -> Result<Arc<Contents>, ReadSegmentError> {
@@ -221,6 +237,15 @@ impl Contents {
         let groups = groups(metadata.metadata(), &columns)
             .ok_or(ReadSegmentError::Damaged(id, "it has no index of pages by time"))?;
         Ok(Self { file, metadata, columns, fields, groups })
+    }
+
+    /// Values as they are encoded, and an offset or a length for every row of every column, also where it has
+    /// no value.
+    fn decoded_bytes(&self) -> u64 {
+        const SLOT: usize = 4;
+        let slots = self.groups.iter().map(|group| group.rows * self.columns.len()).sum::<usize>();
+        let values = self.parquet().row_groups().iter().map(|group| group.total_byte_size());
+        values.filter_map(|bytes| u64::try_from(bytes).ok()).sum::<u64>() + (slots * SLOT) as u64
     }
 
     pub(super) fn column(&self, name: &str) -> Option<usize> {

@@ -5,5 +5,6 @@ mod doubt;
 mod formats;
 mod independent;
 mod memory;
+mod merging;
 mod random;
 mod segment;
