@@ -54,7 +54,7 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// Lets this process and those that it starts from now on open as many files as the system allows at all.
+/// Lets this process open as many files as the system allows it at all.
 pub fn allow_open_files(needed: u64) {
     let limit = getrlimit(Resource::Nofile);
     let enough = limit.maximum.is_none_or(|maximum| maximum >= needed);
@@ -88,8 +88,13 @@ impl Setup {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
+        command.args(arguments);
+        self.prepare(&mut command);
         command
-            .args(arguments)
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command
             .env_clear()
             .env("TZ", "UTC")
             .env("WEIR_DATA_DIR", &self.data_dir)
@@ -98,7 +103,6 @@ impl Setup {
             .env("WEIR_PRODUCER__GRPC_LISTEN", self.addresses.grpc.to_string())
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
-        command
     }
 
     /// Starts it and answers at once.
@@ -135,6 +139,18 @@ impl Setup {
     /// Starts it and waits until it is ready.
     pub async fn start(&self) -> Weir {
         let mut weir = self.spawn();
+        weir.ready().await;
+        weir
+    }
+
+    /// Starts it as a shell with this soft limit of open files does, and waits until it is ready.
+    pub async fn start_under_limit(&self, open_files: u32) -> Weir {
+        let script = format!("ulimit -Sn {open_files} && exec \"$0\" up");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script]).arg(binary());
+        self.prepare(&mut command);
+        let child = command.stdout(Stdio::null()).spawn().expect("there is a shell");
+        let mut weir = Weir { child, addresses: self.addresses };
         weir.ready().await;
         weir
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weir_system_tests::process::{Setup, Weir, allow_open_files};
+use weir_system_tests::process::{Addresses, Setup, Weir, allow_open_files};
 use weir_system_tests::raw::{RawClient, collection, field};
 use weir_system_tests::reckoning::{delivered, stored, verified};
 use weir_system_tests::wait::until;
@@ -23,6 +23,9 @@ const OTHER_FILES: usize = 200;
 /// A connection costs 26 KiB by gRPC and 22 KiB by HTTP/1.1 (measured) and may cost 32 KiB; the process serves
 /// the few requests beside them with 26 MiB (measured, most of it the code) and may take 64 MiB.
 const MEMORY: u64 = (64 << 20) + 2 * CONNECTIONS as u64 * (32 << 10);
+
+/// The soft limit of open files that a login shell commonly has, and systemd gives.
+const SOFT_LIMIT: u32 = 1024;
 
 const APP: &str = "idle";
 
@@ -44,6 +47,20 @@ impl HttpClient {
         }
         assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&answer));
     }
+}
+
+/// Clients of both doors, each answered once.
+async fn idle_clients(addresses: Addresses) -> (Vec<RawClient>, Vec<HttpClient>) {
+    let (mut by_grpc, mut by_http) = (Vec::new(), Vec::new());
+    for _ in 0..CONNECTIONS {
+        let client = RawClient::connect(addresses.grpc).await;
+        client.produce_batch(collection(APP, [])).await.expect("an empty batch is taken");
+        by_grpc.push(client);
+        let mut client = HttpClient::connect(addresses.http).await;
+        client.ask().await;
+        by_http.push(client);
+    }
+    (by_grpc, by_http)
 }
 
 /// New clients of weir find what they need: health, a batch is taken, and found.
@@ -69,19 +86,12 @@ async fn five_thousand_idle_connections_harm_nobody() {
     allow_open_files(2 * (2 * CONNECTIONS + OTHER_FILES) as u64);
     let directory = tempfile::tempdir().unwrap();
     let setup = Setup::new(directory.path());
-    let weir = setup.start().await;
+    let weir = setup.start_under_limit(SOFT_LIMIT).await;
     serves(&setup, "before").await;
     let alone = weir.peak_memory();
 
-    let (mut by_grpc, mut by_http) = (Vec::new(), Vec::new());
-    for _ in 0..CONNECTIONS {
-        let client = RawClient::connect(setup.addresses.grpc).await;
-        client.produce_batch(collection(APP, [])).await.expect("an empty batch is taken");
-        by_grpc.push(client);
-        let mut client = HttpClient::connect(setup.addresses.http).await;
-        client.ask().await;
-        by_http.push(client);
-    }
+    let all = tokio::time::timeout(Duration::from_secs(120), idle_clients(setup.addresses)).await;
+    let (by_grpc, mut by_http) = all.expect("all are answered");
     assert!(weir.open_files() > 2 * CONNECTIONS, "{} files are open", weir.open_files());
     serves(&setup, "meanwhile").await;
 

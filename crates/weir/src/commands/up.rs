@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::runtime::Runtime;
 use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::descriptors;
 use weir_foundation::exit::ExitCode;
 use weir_foundation::listen::BindError;
 use weir_foundation::settings::{Environment, FlagValue};
@@ -57,6 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     telemetry::init(&settings.log, &environment).context("start logging")?;
+    if let Err(error) = descriptors::raise_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let outcome = live(&runtime, &settings, arguments.demo);

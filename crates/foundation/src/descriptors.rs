@@ -1,0 +1,27 @@
+//! How many files and connections the process may have open.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the limit as far as the system allows, and answers with it; `None` is no limit.
+///
+/// Shells and systemd start processes with a soft limit of 1024, for the sake of programs that use `select`: idle
+/// clients would soon take what the journal and the index need. The hard limit is what the operator meant.
+pub fn raise_limit() -> io::Result<Option<u64>> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let before = getrlimit(Resource::Nofile);
+        assert_eq!(raise_limit().expect("up to the hard limit"), before.maximum);
+        assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
+    }
+}
