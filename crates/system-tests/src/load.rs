@@ -21,7 +21,6 @@ pub struct Ledger {
     acknowledged: Mutex<BTreeSet<String>>,
     /// Ids of events that were sent at least once.
     sent: Mutex<BTreeSet<String>>,
-    pub refused: AtomicU64,
     pub stop: AtomicBool,
 }
 
@@ -32,16 +31,6 @@ pub struct Client {
     pub app: String,
     pub batch: usize,
     pub pause: Duration,
-    pub retry: Retry,
-}
-
-/// What a client does with a batch that was not acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// Sends it again, under the same batch id, until it is.
-    UntilAcknowledged,
-    /// Counts it as refused and goes on.
-    Never,
 }
 
 impl Ledger {
@@ -95,10 +84,6 @@ impl Client {
                 }
                 Err(status) => {
                     assert!(may_pass(&status), "a good batch was refused for good: {status:?}");
-                    if self.retry == Retry::Never {
-                        ledger.refused.fetch_add(self.batch as u64, Ordering::Relaxed);
-                        return;
-                    }
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use weir_system_tests::load::{Client, Ledger, Retry};
+use weir_system_tests::load::{Client, Ledger};
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 
@@ -31,7 +31,6 @@ async fn a_hundred_kills_lose_and_repeat_nothing() {
                 app: "crash".to_owned(),
                 batch: 20,
                 pause: Duration::from_millis(10),
-                retry: Retry::UntilAcknowledged,
             };
             tokio::spawn(client.run(setup.addresses.grpc, Arc::clone(&ledger)))
         })

@@ -4,18 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use weir_system_tests::load::{Client, Ledger, Retry};
+use weir_system_tests::load::{Client, Ledger};
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 
 fn client(number: usize) -> Client {
-    Client {
-        name: format!("c{number}"),
-        app: "drain".to_owned(),
-        batch: 50,
-        pause: Duration::ZERO,
-        retry: Retry::UntilAcknowledged,
-    }
+    Client { name: format!("c{number}"), app: "drain".to_owned(), batch: 50, pause: Duration::ZERO }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

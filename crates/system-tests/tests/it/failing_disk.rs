@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use weir_system_tests::load::{Client, Ledger, Retry};
+use weir_system_tests::load::{Client, Ledger};
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 use weir_system_tests::wait::until;
@@ -18,7 +18,6 @@ fn clients(app: &str, batch: usize, setup: &Setup, ledger: &Arc<Ledger>) -> Vec<
         app: app.to_owned(),
         batch,
         pause: Duration::from_millis(2),
-        retry: Retry::UntilAcknowledged,
     };
     (0..3).map(|n| tokio::spawn(client(n).run(setup.addresses.grpc, Arc::clone(ledger)))).collect()
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_system_tests::load::{Client, Ledger, Retry};
+use weir_system_tests::load::{Client, Ledger};
 use weir_system_tests::process::{Setup, Weir};
 use weir_system_tests::reckoning::settle;
 use weir_system_tests::wait::until;
@@ -61,13 +61,7 @@ async fn readiness(weir: &Weir) -> (u16, String) {
 }
 
 fn client(app: &str, number: usize) -> Client {
-    Client {
-        name: format!("c{number}"),
-        app: app.to_owned(),
-        batch: 100,
-        pause: Duration::from_millis(5),
-        retry: Retry::UntilAcknowledged,
-    }
+    Client { name: format!("c{number}"), app: app.to_owned(), batch: 100, pause: Duration::from_millis(5) }
 }
 
 async fn fills_and_recovers(app: &'static str, part: &str, settings: &[(&str, &str)]) {
