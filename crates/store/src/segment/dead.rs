@@ -11,7 +11,7 @@ use weir_model::{
 };
 
 use super::manifest::{is_full, optional, signed, unsigned};
-use super::source::{parse_source, source_text};
+use super::source::{SourceId, parse_source, source_text};
 use super::store::{SegmentStore, Shared};
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DeadReason};
 use crate::error::DeadLetterError;
@@ -125,18 +125,20 @@ impl DeadLetterStore for SegmentStore {
     }
 
     async fn counts(&self, stream: &StreamName) -> Result<Vec<(StreamPartition, u64)>, DeadLetterError> {
-        let stream = stream.clone();
+        let mut partitions: Vec<(SourceId, StreamPartition)> = {
+            let state = self.shared().state();
+            let of_stream = state.sources.iter().filter(|(_, partition)| partition.stream == *stream);
+            of_stream.map(|(source, partition)| (source, partition.as_ref().clone())).collect()
+        };
+        partitions.sort_by(|(_, a), (_, b)| a.cmp(b));
         self.with_manifest("index.dead.counts", move |connection| {
-            let mut statement = connection.prepare_cached(
-                "select source.name, sum(dead_letter.events) from dead_letter \
-                 join source on source.id = dead_letter.source group by source.name order by source.name",
-            )?;
-            let mut rows = statement.query([])?;
+            let mut statement = connection
+                .prepare_cached("select coalesce(sum(events), 0) from dead_letter where source = ?1")?;
             let mut counts = Vec::new();
-            while let Some(row) = rows.next()? {
-                let partition = partition(&row.get::<_, String>(0)?)?;
-                if partition.stream == stream {
-                    counts.push((partition, unsigned(row.get(1)?)));
+            for (source, partition) in partitions {
+                let events = unsigned(statement.query_row([source.0], |row| row.get(0))?);
+                if events > 0 {
+                    counts.push((partition, events));
                 }
             }
             Ok(counts)

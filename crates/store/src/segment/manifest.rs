@@ -67,6 +67,8 @@ create table dead_letter (
     original blob,
     unique (source, offset, event)
 ) strict;
+-- So that counting looks at no letter.
+create index dead_letter_count on dead_letter (source, events);
 ";
 
 #[derive(Debug)]
