@@ -67,7 +67,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
-    bytes: usize,
+    /// Of the jobs, in bytes.
+    memory: usize,
     closed: bool,
     /// With how many jobs the writer wants to be woken; it works while there is none.
     writer_wants: Option<usize>,
@@ -86,9 +87,17 @@ pub(super) struct GroupLimits {
 }
 
 impl Job {
+    /// Bytes for the disk.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append(append) => append.frame.len(),
+            Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Append(append) => append.frame.len() + append.value.as_ref().map_or(0, Bytes::len),
             Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
         }
     }
@@ -123,16 +132,16 @@ impl Queue {
 
     /// Gives the job back if the queue is full.
     pub(super) fn try_push(&self, job: Job) -> Result<Option<Job>, QueueClosed> {
-        let bytes = job.bytes();
+        let memory = job.memory();
         let mut state = self.state();
         if state.closed {
             return Err(QueueClosed);
         }
-        if !state.jobs.is_empty() && state.bytes + bytes > self.limit {
+        if !state.jobs.is_empty() && state.memory + memory > self.limit {
             state.callers_wait = true;
             return Ok(Some(job));
         }
-        state.bytes += bytes;
+        state.memory += memory;
         state.jobs.push_back(job);
         let wake = state.writer_wants.is_some_and(|wanted| state.jobs.len() >= wanted);
         if wake {
@@ -161,12 +170,12 @@ impl Queue {
         let mut taken = 0;
         while let Some(job) = state.jobs.pop_front() {
             taken += job.bytes();
+            state.memory -= job.memory();
             group.push(job);
             if taken >= limits.bytes {
                 break;
             }
         }
-        state.bytes -= taken;
         let wake = std::mem::take(&mut state.callers_wait);
         drop(state);
         if wake {
@@ -184,7 +193,7 @@ impl Queue {
         limits: GroupLimits,
     ) -> MutexGuard<'a, State> {
         let began = Instant::now();
-        while state.jobs.len() < expected && state.bytes < limits.bytes && !state.closed {
+        while state.jobs.len() < expected && state.memory < limits.bytes && !state.closed {
             let Some(left) = limits.linger.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) else {
                 break;
             };

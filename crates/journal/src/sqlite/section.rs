@@ -25,7 +25,7 @@ pub struct JournalSection {
     pub max_streams: Option<u32>,
     /// The largest record, before compression. Default: `32MiB`.
     pub max_record: Option<SizeText>,
-    /// Compressed records that wait to be written; callers beyond it wait. Default: `16MiB`.
+    /// Memory of records that wait to be written; callers beyond it wait. Default: `16MiB`.
     pub queue: Option<SizeText>,
     /// Records, uncompressed, that a reader gets at once. Default: `4MiB`.
     pub read_batch: Option<SizeText>,
