@@ -58,7 +58,7 @@ pub struct Settings {
     pub max_streams: usize,
     /// The largest value of a record, before compression.
     pub max_record: ByteSize,
-    /// Bytes, as stored, of appends that wait for the writer; callers beyond it wait.
+    /// Memory of appends that wait for the writer; callers beyond it wait.
     pub queue: ByteSize,
     /// Bytes of values that one event of a subscription holds.
     pub read_batch: ByteSize,

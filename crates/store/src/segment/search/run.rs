@@ -108,6 +108,7 @@ impl<'a> Context<'a> {
 
     /// The units of a part, the newest first.
     pub(super) fn open(&self, part: &Part<'_>) -> Result<Vec<Candidate>, SearchError> {
+        self.guard.check()?;
         let mut units = match part.source {
             Source::Segment(segment) => {
                 segment.searched(self.number);
