@@ -167,6 +167,21 @@ impl Client {
 }
 
 impl ClientError {
+    /// How long to wait at least before the same request has a chance; nothing if it has none.
+    pub(crate) fn retry_after(&self, reached_before: bool) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => match refusal.status.as_u16() {
+                429 | 503 => Some(refusal.retry_after.unwrap_or_default()),
+                408 | 500 | 502 | 504 => Some(Duration::ZERO),
+                _ => None,
+            },
+            // Nobody is there: an address that never answered is more likely wrong than slow.
+            Self::Unreachable { .. } => reached_before.then_some(Duration::ZERO),
+            Self::Broken { .. } => Some(Duration::ZERO),
+            Self::Unreadable { .. } => None,
+        }
+    }
+
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -209,6 +224,25 @@ fn unknown_error(status: StatusCode, body: &[u8]) -> ErrorDetail {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_can_succeed_is_asked_again() {
+        let check = |status: u16, retry_after: Option<u64>, expected: Option<u64>| {
+            let status = StatusCode::from_u16(status).expect("is a status");
+            let detail = unknown_error(status, b"");
+            let retry_after = retry_after.map(Duration::from_secs);
+            let refusal = Refusal { status, detail, retry_after, body: Bytes::new() };
+            let waited = ClientError::Refused(Box::new(refusal)).retry_after(true);
+            assert_eq!(waited, expected.map(Duration::from_secs), "{status}");
+        };
+        check(429, Some(7), Some(7));
+        check(429, None, Some(0));
+        check(503, Some(2), Some(2));
+        check(500, None, Some(0));
+        check(400, None, None);
+        check(413, None, None);
+        check(409, None, None);
+    }
 
     #[test]
     fn parts_of_a_path_are_quoted() {

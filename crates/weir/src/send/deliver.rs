@@ -60,7 +60,7 @@ impl<'a> Deliverer<'a> {
                 }
                 Err(error) => error,
             };
-            let asked_for = wait(&error, self.reached.load(Ordering::Relaxed));
+            let asked_for = error.retry_after(self.reached.load(Ordering::Relaxed));
             let Some((asked_for, own)) = asked_for.zip(delays.next()) else {
                 return (batch, Err(error));
             };
@@ -85,21 +85,6 @@ fn nothing_stored(error: ClientError) -> Result<Answer, ClientError> {
     }
 }
 
-/// How long to wait at least before the same batch has a chance; nothing if it has none.
-fn wait(error: &ClientError, reached_before: bool) -> Option<Duration> {
-    match error {
-        ClientError::Refused(refusal) => match refusal.status.as_u16() {
-            429 | 503 => Some(refusal.retry_after.unwrap_or_default()),
-            408 | 500 | 502 | 504 => Some(Duration::ZERO),
-            _ => None,
-        },
-        // Nobody is there: an address that never answered is more likely wrong than slow.
-        ClientError::Unreachable { .. } => reached_before.then_some(Duration::ZERO),
-        ClientError::Broken { .. } => Some(Duration::ZERO),
-        ClientError::Unreadable { .. } => None,
-    }
-}
-
 /// Four minutes at the most, half of that on average.
 fn backoff() -> Backoff {
     const ATTEMPTS: NonZeroU32 = NonZeroU32::new(60).expect("is not zero");
@@ -116,38 +101,23 @@ mod tests {
     use super::*;
     use crate::client::Refusal;
 
-    fn refused(status: u16, code: &str, retry_after: Option<u64>, body: &'static str) -> ClientError {
+    fn refused(status: u16, code: &str, body: &'static str) -> ClientError {
         let detail =
             ErrorDetail { code: code.to_owned(), message: String::new(), column: None, expected: None };
         ClientError::Refused(Box::new(Refusal {
             status: StatusCode::from_u16(status).expect("is a status"),
             detail,
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after: None,
             body: Bytes::from_static(body.as_bytes()),
         }))
-    }
-
-    #[test]
-    fn only_what_can_succeed_is_sent_again() {
-        let check = |status: u16, retry_after: Option<u64>, expected: Option<u64>| {
-            let waited = wait(&refused(status, "", retry_after, ""), true);
-            assert_eq!(waited, expected.map(Duration::from_secs), "{status}");
-        };
-        check(429, Some(7), Some(7));
-        check(429, None, Some(0));
-        check(503, Some(2), Some(2));
-        check(500, None, Some(0));
-        check(400, None, None);
-        check(413, None, None);
-        check(409, None, None);
     }
 
     #[test]
     fn a_batch_of_bad_lines_is_answered() {
         let body =
             r#"{"error":{},"accepted":0,"rejected":1,"rejections":[{"index":0,"line":1,"reason":"x"}]}"#;
-        let answer = nothing_stored(refused(400, "nothing-stored", None, body)).expect("it is an answer");
+        let answer = nothing_stored(refused(400, "nothing-stored", body)).expect("it is an answer");
         assert_eq!((answer.rejected, answer.rejections[0].line), (1, Some(1)));
-        assert!(nothing_stored(refused(400, "bad-app-name", None, body)).is_err());
+        assert!(nothing_stored(refused(400, "bad-app-name", body)).is_err());
     }
 }
