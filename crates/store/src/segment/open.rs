@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
 use arrow_select::concat::concat_batches;
 use bytes::Bytes;
@@ -306,9 +306,10 @@ impl Contents {
         rows: usize,
     ) -> Result<ArrayRef, ReadSegmentError> {
         if self.is_page_of_texts(group, column, start, rows) {
-            let texts = text_page::read(self.file.clone(), self.parquet(), group, column, start / PAGE_ROWS)
+            let page = start / PAGE_ROWS;
+            let texts = text_page::read(self.file.clone(), self.parquet(), group, column, page, rows)
                 .map_err(|error| ReadSegmentError::Parquet(id, error))?;
-            if let Some(texts) = texts.filter(|texts| texts.len() == rows) {
+            if let Some(texts) = texts {
                 return Ok(Arc::new(texts));
             }
         }

@@ -17,13 +17,14 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-/// The texts of a page, or nothing if the page is of another form.
+/// The texts of a page of `expected` rows, or nothing if the page is of another form or length.
 pub(super) fn read(
     file: impl ChunkReader + 'static,
     metadata: &ParquetMetaData,
     group: usize,
     column: usize,
     page: usize,
+    expected: usize,
 ) -> Result<Option<StringArray>, ParquetError> {
     let rows = metadata.row_group(group).num_rows();
     let chunk = metadata.row_group(group).column(column);
@@ -41,12 +42,14 @@ pub(super) fn read(
     let descriptor = chunk.column_descr();
     match pages.get_next_page()? {
         Some(Page::DataPage { buf, num_values, encoding, def_level_encoding, .. })
-            if encoding == Encoding::DELTA_LENGTH_BYTE_ARRAY
+            // Before there is memory for it: a damaged head can claim four billion rows.
+            if num_values as usize == expected
+                && encoding == Encoding::DELTA_LENGTH_BYTE_ARRAY
                 && def_level_encoding == Encoding::RLE
                 && descriptor.max_def_level() == 1
                 && descriptor.max_rep_level() == 0 =>
         {
-            Ok(texts(&buf, num_values as usize))
+            Ok(texts(&buf, expected))
         }
         _ => Ok(None),
     }
@@ -205,10 +208,10 @@ mod tests {
         file.into()
     }
 
-    fn read_page(file: &Bytes, page: usize) -> Option<StringArray> {
+    fn read_page(file: &Bytes, page: usize, rows: usize) -> Option<StringArray> {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
         let metadata = ArrowReaderMetadata::load(file, options).expect("a footer");
-        read(file.clone(), metadata.metadata(), 0, 0, page).expect("it can be read")
+        read(file.clone(), metadata.metadata(), 0, 0, page, rows).expect("it can be read")
     }
 
     proptest! {
@@ -220,7 +223,7 @@ mod tests {
             let file = written(&texts, None);
             for page in 0..texts.len().div_ceil(PAGE) {
                 let length = PAGE.min(texts.len() - page * PAGE);
-                let read = read_page(&file, page);
+                let read = read_page(&file, page, length);
                 prop_assert_eq!(read, Some(texts.slice(page * PAGE, length)));
             }
         }
@@ -248,8 +251,15 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_another_length_is_not_taken() {
+        let file = written(&StringArray::from(vec!["a", "b"]), None);
+        assert_eq!(read_page(&file, 0, 2), Some(StringArray::from(vec!["a", "b"])));
+        assert_eq!(read_page(&file, 0, 3), None);
+    }
+
+    #[test]
     fn a_dictionary_is_left_to_the_library() {
         let file = written(&StringArray::from(vec!["a"; 100]), Some(()));
-        assert_eq!(read_page(&file, 0), None);
+        assert_eq!(read_page(&file, 0, PAGE), None);
     }
 }
