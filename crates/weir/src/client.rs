@@ -9,6 +9,7 @@ use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use weir_foundation::retry::{Attempts, Backoff};
 use weir_foundation::settings::Environment;
 use weir_server::api::{ErrorBody, ErrorDetail};
 
@@ -64,6 +65,12 @@ pub(crate) struct Refusal {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait between attempts to reach a weir that does not answer: from a tenth of a second to five.
+pub(crate) fn backoff(attempts: Attempts) -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(5), attempts)
+        .expect("the first delay is above zero and below the longest")
+}
 
 impl Client {
     pub(crate) fn new(args: &ServerArgs) -> Result<Self> {

@@ -9,12 +9,12 @@ use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
-use weir_foundation::retry::{Attempts, Backoff};
+use weir_foundation::retry::Attempts;
 use weir_model::Timestamp;
 use weir_server::api::{Hit, TailGap, TailParameters};
 
 use super::{OutputArgs, block_on, moment, zone};
-use crate::client::{Client, ClientError, ServerArgs};
+use crate::client::{Client, ClientError, ServerArgs, backoff};
 use crate::output::{self, HitPrinter};
 use crate::{console, sse};
 
@@ -52,14 +52,16 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
     let wanted = TailParameters { q: query.clone(), since, zone: None, limit: arguments.limit };
     let mut screen =
         Screen { printer: HitPrinter::new(arguments.output.output, zone), shown: Shown::default() };
-    let mut delays = backoff().delays(rand::rng());
+    // Without an end: whoever looks at a tail ends it.
+    let delays_anew = || backoff(Attempts::Unlimited).delays(rand::rng());
+    let mut delays = delays_anew();
     let mut begun = None;
     let mut told = false;
     loop {
         let lost = match client.stream(&path, &screen.shown.rest_of(&wanted, begun)).await {
             Ok(pieces) => {
                 begun.get_or_insert_with(|| Timestamp::from(clock.now()));
-                delays = backoff().delays(rand::rng());
+                delays = delays_anew();
                 told = false;
                 screen.follow(pieces).await?
             }
@@ -80,12 +82,6 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
             (None, None) => return Ok(ExitCode::Failure),
         }
     }
-}
-
-/// Without an end: whoever looks at a tail ends it.
-fn backoff() -> Backoff {
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(5), Attempts::Unlimited)
-        .expect("the first delay is above zero and below the longest")
 }
 
 /// What the tail writes to.

@@ -3,14 +3,13 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde::Deserialize;
 use weir_foundation::clock::Clock;
-use weir_foundation::retry::{Attempts, Backoff};
+use weir_foundation::retry::Attempts;
 
 use super::batch::Batch;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, backoff};
 
 /// Delivers batches of one app. Clones share what they know of weir.
 #[derive(Debug, Clone)]
@@ -51,7 +50,7 @@ impl<'a> Deliverer<'a> {
     /// Gives the batch to weir, again and again where that can help; always under the same id, so that it is
     /// stored once.
     pub(super) async fn deliver(self, batch: Batch) -> (Batch, Result<Answer, ClientError>) {
-        let mut delays = backoff().delays(rand::rng());
+        let mut delays = backoff(ATTEMPTS).delays(rand::rng());
         loop {
             let error = match self.attempt(&batch).await {
                 Ok(answer) => {
@@ -86,11 +85,7 @@ fn nothing_stored(error: ClientError) -> Result<Answer, ClientError> {
 }
 
 /// Four minutes at the most, half of that on average.
-fn backoff() -> Backoff {
-    const ATTEMPTS: NonZeroU32 = NonZeroU32::new(60).expect("is not zero");
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(5), Attempts::AtMost(ATTEMPTS))
-        .expect("the first delay is above zero and below the longest")
-}
+const ATTEMPTS: Attempts = Attempts::AtMost(NonZeroU32::new(60).expect("is not zero"));
 
 #[cfg(test)]
 mod tests {
