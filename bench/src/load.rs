@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BufMut, Bytes};
-use tonic::Status;
-use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::Channel;
+use bytes::Bytes;
+use weir_system_tests::raw::RawClient;
 
 use crate::Outcome;
 use crate::data::BATCH;
@@ -55,13 +52,10 @@ pub(crate) async fn grpc(
 ) -> Outcome<Run> {
     let schedule = Schedule::new(batches, events, rate);
     let run = async |schedule: Arc<Schedule>| -> Outcome<Vec<Duration>> {
-        let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
-        let mut client = Grpc::new(channel);
-        let path = http::uri::PathAndQuery::from_static("/producer.Producer/ProduceBatch");
+        let client = RawClient::connect(address).await;
         let mut calls = Vec::new();
         while let Some((batch, due)) = schedule.take().await {
-            client.ready().await?;
-            client.unary(tonic::Request::new(batch), path.clone(), Raw).await?;
+            client.produce_batch(batch).await?;
             calls.push(due.elapsed());
         }
         Ok(calls)
@@ -121,43 +115,5 @@ impl Schedule {
         let mut calls = [a, b, c, d, e, f, g, h].concat();
         calls.sort_unstable();
         Ok(Run { events: self.count * BATCH, took: self.began.elapsed(), calls })
-    }
-}
-
-/// Messages that are bytes already.
-#[derive(Debug, Default, Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }
