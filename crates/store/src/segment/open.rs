@@ -160,8 +160,9 @@ impl Segment {
         let id = self.info.id;
         let bytes = std::fs::read(&self.paths.filter)
             .map_err(|error| ReadSegmentError::Filter(id, FilterError::Io(error)))?;
-        self.loaded_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        let length = bytes.len();
         let filters = Filters::decode(bytes).map_err(|error| ReadSegmentError::Filter(id, error))?;
+        self.loaded_bytes.fetch_add(length, Ordering::Relaxed);
         Ok(Arc::clone(loaded.filters.insert(Arc::new(filters))))
     }
 

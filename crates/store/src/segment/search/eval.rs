@@ -110,7 +110,10 @@ fn eval_column(
     {
         match (few, span.lowered_before(column.field)) {
             (None, _) => return find(matcher, texts, &span.lowered(column.field, texts)),
-            (Some(few), Some(lowered)) => return find_among(few, matcher, texts, &lowered),
+            (Some(few), Some(lowered)) => {
+                let is_match = |row| texts.is_valid(row) && matcher.matches_lowered(lowered.text(row));
+                return passing(few, is_match);
+            }
             (Some(_), None) => {}
         }
     }
@@ -125,13 +128,18 @@ fn eval_column(
 }
 
 fn eval_few(leaf: &BoundLeaf, column: &BoundColumn, array: &ArrayRef, few: &BooleanBuffer) -> BooleanBuffer {
-    let mut rows = BooleanBufferBuilder::new(array.len());
-    rows.append_n(array.len(), false);
     let mut buffer = LowerBuffer::default();
-    for row in few.set_indices() {
-        rows.set_bit(row, leaf.is_match(column, array, row, &mut buffer));
+    passing(few, |row| leaf.is_match(column, array, row, &mut buffer))
+}
+
+/// Those of the rows that pass the test.
+fn passing(rows: &BooleanBuffer, mut test: impl FnMut(usize) -> bool) -> BooleanBuffer {
+    let mut passed = BooleanBufferBuilder::new(rows.len());
+    passed.append_n(rows.len(), false);
+    for row in rows.set_indices() {
+        passed.set_bit(row, test(row));
     }
-    rows.finish()
+    passed.finish()
 }
 
 /// Tests a value once as long as no other takes its place: most columns of integers repeat a few values.
@@ -167,21 +175,6 @@ fn find(matcher: &TextMatcher, texts: &StringArray, lowered: &Lowered) -> Boolea
     matcher.matches_in_buffer(&lowered.bytes, &lowered.ends, |row| {
         rows.set_bit(row, texts.is_valid(row));
     });
-    rows.finish()
-}
-
-/// As `find`, of the rows that matter only.
-fn find_among(
-    among: &BooleanBuffer,
-    matcher: &TextMatcher,
-    texts: &StringArray,
-    lowered: &Lowered,
-) -> BooleanBuffer {
-    let mut rows = BooleanBufferBuilder::new(texts.len());
-    rows.append_n(texts.len(), false);
-    for row in among.set_indices() {
-        rows.set_bit(row, texts.is_valid(row) && matcher.matches_lowered(lowered.text(row)));
-    }
     rows.finish()
 }
 
