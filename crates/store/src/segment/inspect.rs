@@ -10,6 +10,7 @@ use weir_model::{Day, IndexPrefix, Offset, StreamName, StreamPartition};
 use super::file::{INDEX, OFFSET, SOURCE};
 use super::merge::{day_of, sources_of};
 use super::open::{ReadSegmentError, Segment};
+use super::rows::Rows;
 use super::source::SourceId;
 use super::store::Shared;
 use crate::seam::{IndexInfo, PartitionAudit, PositionRun};
@@ -102,7 +103,7 @@ pub(super) fn positions(
         let columns: Vec<usize> =
             [SOURCE, OFFSET, INDEX].iter().filter_map(|name| contents.column(name)).collect();
         for (group, of_group) in contents.groups.iter().enumerate() {
-            let batch = contents.read(id, group, columns.iter().copied(), 0, of_group.rows)?;
+            let batch = contents.read(id, group, columns.iter().copied(), &Rows::from(0..of_group.rows))?;
             let (of_rows, offsets, indexes) = columns_of(&batch, &sources)
                 .ok_or(ReadSegmentError::Damaged(id, "a column of positions is missing"))?;
             rows.extend(

@@ -1,27 +1,26 @@
 //! A segment that can be read.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
 use arrow_select::concat::concat_batches;
-use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 use weir_model::{Day, IndexPrefix};
 
 use super::field::Field;
 use super::file::{FORMAT, FORMAT_KEY, PAGE_ROWS, SegmentPaths, TIME, field_of};
 use super::filter::{FilterError, Filters};
+use super::pages::{ColumnPages, GroupPages, PositionedFile};
+use super::rows::Rows;
 use super::source::SourceId;
 use super::text_page;
 
@@ -219,8 +218,7 @@ impl Contents {
     fn open(id: u64, paths: &SegmentPaths) -> Result<Self, ReadSegmentError> {
         let damaged = |error| ReadSegmentError::Parquet(id, error);
         let file = File::open(&paths.rows).map_err(|error| ReadSegmentError::Open(id, error))?;
-        let length = file.metadata().map_err(|error| ReadSegmentError::Open(id, error))?.len();
-        let file = PositionedFile { file: Arc::new(file), length };
+        let file = PositionedFile::new(file).map_err(|error| ReadSegmentError::Open(id, error))?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
         let plain = ArrowReaderMetadata::load(&file, options.clone()).map_err(damaged)?;
         check_format(id, plain.metadata())?;
@@ -261,65 +259,65 @@ impl Contents {
         &self.file
     }
 
-    /// Rows `start..start + rows` of a row group, the given columns in their order in the file.
+    /// Rows of a row group, the given columns in their order in the file.
     pub(super) fn read(
         &self,
         id: u64,
         group: usize,
         columns: impl IntoIterator<Item = usize>,
-        start: usize,
-        rows: usize,
+        rows: &Rows,
     ) -> Result<RecordBatch, ReadSegmentError> {
         let damaged = |error| ReadSegmentError::Parquet(id, error);
-        let schema = self.metadata.parquet_schema();
-        let selection = RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(rows)]);
+        let arrow = |error| ReadSegmentError::Arrow(id, error);
+        let schema = self.parquet().file_metadata().schema_descr();
+        let columns = ProjectionMask::leaves(schema, columns);
+        let fields = Some(self.metadata.schema().fields());
+        let levels = parquet_to_arrow_field_levels(schema, columns, fields).map_err(damaged)?;
+        let pages = GroupPages::new(&self.file, self.parquet(), group);
+        let ranges = rows.ranges().iter().cloned();
+        let selection = RowSelection::from_consecutive_ranges(ranges, self.groups[group].rows);
         let reader =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-                .with_row_groups(vec![group])
-                .with_projection(ProjectionMask::leaves(schema, columns))
-                .with_row_selection(selection)
-                .with_batch_size(rows)
-                .build()
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows.count(), Some(selection))
                 .map_err(damaged)?;
-        let batches =
-            reader.collect::<Result<Vec<_>, _>>().map_err(|error| ReadSegmentError::Arrow(id, error))?;
+        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(arrow)?;
         let batch = match <[RecordBatch; 1]>::try_from(batches) {
             Ok([batch]) => batch,
             Err(batches) => match batches.first() {
-                Some(first) => concat_batches(&first.schema(), &batches)
-                    .map_err(|error| ReadSegmentError::Arrow(id, error))?,
+                Some(first) => concat_batches(&first.schema(), &batches).map_err(arrow)?,
                 None => return Err(ReadSegmentError::Damaged(id, "it has fewer rows than its footer says")),
             },
         };
-        if batch.num_rows() != rows {
+        if batch.num_rows() != rows.count() {
             return Err(ReadSegmentError::Damaged(id, "it has fewer rows than its footer says"));
         }
         Ok(batch)
     }
 
-    /// One column of rows `start..start + rows` of a row group.
+    /// One column of some rows of a row group.
     pub(super) fn read_column(
         &self,
         id: u64,
         group: usize,
         column: usize,
-        start: usize,
-        rows: usize,
+        rows: &Rows,
     ) -> Result<ArrayRef, ReadSegmentError> {
-        if self.is_page_of_texts(group, column, start, rows) {
-            let page = start / PAGE_ROWS;
-            let texts = text_page::read(self.file.clone(), self.parquet(), group, column, page, rows)
+        if let Some(page) = self.page_of_texts(group, column, rows) {
+            let texts = ColumnPages::open(&self.file, self.parquet(), group, column)
+                .and_then(|pages| text_page::read(pages, page, rows.count()))
                 .map_err(|error| ReadSegmentError::Parquet(id, error))?;
             if let Some(texts) = texts {
                 return Ok(Arc::new(texts));
             }
         }
-        Ok(Arc::clone(self.read(id, group, [column], start, rows)?.column(0)))
+        Ok(Arc::clone(self.read(id, group, [column], rows)?.column(0)))
     }
 
-    fn is_page_of_texts(&self, group: usize, column: usize, start: usize, rows: usize) -> bool {
-        let rest = self.groups[group].rows.saturating_sub(start);
-        start.is_multiple_of(PAGE_ROWS) && rows == rest.min(PAGE_ROWS) && self.is_plain_text(column)
+    /// The page that the rows are, if the column is texts.
+    fn page_of_texts(&self, group: usize, column: usize, rows: &Rows) -> Option<usize> {
+        let [range] = rows.ranges() else { return None };
+        let rest = self.groups[group].rows.saturating_sub(range.start);
+        let whole = range.start.is_multiple_of(PAGE_ROWS) && range.len() == rest.min(PAGE_ROWS);
+        (whole && self.is_plain_text(column)).then_some(range.start / PAGE_ROWS)
     }
 
     /// Whether the column is texts, not references to a dictionary.
@@ -374,45 +372,4 @@ fn groups(metadata: &ParquetMetaData, columns: &[String]) -> Option<Vec<Group>> 
         first_page += pages;
     }
     Some(groups)
-}
-
-/// Reads at positions, so that several readers share one open file.
-#[derive(Debug, Clone)]
-pub(super) struct PositionedFile {
-    file: Arc<File>,
-    length: u64,
-}
-
-#[derive(Debug)]
-pub(super) struct PositionedReader {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Length for PositionedFile {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for PositionedFile {
-    type T = std::io::BufReader<PositionedReader>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(std::io::BufReader::new(PositionedReader { file: Arc::clone(&self.file), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-impl std::io::Read for PositionedReader {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
 }

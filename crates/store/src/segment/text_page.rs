@@ -5,49 +5,36 @@
 //! What is not as [`super::file`] writes it is left to the reader of the Parquet library.
 //! Formats: <https://parquet.apache.org/docs/file-format/data-pages/encodings/>.
 
-use std::sync::Arc;
-
 use arrow_array::StringArray;
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
-use parquet::file::serialized_reader::SerializedPageReader;
 
-/// The texts of a page of `expected` rows, or nothing if the page is of another form or length.
+use super::pages::ColumnPages;
+
+/// The texts of a column's page of `expected` rows, or nothing if the page is of another form or length.
 pub(super) fn read(
-    file: impl ChunkReader + 'static,
-    metadata: &ParquetMetaData,
-    group: usize,
-    column: usize,
+    mut pages: ColumnPages<impl ChunkReader>,
     page: usize,
     expected: usize,
 ) -> Result<Option<StringArray>, ParquetError> {
-    let rows = metadata.row_group(group).num_rows();
-    let chunk = metadata.row_group(group).column(column);
-    if chunk.dictionary_page_offset().is_some() {
+    let descriptor = pages.descriptor();
+    let plain = descriptor.max_def_level() == 1 && descriptor.max_rep_level() == 0;
+    if !plain || pages.has_dictionary() {
         return Ok(None);
     }
-    let index = metadata.page_index_for_row_group(group);
-    let (Some(locations), Ok(rows)) = (index.page_locations(column), usize::try_from(rows)) else {
-        return Ok(None);
-    };
-    let mut pages = SerializedPageReader::new(Arc::new(file), chunk, rows, Some(locations.clone()))?;
     for _ in 0..page {
         pages.skip_next_page()?;
     }
-    let descriptor = chunk.column_descr();
     match pages.get_next_page()? {
         Some(Page::DataPage { buf, num_values, encoding, def_level_encoding, .. })
             // Before there is memory for it: a damaged head can claim four billion rows.
             if num_values as usize == expected
                 && encoding == Encoding::DELTA_LENGTH_BYTE_ARRAY
-                && def_level_encoding == Encoding::RLE
-                && descriptor.max_def_level() == 1
-                && descriptor.max_rep_level() == 0 =>
+                && def_level_encoding == Encoding::RLE =>
         {
             Ok(texts(&buf, expected))
         }
@@ -180,6 +167,8 @@ impl<'a> Input<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow_array::{Array, ArrayRef, RecordBatch};
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -211,7 +200,8 @@ mod tests {
     fn read_page(file: &Bytes, page: usize, rows: usize) -> Option<StringArray> {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
         let metadata = ArrowReaderMetadata::load(file, options).expect("a footer");
-        read(file.clone(), metadata.metadata(), 0, 0, page, rows).expect("it can be read")
+        let pages = ColumnPages::open(file, metadata.metadata(), 0, 0).expect("a column");
+        read(pages, page, rows).expect("it can be read")
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 mod doubt;
 mod formats;
 mod independent;
+mod large;
 mod memory;
 mod merging;
 mod random;

@@ -45,13 +45,13 @@ struct Document {
 }
 
 #[derive(Debug, Clone)]
-struct Question {
-    prefix: &'static str,
-    query: String,
-    from: Option<i64>,
-    to: Option<i64>,
-    limit: usize,
-    field: &'static str,
+pub(crate) struct Question {
+    pub(crate) prefix: &'static str,
+    pub(crate) query: String,
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
+    pub(crate) limit: usize,
+    pub(crate) field: &'static str,
 }
 
 const PREFIXES: [&str; 2] = ["cafe", "shop"];
@@ -232,7 +232,8 @@ async fn deliver_again(store: &dyn IndexStore, written: &Written) {
     }
 }
 
-async fn compare(store: &dyn IndexStore, reference: &dyn IndexStore, questions: &[Question]) {
+/// Asks both, page after page; times of questions are seconds after `RECEIVED`.
+pub(crate) async fn compare(store: &dyn IndexStore, reference: &dyn IndexStore, questions: &[Question]) {
     for question in questions {
         let mut after = None;
         for page in 0.. {

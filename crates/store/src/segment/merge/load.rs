@@ -9,6 +9,7 @@ use super::super::chunk::{Chunk, Heads, SharedChunk};
 use super::super::field::Field;
 use super::super::file::{INDEX, OFFSET, RAW, RECEIVED, REST, SOURCE, TIME};
 use super::super::open::{ReadSegmentError, Segment};
+use super::super::rows::Rows;
 use super::super::source::{SourceId, Sources, parse_source};
 
 /// Appends a chunk for each row group.
@@ -20,7 +21,7 @@ pub(super) fn load(
     let id = segment.info.id;
     let contents = segment.contents()?;
     for (index, group) in contents.groups.iter().enumerate() {
-        let batch = contents.read(id, index, 0..contents.columns.len(), 0, group.rows)?;
+        let batch = contents.read(id, index, 0..contents.columns.len(), &Rows::from(0..group.rows))?;
         let chunk = chunk_of(&batch, sources).ok_or(ReadSegmentError::Damaged(id, "a column is missing"))?;
         chunks.push(Arc::new(chunk));
     }

@@ -24,11 +24,11 @@ pub(super) fn matching(
     if !span.unit.has_leftovers() {
         return Ok(rows);
     }
-    let leftovers = [span.unit.load_raw(span.rows)?, span.unit.load_rest(span.rows)?];
+    let leftovers = [span.unit.load_raw(&span.rows())?, span.unit.load_rest(&span.rows())?];
     if leftovers.iter().flatten().all(|array| array.null_count() == array.len()) {
         return Ok(rows);
     }
-    let rebuilder = Rebuilder::new(span)?;
+    let rebuilder = Rebuilder::new(&span.unit, &span.rows(), span.columns())?;
     Ok(BooleanBuffer::collect_bool(rows.len(), |row| {
         if rebuilder.has_leftover(row) {
             is_match(query, prefix, &[], &rebuilder.content(row))
@@ -44,7 +44,7 @@ fn eval(
     span: &Span,
     among: Option<&BooleanBuffer>,
 ) -> Result<BooleanBuffer, ReadSegmentError> {
-    let count = span.rows.count;
+    let count = span.rows.len();
     match bound {
         Bound::All => Ok(BooleanBuffer::new_set(count)),
         Bound::Not(inner) => Ok(!&eval(inner, span, among)?),
@@ -74,7 +74,7 @@ fn eval_leaf(
     span: &Span,
     among: Option<&BooleanBuffer>,
 ) -> Result<BooleanBuffer, ReadSegmentError> {
-    let count = span.rows.count;
+    let count = span.rows.len();
     let few = among.filter(|among| among.count_set_bits() < count / FEW);
     let mut rows = BooleanBuffer::new_unset(count);
     for column in &leaf.columns {

@@ -1,17 +1,21 @@
 //! The newest hits: units from the newest on, pages from the end, until nothing older can come in.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
-use arrow_buffer::BooleanBuffer;
+use arrow_array::{Array, ArrayRef};
+use arrow_select::concat::concat;
 use weir_model::{EventId, Offset, Position, StreamPartition, Timestamp};
 
 use super::super::chunk::Heads;
+use super::super::open::ReadSegmentError;
+use super::super::rows::Rows;
 use super::super::source::{SourceId, Sources};
 use super::eval::matching;
 use super::rebuild::Rebuilder;
 use super::run::{Candidate, Context, Part, failed};
 use super::span::Span;
+use super::unit::{Unit, pick};
 use crate::error::SearchError;
 use crate::search::{Cursor, Hit};
 
@@ -51,6 +55,22 @@ struct Newest<'a> {
     ranks: Ranks,
 }
 
+/// Matching rows of a unit that are not yet among the hits: their other columns are read for several pages at
+/// once, since a page has few of them and opening a column costs more than what is read.
+struct Matches<'a> {
+    unit: &'a Unit,
+    /// In the order of the search, the last page first.
+    pages: Vec<PageMatches>,
+}
+
+struct PageMatches {
+    /// In the unit, ascending.
+    rows: Vec<usize>,
+    /// What the search read, of these rows.
+    columns: HashMap<usize, ArrayRef>,
+    bytes: usize,
+}
+
 /// `parts` come the newest first.
 pub(super) fn newest(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Page, SearchError> {
     let ranks = Ranks::new(&context.snapshot.sources);
@@ -79,51 +99,73 @@ impl Newest<'_> {
     fn look_through(&mut self, candidate: &Candidate) -> Result<(), SearchError> {
         let window = self.context.window();
         let after = self.context.request.after.as_ref().map_or(i64::MAX, |cursor| cursor.time.micros());
+        let leftovers = candidate.unit.has_leftovers();
+        let mut matches = Matches { unit: &candidate.unit, pages: Vec::new() };
         for page in (0..candidate.unit.pages()).rev() {
             let (min, max) = candidate.unit.page_times(page);
+            if self.heap.len() + matches.count() >= self.wanted {
+                self.take(&matches)?;
+                matches.pages.clear();
+            }
             if self.has_all_after(max) {
                 break;
             }
-            let leftovers = candidate.unit.has_leftovers();
             let possible = || leftovers || candidate.bound.is_possible(&candidate.unit, page);
             if window.overlaps(min, max) && min <= after && possible() {
                 self.context.guard.check()?;
-                self.look_at(candidate, page)?;
+                if let Some(found) = self.look_at(candidate, page)? {
+                    self.context.guard.hold(found.bytes)?;
+                    matches.pages.push(found);
+                }
             }
         }
-        Ok(())
+        self.take(&matches)
     }
 
-    fn look_at(&mut self, candidate: &Candidate, page: usize) -> Result<(), SearchError> {
+    fn look_at(&self, candidate: &Candidate, page: usize) -> Result<Option<PageMatches>, SearchError> {
         let request = self.context.request;
         let span = Span::new(&candidate.unit, page..page + 1);
-        self.context.scanned(span.rows.count);
-        let rows = matching(&request.query, &candidate.bound, &span, &request.prefix).map_err(failed)?;
-        if rows.count_set_bits() == 0 {
+        self.context.scanned(span.rows.len());
+        let found = matching(&request.query, &candidate.bound, &span, &request.prefix).map_err(failed)?;
+        let rows: Vec<usize> = found.set_indices().map(|row| span.rows.start + row).collect();
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let picked: Rows = found.set_indices().collect();
+        let columns: HashMap<usize, ArrayRef> =
+            span.columns().iter().map(|(field, column)| (*field, pick(column, &picked))).collect();
+        let bytes = columns.values().map(|column| column.get_array_memory_size()).sum();
+        Ok(Some(PageMatches { rows, columns, bytes }))
+    }
+
+    /// Puts the matches that are new enough among the hits.
+    fn take(&mut self, matches: &Matches<'_>) -> Result<(), SearchError> {
+        self.context.guard.release(matches.bytes());
+        if matches.pages.is_empty() {
             return Ok(());
         }
-        let heads = span.unit.load_heads(span.rows, &self.context.snapshot.sources).map_err(failed)?;
-        let mut best = self.worth_keeping(&heads, &rows);
-        best.sort_unstable_by_key(|(rank, _)| Reverse(*rank));
-        best.truncate(self.wanted);
+        let rows = matches.rows().into_iter().collect();
+        let heads = matches.unit.load_heads(&rows, &self.context.snapshot.sources).map_err(failed)?;
+        let mut best = self.worth_keeping(&heads);
         if best.is_empty() {
             return Ok(());
         }
-        // Contents are put together now, while the columns that were searched are at hand.
-        let rebuilder = Rebuilder::new(&span).map_err(failed)?;
-        for (rank, row) in best {
-            let content = rebuilder.content(row);
+        best.sort_unstable_by_key(|(rank, _)| Reverse(*rank));
+        best.truncate(self.wanted);
+        best.sort_unstable_by_key(|(_, row)| *row);
+        let rebuilder = matches.rebuilder(best.iter().map(|(_, row)| *row)).map_err(failed)?;
+        for (number, (rank, row)) in best.into_iter().enumerate() {
+            let content = rebuilder.content(number);
             self.keep(Found { rank, received: heads.received[row], content })?;
         }
         Ok(())
     }
 
-    /// Rows of a page that are among the newest so far.
-    fn worth_keeping(&self, heads: &Heads, rows: &BooleanBuffer) -> Vec<(Rank, usize)> {
+    /// Which of the rows are among the newest so far.
+    fn worth_keeping(&self, heads: &Heads) -> Vec<(Rank, usize)> {
         let window = self.context.window();
         let last = self.heap.peek().filter(|_| self.heap.len() >= self.wanted).map(|Reverse(last)| last.rank);
-        let ranked = rows
-            .set_indices()
+        let ranked = (0..heads.times.len())
             .filter(|row| window.contains(heads.times[*row]))
             .map(|row| (self.ranks.rank(heads, row), row));
         ranked
@@ -176,6 +218,40 @@ impl Newest<'_> {
             received: Timestamp::from_micros(found.received),
             content: found.content,
         }
+    }
+}
+
+impl Matches<'_> {
+    fn count(&self) -> usize {
+        self.pages.iter().map(|page| page.rows.len()).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.pages.iter().map(|page| page.bytes).sum()
+    }
+
+    fn rows(&self) -> Vec<usize> {
+        self.pages.iter().rev().flat_map(|page| &page.rows).copied().collect()
+    }
+
+    /// Reads what is missing of some of [`Self::rows`], which are given by their numbers, ascending.
+    fn rebuilder(&self, chosen: impl Iterator<Item = usize>) -> Result<Rebuilder, ReadSegmentError> {
+        let rows = self.rows();
+        let chosen: Vec<usize> = chosen.collect();
+        let picked: Rows = chosen.iter().copied().collect();
+        let mut at_hand = HashMap::new();
+        for field in self.pages.iter().flat_map(|page| page.columns.keys().copied()) {
+            let columns: Option<Vec<&dyn Array>> =
+                self.pages.iter().rev().map(|page| page.columns.get(&field).map(AsRef::as_ref)).collect();
+            // What was read of some pages only is read again.
+            if let Some(columns) = columns
+                && !at_hand.contains_key(&field)
+            {
+                let column = concat(&columns).expect("columns of one field are of one type");
+                at_hand.insert(field, pick(&column, &picked));
+            }
+        }
+        Rebuilder::new(self.unit, &chosen.iter().map(|row| rows[*row]).collect(), at_hand)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A row's content, put together again from its columns.
 
+use std::collections::HashMap;
+
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, StringArray};
 use serde_json::value::RawValue;
@@ -7,9 +9,10 @@ use weir_model::Value;
 
 use super::super::field::{Field, Kind, split_path};
 use super::super::open::ReadSegmentError;
-use super::span::Span;
+use super::super::rows::Rows;
+use super::unit::Unit;
 
-/// The columns of a span, in order of paths, and what the rows keep beside them.
+/// The columns of some rows, in order of paths, and what the rows keep beside them.
 #[derive(Debug)]
 pub(super) struct Rebuilder {
     columns: Vec<(Field, Vec<String>, ArrayRef)>,
@@ -18,11 +21,22 @@ pub(super) struct Rebuilder {
 }
 
 impl Rebuilder {
-    pub(super) fn new(span: &Span) -> Result<Self, ReadSegmentError> {
-        let fields = span.unit.fields().into_iter().zip(span.all_columns()?);
-        let mut columns: Vec<_> = fields.map(|(field, array)| (field.clone(), field.keys(), array)).collect();
+    /// Reads the columns that are not at hand.
+    pub(super) fn new(
+        unit: &Unit,
+        rows: &Rows,
+        mut at_hand: HashMap<usize, ArrayRef>,
+    ) -> Result<Self, ReadSegmentError> {
+        let fields = unit.fields();
+        let missing: Vec<usize> = (0..fields.len()).filter(|field| !at_hand.contains_key(field)).collect();
+        let read = unit.load_together(&missing, rows)?;
+        at_hand.extend(missing.into_iter().zip(read));
+        let mut columns: Vec<_> = at_hand
+            .into_iter()
+            .map(|(index, array)| (fields[index].clone(), fields[index].keys(), array))
+            .collect();
         columns.sort_by(|a, b| a.1.cmp(&b.1));
-        Ok(Self { columns, raw: span.unit.load_raw(span.rows)?, rest: span.unit.load_rest(span.rows)? })
+        Ok(Self { columns, raw: unit.load_raw(rows)?, rest: unit.load_rest(rows)? })
     }
 
     /// Whether the row keeps something beside its columns.
@@ -30,7 +44,7 @@ impl Rebuilder {
         [&self.raw, &self.rest].into_iter().flatten().any(|array| !array.is_null(row))
     }
 
-    /// The content of a row as JSON text.
+    /// The content of a row as JSON text; rows count from the first of those asked for.
     pub(super) fn content(&self, row: usize) -> String {
         if let Some(raw) = self.raw.as_ref().and_then(|raw| text(raw, row)) {
             return raw.to_owned();

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,15 +10,16 @@ use arrow_array::{Array, ArrayRef, StringArray};
 use arrow_buffer::ScalarBuffer;
 
 use super::super::open::ReadSegmentError;
-use super::unit::{Rows, Unit};
+use super::super::rows::Rows;
+use super::unit::Unit;
 use crate::query::append_lowered;
 
 #[derive(Debug)]
 pub(super) struct Span {
     pub(super) unit: Arc<Unit>,
-    pub(super) rows: Rows,
+    pub(super) rows: Range<usize>,
     /// First page of the rows and the page after the last.
-    pub(super) pages: std::ops::Range<usize>,
+    pub(super) pages: Range<usize>,
     columns: RefCell<HashMap<usize, ArrayRef>>,
     lowered: RefCell<HashMap<usize, Rc<Lowered>>>,
     times: RefCell<Option<ScalarBuffer<i64>>>,
@@ -57,12 +59,10 @@ impl Lowered {
 }
 
 impl Span {
-    pub(super) fn new(unit: &Arc<Unit>, pages: std::ops::Range<usize>) -> Self {
-        let start = unit.page(pages.start).start;
-        let last = unit.page(pages.end - 1);
+    pub(super) fn new(unit: &Arc<Unit>, pages: Range<usize>) -> Self {
         Self {
             unit: Arc::clone(unit),
-            rows: Rows { start, count: last.start + last.count - start },
+            rows: unit.page(pages.start).start..unit.page(pages.end - 1).end,
             pages,
             columns: RefCell::default(),
             lowered: RefCell::default(),
@@ -70,30 +70,22 @@ impl Span {
         }
     }
 
+    pub(super) fn rows(&self) -> Rows {
+        Rows::from(self.rows.clone())
+    }
+
     pub(super) fn column(&self, field: usize) -> Result<ArrayRef, ReadSegmentError> {
         if let Some(column) = self.columns.borrow().get(&field) {
             return Ok(Arc::clone(column));
         }
-        let column = self.unit.load(field, self.rows)?;
+        let column = self.unit.load(field, &self.rows())?;
         self.columns.borrow_mut().insert(field, Arc::clone(&column));
         Ok(column)
     }
 
-    /// The columns of all fields, in their order. Those that are not there yet are read together.
-    pub(super) fn all_columns(&self) -> Result<Vec<ArrayRef>, ReadSegmentError> {
-        let count = self.unit.fields().len();
-        let missing: Vec<usize> =
-            (0..count).filter(|field| !self.columns.borrow().contains_key(field)).collect();
-        let (alone, together): (Vec<usize>, Vec<usize>) =
-            missing.into_iter().partition(|field| self.unit.is_plain_text(*field));
-        if !together.is_empty() {
-            let columns = self.unit.load_together(&together, self.rows)?;
-            self.columns.borrow_mut().extend(together.into_iter().zip(columns));
-        }
-        for field in alone {
-            self.column(field)?;
-        }
-        (0..count).map(|field| self.column(field)).collect()
+    /// The columns that were read so far, by field.
+    pub(super) fn columns(&self) -> HashMap<usize, ArrayRef> {
+        self.columns.borrow().clone()
     }
 
     /// What `lowered` made for another part of the query.
@@ -114,7 +106,7 @@ impl Span {
         if let Some(times) = &*self.times.borrow() {
             return Ok(times.clone());
         }
-        let times = self.unit.load_times(self.rows)?;
+        let times = self.unit.load_times(&self.rows())?;
         *self.times.borrow_mut() = Some(times.clone());
         Ok(times)
     }

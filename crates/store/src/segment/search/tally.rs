@@ -75,7 +75,7 @@ fn spans(candidate: &Candidate, window: Window) -> Vec<Span> {
 impl Counting<'_> {
     fn span(&mut self, candidate: &Candidate, span: &Span) -> Result<(), SearchError> {
         let request = self.context.request;
-        self.context.scanned(span.rows.count);
+        self.context.scanned(span.rows.len());
         let mut rows = matching(&request.query, &candidate.bound, span, &request.prefix).map_err(failed)?;
         let window = self.context.window();
         let inside = span.pages.clone().all(|page| {
@@ -111,7 +111,7 @@ impl Counting<'_> {
         for page in span.pages.clone() {
             let of_page = span.unit.page(page);
             let start = of_page.start - span.rows.start;
-            let rows = rows.slice(start, of_page.count);
+            let rows = rows.slice(start, of_page.len());
             let (min, max) = span.unit.page_times(page);
             if bucket(min) == bucket(max) {
                 add(&mut self.buckets, bucket(min), rows.count_set_bits() as u64);
@@ -213,7 +213,7 @@ impl Counting<'_> {
 
     /// Where values may be inside arrays or beside the columns, contents are looked at one by one.
     fn top_of_contents(&mut self, field: &str, span: &Span, rows: &BooleanBuffer) -> Result<(), SearchError> {
-        let rebuilder = Rebuilder::new(span).map_err(failed)?;
+        let rebuilder = Rebuilder::new(&span.unit, &span.rows(), span.columns()).map_err(failed)?;
         for row in rows.set_indices() {
             let text = rebuilder.content(row);
             let batch = json::content(&self.context.request.prefix, &[], &text);

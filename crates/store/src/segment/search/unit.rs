@@ -1,10 +1,12 @@
 //! What is searched at a time: a chunk in memory or a row group of a segment, with one way to look at both.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{ArrayRef, PrimitiveArray};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, UInt32Array};
 use arrow_buffer::ScalarBuffer;
+use arrow_select::take::take;
 
 use super::super::chunk::{Chunk, Heads};
 use super::super::field::Field;
@@ -12,6 +14,7 @@ use super::super::file::{INDEX, OFFSET, PAGE_ROWS, RAW, RECEIVED, REST, SOURCE, 
 use super::super::filter::{Filters, TokenKey};
 use super::super::merge::heads_of;
 use super::super::open::{Contents, ReadSegmentError, Segment};
+use super::super::rows::Rows;
 use super::super::source::Sources;
 
 #[derive(Debug)]
@@ -24,13 +27,6 @@ pub(super) enum Unit {
         filters: Option<Arc<Filters>>,
         group: usize,
     },
-}
-
-/// Some rows of a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rows {
-    pub(super) start: usize,
-    pub(super) count: usize,
 }
 
 impl Unit {
@@ -71,13 +67,11 @@ impl Unit {
         }
     }
 
-    pub(super) fn page(&self, page: usize) -> Rows {
+    /// The rows of a page.
+    pub(super) fn page(&self, page: usize) -> Range<usize> {
         match self {
-            Self::Chunk(chunk) => Rows { start: 0, count: chunk.rows() },
-            Self::Group { .. } => {
-                let start = page * PAGE_ROWS;
-                Rows { start, count: PAGE_ROWS.min(self.rows() - start) }
-            }
+            Self::Chunk(chunk) => 0..chunk.rows(),
+            Self::Group { .. } => page * PAGE_ROWS..self.rows().min((page + 1) * PAGE_ROWS),
         }
     }
 
@@ -129,12 +123,11 @@ impl Unit {
     }
 
     /// A field's column.
-    pub(super) fn load(&self, field: usize, rows: Rows) -> Result<ArrayRef, ReadSegmentError> {
+    pub(super) fn load(&self, field: usize, rows: &Rows) -> Result<ArrayRef, ReadSegmentError> {
         match self {
-            Self::Chunk(chunk) => Ok(chunk.fields[field].1.slice(rows.start, rows.count)),
+            Self::Chunk(chunk) => Ok(pick(&chunk.fields[field].1, rows)),
             Self::Group { segment, contents, group, .. } => {
-                let column = contents.fields[field].1;
-                contents.read_column(segment.info.id, *group, column, rows.start, rows.count)
+                contents.read_column(segment.info.id, *group, contents.fields[field].1, rows)
             }
         }
     }
@@ -143,43 +136,43 @@ impl Unit {
     pub(super) fn load_together(
         &self,
         fields: &[usize],
-        rows: Rows,
+        rows: &Rows,
     ) -> Result<Vec<ArrayRef>, ReadSegmentError> {
         match self {
-            Self::Chunk(_) => fields.iter().map(|field| self.load(*field, rows)).collect(),
+            Self::Chunk(chunk) => {
+                Ok(fields.iter().map(|field| pick(&chunk.fields[*field].1, rows)).collect())
+            }
             Self::Group { segment, contents, group, .. } => {
                 let columns = fields.iter().map(|field| contents.fields[*field].1);
-                let batch = contents.read(segment.info.id, *group, columns, rows.start, rows.count)?;
+                let batch = contents.read(segment.info.id, *group, columns, rows)?;
                 Ok(batch.columns().to_vec())
             }
         }
     }
 
-    pub(super) fn load_raw(&self, rows: Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
+    pub(super) fn load_raw(&self, rows: &Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
         match self {
-            Self::Chunk(chunk) => Ok(chunk.raw.as_ref().map(|raw| raw.slice(rows.start, rows.count))),
+            Self::Chunk(chunk) => Ok(chunk.raw.as_ref().map(|raw| pick(raw, rows))),
             Self::Group { .. } => self.load_named(RAW, rows),
         }
     }
 
-    pub(super) fn load_rest(&self, rows: Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
+    pub(super) fn load_rest(&self, rows: &Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
         match self {
-            Self::Chunk(chunk) => Ok(chunk.rest.as_ref().map(|rest| rest.slice(rows.start, rows.count))),
+            Self::Chunk(chunk) => Ok(chunk.rest.as_ref().map(|rest| pick(rest, rows))),
             Self::Group { .. } => self.load_named(REST, rows),
         }
     }
 
-    fn load_named(&self, name: &str, rows: Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
+    fn load_named(&self, name: &str, rows: &Rows) -> Result<Option<ArrayRef>, ReadSegmentError> {
         let Self::Group { segment, contents, group, .. } = self else { return Ok(None) };
         let Some(column) = contents.column(name) else { return Ok(None) };
-        contents.read_column(segment.info.id, *group, column, rows.start, rows.count).map(Some)
+        contents.read_column(segment.info.id, *group, column, rows).map(Some)
     }
 
-    pub(super) fn load_times(&self, rows: Rows) -> Result<ScalarBuffer<i64>, ReadSegmentError> {
+    pub(super) fn load_times(&self, rows: &Rows) -> Result<ScalarBuffer<i64>, ReadSegmentError> {
         match self {
-            Self::Chunk(chunk) => {
-                Ok(ScalarBuffer::from(chunk.heads.times[rows.start..rows.start + rows.count].to_vec()))
-            }
+            Self::Chunk(chunk) => Ok(ScalarBuffer::from(picked(&chunk.heads.times, rows))),
             Self::Group { segment, .. } => {
                 let id = segment.info.id;
                 let times =
@@ -194,17 +187,41 @@ impl Unit {
     }
 
     /// The columns that every row has.
-    pub(super) fn load_heads(&self, rows: Rows, sources: &Sources) -> Result<Heads, ReadSegmentError> {
+    pub(super) fn load_heads(&self, rows: &Rows, sources: &Sources) -> Result<Heads, ReadSegmentError> {
         match self {
-            Self::Chunk(chunk) => Ok(chunk.heads.clone()),
+            Self::Chunk(chunk) => {
+                let Heads { times, received, sources, offsets, indexes } = &chunk.heads;
+                Ok(Heads {
+                    times: picked(times, rows),
+                    received: picked(received, rows),
+                    sources: picked(sources, rows),
+                    offsets: picked(offsets, rows),
+                    indexes: picked(indexes, rows),
+                })
+            }
             Self::Group { segment, contents, group, .. } => {
                 let id = segment.info.id;
                 let columns =
                     [TIME, RECEIVED, SOURCE, OFFSET, INDEX].iter().filter_map(|name| contents.column(name));
-                let batch = contents.read(id, *group, columns, rows.start, rows.count)?;
+                let batch = contents.read(id, *group, columns, rows)?;
                 heads_of(&batch, sources)
                     .ok_or(ReadSegmentError::Damaged(id, "a column of positions is missing"))
             }
         }
     }
+}
+
+/// Some rows of a column, which has them.
+pub(super) fn pick(column: &ArrayRef, rows: &Rows) -> ArrayRef {
+    if rows.count() == column.len() {
+        return Arc::clone(column);
+    }
+    // Not a slice, which would keep the whole column in memory.
+    let rows = rows.ranges().iter().cloned().flatten();
+    let rows = rows.map(|row| u32::try_from(row).expect("a unit has fewer rows than u32::MAX"));
+    take(column, &UInt32Array::from_iter_values(rows), None).expect("the column has the rows")
+}
+
+fn picked<T: Copy>(values: &[T], rows: &Rows) -> Vec<T> {
+    rows.ranges().iter().flat_map(|range| &values[range.clone()]).copied().collect()
 }
