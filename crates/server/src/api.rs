@@ -22,7 +22,9 @@ pub use indices::{Index, Indices, IndicesParameters};
 pub use journal::{
     JournalCheck, JournalDump, JournalDumpParameters, JournalLoss, JournalPartitionCheck, JournalRecord,
 };
-pub use search::{Bucket, Format, Histogram, Hit, SearchAnswer, SearchParameters, SearchStats, TopValue};
+pub use search::{
+    Bucket, Format, Histogram, Hit, SearchAnswer, SearchParameters, SearchStats, TopValue, Unreadable,
+};
 pub use streams::{Partition, Stream, Streams};
 pub use tail::{TailGap, TailParameters};
 pub use time::{IllegalTime, Time};

@@ -26,5 +26,5 @@ pub use seam::{
 };
 pub use search::{
     Bucket, Count, Cursor, Histogram, Hit, IllegalCursor, IllegalInterval, Interval, SearchLimits,
-    SearchRequest, SearchResponse, SearchStats, TopRequest, TopValue,
+    SearchRequest, SearchResponse, SearchStats, TopRequest, TopValue, Unreadable,
 };

@@ -77,6 +77,8 @@ pub struct SearchResponse {
     pub histogram: Option<Histogram>,
     /// The most frequent first; of one frequency, the lesser value first.
     pub top: Option<Vec<TopValue>>,
+    /// What the answer is without, because it is damaged; empty if the answer is whole.
+    pub unreadable: Vec<Unreadable>,
     /// What it took.
     pub stats: SearchStats,
 }
@@ -119,6 +121,17 @@ pub struct TopValue {
     pub value: String,
     /// How many matching events have it.
     pub count: u64,
+}
+
+/// A part of the index with events that could not be looked at, some or all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The time of its earliest event.
+    pub from: Timestamp,
+    /// The time of its latest event.
+    pub to: Timestamp,
+    /// Which part, and what is wrong with it.
+    pub reason: String,
 }
 
 /// What a search looked at.

@@ -41,7 +41,8 @@ pub struct SearchParameters {
     /// How many values of `top` at most: 1 to 1000, 10 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_limit: Option<u32>,
-    /// How the hits are written; `ndjson` and `csv` hold hits only and give `next` as header `weir-next`.
+    /// How the hits are written; `ndjson` and `csv` hold hits only; they give `next` as header
+    /// `weir-next` and the number of unreadable parts as header `weir-unreadable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
 }
@@ -76,6 +77,9 @@ pub struct SearchAnswer {
     /// If asked for: the most frequent value first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top: Option<Vec<TopValue>>,
+    /// Damaged parts of the index, which the answer is without; absent if it is whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
     pub stats: SearchStats,
 }
 
@@ -119,6 +123,17 @@ pub struct TopValue {
     #[schemars(schema_with = "any_schema")]
     pub value: Box<RawValue>,
     pub count: u64,
+}
+
+/// A part of the index with events that could not be looked at, some or all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unreadable {
+    /// The time of its earliest event.
+    pub from: Time,
+    /// The time of its latest event.
+    pub to: Time,
+    /// Which part, and what is wrong with it.
+    pub reason: String,
 }
 
 /// What a search looked at.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use weir_store::{SearchResponse, TopValue};
+use weir_store::{SearchResponse, TopValue, Unreadable};
 
 use crate::failure::Failure;
 use crate::{api, codes, hit};
@@ -15,6 +15,9 @@ const NEXT: HeaderName = HeaderName::from_static("weir-next");
 
 /// How many events match, where the body holds hits only.
 const TOTAL: HeaderName = HeaderName::from_static("weir-total");
+
+/// How many parts of the index the answer is without, if any, where the body holds hits only.
+const UNREADABLE: HeaderName = HeaderName::from_static("weir-unreadable");
 
 pub(super) fn answer(
     format: api::Format,
@@ -45,12 +48,17 @@ fn api_answer(response: SearchResponse, took: Duration) -> api::SearchAnswer {
         total: response.total,
         histogram,
         top: response.top.map(|values| values.into_iter().map(top).collect()),
+        unreadable: response.unreadable.into_iter().map(unreadable).collect(),
         stats: api::SearchStats {
             rows_scanned: response.stats.rows_scanned,
             segments: response.stats.segments,
             took_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         },
     }
+}
+
+fn unreadable(part: Unreadable) -> api::Unreadable {
+    api::Unreadable { from: part.from.into(), to: part.to.into(), reason: part.reason }
 }
 
 fn ndjson(hits: &[api::Hit]) -> Result<Vec<u8>, Failure> {
@@ -80,6 +88,8 @@ fn lines(content_type: &'static str, body: Vec<u8>, answer: &api::SearchAnswer) 
     let next = answer.next.as_deref().and_then(|next| HeaderValue::from_str(next).ok());
     response.headers_mut().extend(next.map(|next| (NEXT, next)));
     response.headers_mut().extend(answer.total.map(|total| (TOTAL, HeaderValue::from(total))));
+    let unreadable = Some(answer.unreadable.len()).filter(|parts| *parts > 0);
+    response.headers_mut().extend(unreadable.map(|parts| (UNREADABLE, HeaderValue::from(parts))));
     response
 }
 

@@ -52,6 +52,7 @@ pub(super) fn answer(
         },
         histogram,
         top: request.top.as_ref().map(|top| top_values(&matches, top)),
+        unreadable: Vec::new(),
         stats: SearchStats { rows_scanned: all().count() as u64, segments: 0 },
     })
 }

@@ -48,6 +48,7 @@ pub(super) struct Segment {
     pub(super) paths: SegmentPaths,
     retired: AtomicBool,
     unmergeable: AtomicBool,
+    reported: AtomicBool,
     decoded_bytes: OnceLock<u64>,
     loaded: Mutex<Loaded>,
     loaded_bytes: AtomicUsize,
@@ -99,6 +100,27 @@ pub(super) enum ReadSegmentError {
     Arrow(u64, #[source] arrow_schema::ArrowError),
 }
 
+impl ReadSegmentError {
+    pub(super) fn segment(&self) -> u64 {
+        match self {
+            Self::Open(id, _)
+            | Self::Parquet(id, _)
+            | Self::Damaged(id, _)
+            | Self::NewerFormat(id, _)
+            | Self::Filter(id, _)
+            | Self::Arrow(id, _) => *id,
+        }
+    }
+
+    /// Whether the files are to blame. What can not be opened for another reason may be opened a moment later.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Open(_, error) => error.kind() == std::io::ErrorKind::NotFound,
+            _ => true,
+        }
+    }
+}
+
 impl Segment {
     pub(super) fn new(info: SegmentInfo, paths: SegmentPaths) -> Self {
         Self {
@@ -106,6 +128,7 @@ impl Segment {
             paths,
             retired: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
             decoded_bytes: OnceLock::new(),
             loaded: Mutex::default(),
             loaded_bytes: AtomicUsize::new(0),
@@ -125,6 +148,11 @@ impl Segment {
 
     pub(super) fn is_mergeable(&self) -> bool {
         !self.unmergeable.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody was told yet that it is damaged.
+    pub(super) fn is_first_report(&self) -> bool {
+        !self.reported.swap(true, Ordering::Relaxed)
     }
 
     /// About how much memory all its rows take at once; the first call reads the footer.

@@ -1,6 +1,7 @@
 //! The conformance suite over every store, random searches that must agree with the plainest one, and files
 //! that other versions wrote.
 
+mod damage;
 mod doubt;
 mod formats;
 mod independent;

@@ -10,6 +10,7 @@
 
 mod bad_events;
 mod crash;
+mod damaged_index;
 mod drain;
 mod failing_disk;
 mod full_disk;

@@ -3,7 +3,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Result;
 use clap::Args;
 use weir_foundation::exit::ExitCode;
-use weir_server::api::{Histogram, SearchAnswer, SearchParameters};
+use weir_server::api::{Histogram, SearchAnswer, SearchParameters, Unreadable};
 
 use super::{OutputArgs, block_on, moment, zone};
 use crate::client::{Client, ServerArgs};
@@ -60,7 +60,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let query = parameters.q.clone();
     let answer =
         block_on(async { console::of_query(client.get(&["search"], &parameters).await, query.as_deref()) })?;
-    print(&mut console::stdout(), format, zone, &answer)?;
+    print(&mut console::stdout(), format, zone.clone(), &answer)?;
+    for Unreadable { from, to, reason } in &answer.unreadable {
+        let (from, to) = (output::local_text(from.0, &zone), output::local_text(to.0, &zone));
+        console::note(&format!(
+            "the answer is without events from {from} to {to} that can not be read: {reason}"
+        ));
+    }
     if let Some(next) = answer.next.as_deref().filter(|_| std::io::stderr().is_terminal()) {
         console::note(&format!("more: --after '{next}'"));
     }

@@ -13,7 +13,7 @@ use super::super::rows::Rows;
 use super::super::source::{SourceId, Sources};
 use super::eval::matching;
 use super::rebuild::Rebuilder;
-use super::run::{Candidate, Context, Part, failed};
+use super::run::{Candidate, Context, Interruption, Part};
 use super::span::Span;
 use super::unit::{Unit, pick};
 use crate::error::SearchError;
@@ -80,7 +80,7 @@ pub(super) fn newest(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Page, 
         if newest.has_all_after(part.max_time) {
             break;
         }
-        for candidate in context.open(part)? {
+        for candidate in context.readable(context.open(part))? {
             if newest.has_all_after(candidate.max_time) {
                 break;
             }
@@ -104,7 +104,7 @@ impl Newest<'_> {
         for page in (0..candidate.unit.pages()).rev() {
             let (min, max) = candidate.unit.page_times(page);
             if self.heap.len() + matches.count() >= self.wanted {
-                self.take(&matches)?;
+                self.context.readable(self.take(&matches))?;
                 matches.pages.clear();
             }
             if self.has_all_after(max) {
@@ -113,20 +113,20 @@ impl Newest<'_> {
             let possible = || leftovers || candidate.bound.is_possible(&candidate.unit, page);
             if window.overlaps(min, max) && min <= after && possible() {
                 self.context.guard.check()?;
-                if let Some(found) = self.look_at(candidate, page)? {
+                if let Some(found) = self.context.readable(self.look_at(candidate, page))? {
                     self.context.guard.hold(found.bytes)?;
                     matches.pages.push(found);
                 }
             }
         }
-        self.take(&matches)
+        self.context.readable(self.take(&matches))
     }
 
-    fn look_at(&self, candidate: &Candidate, page: usize) -> Result<Option<PageMatches>, SearchError> {
+    fn look_at(&self, candidate: &Candidate, page: usize) -> Result<Option<PageMatches>, Interruption> {
         let request = self.context.request;
         let span = Span::new(&candidate.unit, page..page + 1);
         self.context.scanned(span.rows.len());
-        let found = matching(&request.query, &candidate.bound, &span, &request.prefix).map_err(failed)?;
+        let found = matching(&request.query, &candidate.bound, &span, &request.prefix)?;
         let rows: Vec<usize> = found.set_indices().map(|row| span.rows.start + row).collect();
         if rows.is_empty() {
             return Ok(None);
@@ -139,13 +139,13 @@ impl Newest<'_> {
     }
 
     /// Puts the matches that are new enough among the hits.
-    fn take(&mut self, matches: &Matches<'_>) -> Result<(), SearchError> {
+    fn take(&mut self, matches: &Matches<'_>) -> Result<(), Interruption> {
         self.context.guard.release(matches.bytes());
         if matches.pages.is_empty() {
             return Ok(());
         }
         let rows = matches.rows().into_iter().collect();
-        let heads = matches.unit.load_heads(&rows, &self.context.snapshot.sources).map_err(failed)?;
+        let heads = matches.unit.load_heads(&rows, &self.context.snapshot.sources)?;
         let mut best = self.worth_keeping(&heads);
         if best.is_empty() {
             return Ok(());
@@ -153,7 +153,7 @@ impl Newest<'_> {
         best.sort_unstable_by_key(|(rank, _)| Reverse(*rank));
         best.truncate(self.wanted);
         best.sort_unstable_by_key(|(_, row)| *row);
-        let rebuilder = matches.rebuilder(best.iter().map(|(_, row)| *row)).map_err(failed)?;
+        let rebuilder = matches.rebuilder(best.iter().map(|(_, row)| *row))?;
         for (number, (rank, row)) in best.into_iter().enumerate() {
             let content = rebuilder.content(number);
             self.keep(Found { rank, received: heads.received[row], content })?;

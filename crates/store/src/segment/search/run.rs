@@ -1,7 +1,10 @@
 //! The course of a search: newest hits first, then what needs every matching row.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use weir_foundation::failure::chain;
 use weir_model::Timestamp;
 
 use super::super::chunk::SharedChunk;
@@ -14,7 +17,7 @@ use super::tally::tally;
 use super::unit::Unit;
 use crate::error::SearchError;
 use crate::query::TimeRange;
-use crate::search::{SearchRequest, SearchResponse, SearchStats};
+use crate::search::{SearchRequest, SearchResponse, SearchStats, Unreadable};
 
 /// A segment or a chunk that has rows of the times asked for.
 #[derive(Debug)]
@@ -45,7 +48,16 @@ pub(super) struct Context<'a> {
     pub(super) guard: &'a Guard,
     /// Number of the search.
     number: u64,
-    pub(super) rows_scanned: std::cell::Cell<u64>,
+    pub(super) rows_scanned: Cell<u64>,
+    /// What is wrong with segments, by their ids.
+    unreadable: RefCell<BTreeMap<u64, ReadSegmentError>>,
+}
+
+/// What ends a look at a part.
+#[derive(Debug)]
+pub(super) enum Interruption {
+    Search(SearchError),
+    Segment(ReadSegmentError),
 }
 
 /// Times from `from` up to but not including `to`, as numbers.
@@ -61,7 +73,14 @@ pub(super) fn run(
     guard: &Guard,
     number: u64,
 ) -> Result<SearchResponse, SearchError> {
-    let context = Context { snapshot, request, guard, number, rows_scanned: std::cell::Cell::new(0) };
+    let context = Context {
+        snapshot,
+        request,
+        guard,
+        number,
+        rows_scanned: Cell::new(0),
+        unreadable: RefCell::default(),
+    };
     let parts = context.parts();
     let page = if request.limit > 0 { newest(&context, &parts)? } else { super::hits::Page::default() };
     let tally = tally(&context, &parts)?;
@@ -71,15 +90,12 @@ pub(super) fn run(
         total: tally.total,
         histogram: tally.histogram,
         top: tally.top,
+        unreadable: context.unreadable(),
         stats: SearchStats {
             rows_scanned: context.rows_scanned.get(),
             segments: snapshot.segments.len() as u64,
         },
     })
-}
-
-pub(super) fn failed(error: ReadSegmentError) -> SearchError {
-    SearchError::Failed(Box::new(error))
 }
 
 impl<'a> Context<'a> {
@@ -107,19 +123,19 @@ impl<'a> Context<'a> {
     }
 
     /// The units of a part, the newest first.
-    pub(super) fn open(&self, part: &Part<'_>) -> Result<Vec<Candidate>, SearchError> {
+    pub(super) fn open(&self, part: &Part<'_>) -> Result<Vec<Candidate>, Interruption> {
         self.guard.check()?;
         let mut units = match part.source {
             Source::Segment(segment) => {
                 segment.searched(self.number);
-                Unit::groups(segment).map_err(failed)?
+                Unit::groups(segment)?
             }
             Source::Chunk(chunk) => vec![Unit::Chunk(Arc::clone(chunk))],
         };
         let Some(first) = units.first() else { return Ok(Vec::new()) };
         let bound = Arc::new(bind(&self.request.query, first, &self.request.prefix));
         if bound.has_words() {
-            units.iter_mut().try_for_each(Unit::load_filters).map_err(failed)?;
+            units.iter_mut().for_each(Unit::load_filters);
         }
         let window = self.window();
         let mut candidates: Vec<Candidate> = units
@@ -136,8 +152,49 @@ impl<'a> Context<'a> {
         Ok(candidates)
     }
 
+    /// What was found, or nothing if that part of its segment is damaged: the search goes on without it.
+    pub(super) fn readable<T: Default>(&self, found: Result<T, Interruption>) -> Result<T, SearchError> {
+        match found {
+            Ok(found) => Ok(found),
+            Err(Interruption::Segment(error)) if error.is_damage() => {
+                self.unreadable.borrow_mut().entry(error.segment()).or_insert(error);
+                Ok(T::default())
+            }
+            Err(Interruption::Segment(error)) => Err(SearchError::Failed(Box::new(error))),
+            Err(Interruption::Search(error)) => Err(error),
+        }
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        let unreadable = self.unreadable.borrow();
+        let segments = self.snapshot.segments.iter();
+        segments
+            .filter_map(|segment| Some((segment, unreadable.get(&segment.info.id)?)))
+            .map(|(segment, error)| {
+                let reason = chain(error).to_string();
+                if segment.is_first_report() {
+                    tracing::error!(error = %reason, "searches go on without a part of the index");
+                }
+                let time = Timestamp::from_micros;
+                Unreadable { from: time(segment.info.min_time), to: time(segment.info.max_time), reason }
+            })
+            .collect()
+    }
+
     pub(super) fn scanned(&self, rows: usize) {
         self.rows_scanned.set(self.rows_scanned.get() + rows as u64);
+    }
+}
+
+impl From<SearchError> for Interruption {
+    fn from(error: SearchError) -> Self {
+        Self::Search(error)
+    }
+}
+
+impl From<ReadSegmentError> for Interruption {
+    fn from(error: ReadSegmentError) -> Self {
+        Self::Segment(error)
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::field::{Kind, plain_path};
 use super::super::json;
 use super::eval::{matching, spread};
 use super::rebuild::{Rebuilder, scalar};
-use super::run::{Candidate, Context, Part, Window, failed};
+use super::run::{Candidate, Context, Interruption, Part, Window};
 use super::span::Span;
 use super::unit::Unit;
 use crate::error::SearchError;
@@ -42,10 +42,10 @@ pub(super) fn tally(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Tally, 
     }
     let mut counting = Counting { context, total: 0, buckets: BTreeMap::new(), values: HashMap::new() };
     for part in parts {
-        for candidate in context.open(part)? {
+        for candidate in context.readable(context.open(part))? {
             for span in spans(&candidate, context.window()) {
                 context.guard.check()?;
-                counting.span(&candidate, &span)?;
+                context.readable(counting.span(&candidate, &span))?;
             }
         }
     }
@@ -73,17 +73,17 @@ fn spans(candidate: &Candidate, window: Window) -> Vec<Span> {
 }
 
 impl Counting<'_> {
-    fn span(&mut self, candidate: &Candidate, span: &Span) -> Result<(), SearchError> {
+    fn span(&mut self, candidate: &Candidate, span: &Span) -> Result<(), Interruption> {
         let request = self.context.request;
         self.context.scanned(span.rows.len());
-        let mut rows = matching(&request.query, &candidate.bound, span, &request.prefix).map_err(failed)?;
+        let mut rows = matching(&request.query, &candidate.bound, span, &request.prefix)?;
         let window = self.context.window();
         let inside = span.pages.clone().all(|page| {
             let (min, max) = span.unit.page_times(page);
             window.covers(min, max)
         });
         if !inside {
-            let times = span.times().map_err(failed)?;
+            let times = span.times()?;
             rows =
                 BooleanBuffer::collect_bool(rows.len(), |row| rows.value(row) && window.contains(times[row]));
         }
@@ -106,7 +106,7 @@ impl Counting<'_> {
         interval: Interval,
         span: &Span,
         rows: &BooleanBuffer,
-    ) -> Result<(), SearchError> {
+    ) -> Result<(), Interruption> {
         let bucket = |time: i64| interval.bucket(Timestamp::from_micros(time)).micros();
         for page in span.pages.clone() {
             let of_page = span.unit.page(page);
@@ -117,7 +117,7 @@ impl Counting<'_> {
                 add(&mut self.buckets, bucket(min), rows.count_set_bits() as u64);
                 continue;
             }
-            let times = span.times().map_err(failed)?;
+            let times = span.times()?;
             let mut run: Option<(i64, u64)> = None;
             for row in rows.set_indices() {
                 let start = bucket(times[start + row]);
@@ -134,7 +134,7 @@ impl Counting<'_> {
         Ok(())
     }
 
-    fn top(&mut self, field: &str, span: &Span, rows: &BooleanBuffer) -> Result<(), SearchError> {
+    fn top(&mut self, field: &str, span: &Span, rows: &BooleanBuffer) -> Result<(), Interruption> {
         if needs_contents(field, &span.unit) {
             return self.top_of_contents(field, span, rows);
         }
@@ -142,7 +142,7 @@ impl Counting<'_> {
             if of_unit.kind == Kind::Null || plain_path(&of_unit.path) != field {
                 continue;
             }
-            let column = span.column(index).map_err(failed)?;
+            let column = span.column(index)?;
             if let Some(dictionary) = column.as_any().downcast_ref::<DictionaryArray<Int32Type>>() {
                 self.top_of_dictionary(dictionary, rows)?;
             } else {
@@ -212,8 +212,13 @@ impl Counting<'_> {
     }
 
     /// Where values may be inside arrays or beside the columns, contents are looked at one by one.
-    fn top_of_contents(&mut self, field: &str, span: &Span, rows: &BooleanBuffer) -> Result<(), SearchError> {
-        let rebuilder = Rebuilder::new(&span.unit, &span.rows(), span.columns()).map_err(failed)?;
+    fn top_of_contents(
+        &mut self,
+        field: &str,
+        span: &Span,
+        rows: &BooleanBuffer,
+    ) -> Result<(), Interruption> {
+        let rebuilder = Rebuilder::new(&span.unit, &span.rows(), span.columns())?;
         for row in rows.set_indices() {
             let text = rebuilder.content(row);
             let batch = json::content(&self.context.request.prefix, &[], &text);

@@ -7,6 +7,7 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, ArrayRef, PrimitiveArray, UInt32Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_select::take::take;
+use weir_foundation::failure::chain;
 
 use super::super::chunk::{Chunk, Heads};
 use super::super::field::Field;
@@ -40,16 +41,21 @@ impl Unit {
         Ok((0..contents.groups.len()).map(group).collect())
     }
 
-    /// Reads the filters of a segment's row group.
-    pub(super) fn load_filters(&mut self) -> Result<(), ReadSegmentError> {
-        let Self::Group { segment, contents, filters, .. } = self else { return Ok(()) };
-        let loaded = segment.filters()?;
+    /// Reads the filters of a segment's row group. Without them, if they are damaged, all its pages are looked
+    /// at.
+    pub(super) fn load_filters(&mut self) {
+        let Self::Group { segment, contents, filters, .. } = self else { return };
         let pages: usize = contents.groups.iter().map(|group| group.page_times.len()).sum();
-        if loaded.pages() != pages {
-            return Err(ReadSegmentError::Damaged(segment.info.id, "its filter is of another segment"));
+        let loaded = segment.filters().and_then(|loaded| match loaded.pages() == pages {
+            true => Ok(loaded),
+            false => Err(ReadSegmentError::Damaged(segment.info.id, "its filter is of another segment")),
+        });
+        if let Err(error) = &loaded
+            && segment.is_first_report()
+        {
+            tracing::error!(error = %chain(error), "searches are slower without the words of a segment");
         }
-        *filters = Some(loaded);
-        Ok(())
+        *filters = loaded.ok();
     }
 
     pub(super) fn rows(&self) -> usize {
