@@ -8,9 +8,9 @@ use weir_wire::{EventsBuilder, decode_record};
 
 fuzz_target!(|data: &[u8]| {
     let prefix = IndexPrefix::new("shop").expect("legal");
-    for format in [BodyFormat::Auto, BodyFormat::Text, BodyFormat::JsonLines, BodyFormat::JsonArray] {
+    for format in [BodyFormat::Auto, BodyFormat::Text, BodyFormat::JsonLines, BodyFormat::JsonArray, BodyFormat::JsonObject] {
         let mut events = EventsBuilder::new(&prefix);
-        let Ok(outcome) = lines::parse(data, format, &mut events) else { continue };
+        let Ok(outcome) = lines::parse(data, format, u32::MAX, &mut events) else { continue };
         let (record, count) = events.finish();
         assert_eq!(count, outcome.accepted);
         let batch = decode_record(RecordFormat::Events, &record, Timestamp::default()).expect("just written");

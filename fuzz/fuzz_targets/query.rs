@@ -41,7 +41,7 @@ fn check<'a>(text: &str, query: &Query, content: impl Fn() -> Option<Content<'a>
 
 fn batch(content: &str) -> Option<EventBatch> {
     let mut events = EventsBuilder::new(&IndexPrefix::new("shop").expect("legal"));
-    lines::parse(content.replace('\n', " ").as_bytes(), BodyFormat::JsonLines, &mut events).ok()?;
+    lines::parse(content.replace('\n', " ").as_bytes(), BodyFormat::JsonLines, u32::MAX, &mut events).ok()?;
     let (record, _) = events.finish();
     Some(decode_record(RecordFormat::Events, &record, Timestamp::default()).expect("just written"))
 }

@@ -145,6 +145,18 @@ impl Progress {
         self.worked_on_from(before);
     }
 
+    /// There is one piece of work more. Each is to be [`done`](Self::done), on whichever thread.
+    pub fn began(&self) {
+        let before = self.component.pending.fetch_add(1, Ordering::Relaxed);
+        self.worked_on_from(before);
+    }
+
+    /// One piece of work that [`began`](Self::began) is done.
+    pub fn done(&self) {
+        self.advanced();
+        self.component.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Some work was done, so whatever was said to be failed works again.
     pub fn advanced(&self) {
         self.touch();

@@ -54,8 +54,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How fast bodies of requests have to come.
     pub pace: Pace,
-    /// How long requests in hand may take once the drain has begun; then they are cut off. Shorter than the
-    /// deadline of the phase, so that one of them does not make the drain fail.
+    /// How long requests in hand may take once the drain has begun; then they are cut off. At most four fifths
+    /// of the phase's deadline count, so that one of them does not make the drain fail.
     pub drain: Duration,
     /// What HTTP/2 clients may have under way.
     pub http2: Http2Limits,
@@ -111,12 +111,13 @@ pub fn serve(
     name: &str,
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    mut limits: Limits,
     phase: DrainPhase,
     process: Process<'_>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let spawner = process.spawner.clone();
+    limits.drain = limits.drain.min(spawner.deadline(phase) / 5 * 4);
     let rest = Rest {
         task_name: format!("{name}.rest"),
         phase,
@@ -152,6 +153,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client may take to close a connection that it was asked to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// What a connection may hold of a head that has not ended, and reads of a body at a time.
+const HEAD_BYTES: usize = 64 << 10;
+
 type Protocol = auto::Builder<TokioExecutor>;
 
 fn protocol(limits: &Limits, clock: &Arc<dyn Clock>) -> Protocol {
@@ -159,7 +163,7 @@ fn protocol(limits: &Limits, clock: &Arc<dyn Clock>) -> Protocol {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let timer = ClockTimer::new(Arc::clone(clock));
     // The watch over idle connections also bounds the reading of heads.
-    builder.http1().timer(timer.clone()).header_read_timeout(None);
+    builder.http1().timer(timer.clone()).header_read_timeout(None).max_buf_size(HEAD_BYTES);
     builder
         .http2()
         .timer(timer)

@@ -1,9 +1,7 @@
 //! The way of a batch from a door into the journal: limited, known or new, stored, and only then answered.
 
 use std::convert::Infallible;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -23,11 +21,17 @@ use crate::streams::{Stream, Streams};
 use crate::terms::{Group, Rate, Terms};
 use crate::window::{BatchWindow, Claim, Ticket};
 
+/// Events of one batch at most. An event may be two bytes, and takes fifty times that when it is decoded.
+pub(crate) const BATCH_EVENTS: u32 = 1_000_000;
+
 /// Shared by all doors.
 #[derive(Debug)]
 pub(crate) struct Admission {
     pub(crate) settings: Settings,
     pub(crate) budget: Budget,
+    /// For the trees that B's JSON becomes on its way to protobuf: a body within the limit always fits by
+    /// itself, unless it is made of next to nothing but tiny values.
+    pub(crate) conversions: Budget,
     pub(crate) streams: Streams,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -35,7 +39,7 @@ pub(crate) struct Admission {
     pub(crate) limits: Limits,
     pub(crate) window: BatchWindow,
     pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) in_hand: InHand,
+    pub(crate) progress: Progress,
     pub(crate) drain: DrainToken,
 }
 
@@ -76,6 +80,9 @@ impl Admission {
         if batch.events == 0 {
             return Ok(admitted(&terms.stream, How::Stored));
         }
+        if batch.events > BATCH_EVENTS {
+            return Err(Refusal::TooManyEvents { limit: BATCH_EVENTS });
+        }
         let ticket = match batch.tag {
             None => None,
             Some(tag) => match self.window.claim(tag).await? {
@@ -95,10 +102,13 @@ impl Admission {
     }
 
     fn limit(&self, terms: &Terms, batch: &Batch) -> Result<(), OverLimit> {
-        let outcome = match terms.rate {
-            Rate::Unlimited => Ok(()),
-            Rate::Nothing => Err(OverLimit { rate: 0, retry_after: None }),
-            Rate::PerSecond(rate) => self.take(terms, rate, batch.events),
+        let app = Scope::App(terms.stream.name.as_str());
+        let outcome = match terms.group {
+            Group::Alone => self.take(app, terms.rate, batch.events),
+            // First what only this app is short of, so that it takes nothing from the others.
+            Group::Shared { of_app } => self
+                .take(app, of_app, batch.events)
+                .and_then(|()| self.take(Scope::Group, terms.rate, batch.events)),
         };
         if outcome.is_err() {
             let metrics = &terms.stream.metrics;
@@ -108,16 +118,16 @@ impl Admission {
         outcome
     }
 
-    fn take(&self, terms: &Terms, rate: NonZeroU32, events: u32) -> Result<(), OverLimit> {
-        let scope = match terms.group {
-            Group::Alone => Scope::App(terms.stream.name.as_str()),
-            Group::Shared => Scope::Group,
-        };
-        self.limits.take(scope, rate, events)
+    fn take(&self, scope: Scope<'_>, rate: Rate, events: u32) -> Result<(), OverLimit> {
+        match rate {
+            Rate::Unlimited => Ok(()),
+            Rate::Nothing => Err(OverLimit { rate: 0, retry_after: None }),
+            Rate::PerSecond(rate) => self.limits.take(scope, rate, events),
+        }
     }
 
     async fn store(&self, terms: &Terms, batch: Batch) -> Result<Arc<Stream>, Refusal> {
-        let _in_hand = self.in_hand.begin();
+        let _waiting = Waiting::new(&self.progress);
         let created = self.streams.ensure(&terms.stream, terms.partitions, terms.replicas).await;
         let stream = created.inspect_err(|_| self.metrics.barito_failed(OTHER, "create_topic"))?;
         let (record, _held) = self.record(batch);
@@ -194,34 +204,19 @@ impl Admission {
     }
 }
 
-/// Tells the health of the process how many batches wait for the journal.
+/// A batch that waits for the journal; the health of the process counts them.
 #[derive(Debug)]
-pub(crate) struct InHand {
-    progress: Progress,
-    count: AtomicU64,
-}
+struct Waiting<'a>(&'a Progress);
 
-/// A batch that waits for the journal.
-#[derive(Debug)]
-struct Waiting<'a>(&'a InHand);
-
-impl InHand {
-    pub(crate) fn new(progress: Progress) -> Self {
-        progress.idle();
-        Self { progress, count: AtomicU64::new(0) }
-    }
-
-    fn begin(&self) -> Waiting<'_> {
-        let before = self.count.fetch_add(1, Ordering::Relaxed);
-        self.progress.pending(before + 1);
-        Waiting(self)
+impl<'a> Waiting<'a> {
+    fn new(progress: &'a Progress) -> Self {
+        progress.began();
+        Self(progress)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let before = self.0.count.fetch_sub(1, Ordering::Relaxed);
-        self.0.progress.advanced();
-        self.0.progress.pending(before - 1);
+        self.0.done();
     }
 }

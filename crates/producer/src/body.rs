@@ -101,6 +101,15 @@ impl Admission {
         Ok(self.budget.reserve(REQUEST)?)
     }
 
+    /// What the conversion of a JSON body takes until it is done, which may be many times the body.
+    pub(crate) fn reserve_conversion(&self, memory: u64) -> Result<Reservation, Refusal> {
+        let limit = self.conversions.limit();
+        if memory > limit {
+            return Err(Refusal::TooComplex { memory, limit });
+        }
+        Ok(self.conversions.reserve(memory)?)
+    }
+
     /// Reads a whole body. What it declares to be long is reserved before any of it is read.
     pub(crate) async fn read_whole(&self, mut body: Body) -> Result<Received, Refusal> {
         let limit = self.settings.max_message.bytes();

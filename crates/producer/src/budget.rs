@@ -38,6 +38,10 @@ impl Budget {
         Self { shared: Arc::new(Shared { used: AtomicU64::new(0), limit }) }
     }
 
+    pub(crate) fn limit(&self) -> u64 {
+        self.shared.limit
+    }
+
     pub(crate) fn used(&self) -> u64 {
         self.shared.used.load(Ordering::Relaxed)
     }

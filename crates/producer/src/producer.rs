@@ -14,7 +14,7 @@ use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{Journal, ReadError};
 use weir_model::Timestamp;
 
-use crate::admission::{Admission, InHand};
+use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::grpc::{self, Serving};
 use crate::metrics::Metrics;
@@ -52,6 +52,9 @@ pub struct StartError(#[from] ReadError);
 /// How long batches may wait for the journal, none of them being stored, before the producer is not ready.
 const STALL: Duration = Duration::from_secs(30);
 
+/// The memory for conversions, as a multiple of the budget.
+const CONVERSIONS: u64 = 4;
+
 impl Producer {
     /// Fills the window of batch ids from the journal; opens nothing yet.
     pub async fn start(settings: Settings, parts: Parts<'_>) -> Result<Self, StartError> {
@@ -65,14 +68,17 @@ impl Producer {
         let metrics = Metrics::register(metrics, &budget, limit, &window);
         let (prefix, suffix) = (settings.stream_prefix.clone(), settings.stream_suffix.clone());
         let serving = Serving::start(&spawner).await;
+        let progress = health.register("producer", STALL);
+        progress.idle();
         let admission = Admission {
             budget,
+            conversions: Budget::new(limit.saturating_mul(CONVERSIONS)),
             streams: Streams::new(prefix, suffix, Arc::clone(&journal), Arc::clone(&metrics)),
             metrics,
             limits: crate::limits::Limits::new(settings.rates.window, Arc::clone(&clock)),
             window,
             journal,
-            in_hand: InHand::new(health.register("producer", STALL)),
+            progress,
             drain: spawner.token(DrainPhase::StopIntake),
             clock,
             spawner,

@@ -28,7 +28,7 @@ pub(crate) enum Refusal {
     #[error("malformed batch")]
     Rest(#[from] RestError),
     #[error("malformed body")]
-    Lines(#[from] BodyError),
+    Lines(#[source] BodyError),
     #[error("the request is not one gRPC message")]
     Framing,
     #[error(transparent)]
@@ -47,8 +47,10 @@ pub(crate) enum Refusal {
     TooLarge { size: u64, limit: u64 },
     #[error("received message after decompression larger than max {limit}")]
     TooLargeDecompressed { limit: u64 },
-    #[error("the batch has more than {limit} events ({events})")]
-    TooManyEvents { events: u32, limit: u32 },
+    #[error("the body would take {memory} bytes of memory to read, more than {limit}")]
+    TooComplex { memory: u64, limit: u64 },
+    #[error("the batch has more than {limit} events")]
+    TooManyEvents { limit: u32 },
     #[error("the body came too slowly")]
     Stalled(#[source] Stalled),
     #[error("the body ended too early")]
@@ -108,6 +110,7 @@ impl Refusal {
             Self::Encoding(_) => Code::Unimplemented,
             Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
+            | Self::TooComplex { .. }
             | Self::TooManyEvents { .. }
             | Self::Append(AppendError::TooLarge { .. })
             | Self::OverLimit(_)
@@ -120,6 +123,15 @@ impl Refusal {
                 Compat::Weir => Code::Unavailable,
                 Compat::Barito => Code::FailedPrecondition,
             },
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooMany { limit } => Self::TooManyEvents { limit },
+            _ => Self::Lines(error),
         }
     }
 }
@@ -166,6 +178,7 @@ impl Failure for Refusal {
             Self::Decompress(_) => codes::MALFORMED_COMPRESSION,
             Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
+            | Self::TooComplex { .. }
             | Self::TooManyEvents { .. }
             | Self::Append(AppendError::TooLarge { .. }) => codes::TOO_LARGE,
             Self::Stalled(_) => codes::STALLED_BODY,

@@ -23,7 +23,8 @@ pub struct ProducerSection {
     /// Largest batch, decompressed. Default: `20MB`.
     pub max_message: Option<SizeText>,
     /// Memory for batches between their reception and their answer; what comes beyond it is refused with a
-    /// retry delay. At least three times `max_message`. Default: `64MiB`.
+    /// retry delay. At least three times `max_message`. Beside it, the JSON of `/produce` and `/produce_batch`
+    /// may take four times as much while it is turned into protobuf. Default: `64MiB`.
     pub memory_budget: Option<SizeText>,
     /// Connections that the gRPC door holds at a time. Default: `10000`.
     pub max_connections: Option<u32>,

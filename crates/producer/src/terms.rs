@@ -26,8 +26,8 @@ pub(crate) struct Terms {
 pub(crate) enum Group {
     /// Its app's.
     Alone,
-    /// That of all requests with `disable_app_tps`.
-    Shared,
+    /// That of all requests with `disable_app_tps`, and what the operator allows the app at most.
+    Shared { of_app: Rate },
 }
 
 /// Events per second.
@@ -107,7 +107,10 @@ impl Terms {
         let rates = Rates { settings: &settings.rates, compat: settings.compat };
         let (group, rate) = match context.disable_app_tps {
             false => (Group::Alone, rates.of_app(context.topic, context.max_tps)?),
-            true => (Group::Shared, rates.of_group(context.app_group_max_tps)?),
+            true => {
+                let of_app = Rate::lower(None, rates.ceiling(context.topic));
+                (Group::Shared { of_app }, rates.of_group(context.app_group_max_tps)?)
+            }
         };
         Ok(Self {
             stream,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_wire::{ScannedBatch, scan_collection, scan_timber};
+use weir_wire::{Malformed, ScannedBatch, scan_collection, scan_timber};
 
-use crate::admission::{Admission, Admitted, Batch};
+use crate::admission::{Admission, Admitted, BATCH_EVENTS, Batch};
 use crate::body::Received;
 use crate::budget::Reservation;
 use crate::refusal::Refusal;
@@ -13,8 +13,7 @@ use crate::section::Secrets;
 use crate::terms::Terms;
 use crate::window;
 
-/// Events of one batch at most. An event may be two bytes, and takes fifty times that when it is decoded.
-const BATCH_EVENTS: u32 = 1_000_000;
+type Scan = for<'a> fn(&'a [u8]) -> Result<ScannedBatch<'a>, Malformed>;
 
 impl Admission {
     /// Takes a `producer.Timber`.
@@ -23,10 +22,7 @@ impl Admission {
         received: Received,
         id: Option<&str>,
     ) -> Result<Admitted, Refusal> {
-        let Received { bytes, reservation } = received;
-        let (terms, batch) = self.prepare(scan_timber(&bytes)?, &bytes, reservation, id)?;
-        drop(bytes);
-        self.admit(&terms, batch).await
+        self.take_batch(scan_timber, received, id).await
     }
 
     /// Takes a `producer.TimberCollection`.
@@ -35,9 +31,20 @@ impl Admission {
         received: Received,
         id: Option<&str>,
     ) -> Result<Admitted, Refusal> {
+        self.take_batch(scan_collection, received, id).await
+    }
+
+    async fn take_batch(
+        self: &Arc<Self>,
+        scan: Scan,
+        received: Received,
+        id: Option<&str>,
+    ) -> Result<Admitted, Refusal> {
         let Received { bytes, reservation } = received;
-        let (terms, batch) = self.prepare(scan_collection(&bytes)?, &bytes, reservation, id)?;
-        drop(bytes);
+        let size = bytes.len();
+        let (admission, id) = (Arc::clone(self), id.map(str::to_owned));
+        let prepare = move || admission.prepare(scan(&bytes)?, &bytes, reservation, id.as_deref());
+        let (terms, batch) = self.work(size, prepare).await??;
         self.admit(&terms, batch).await
     }
 
@@ -49,7 +56,7 @@ impl Admission {
         id: Option<&str>,
     ) -> Result<(Terms, Batch), Refusal> {
         if scanned.items() > BATCH_EVENTS {
-            return Err(Refusal::TooManyEvents { events: scanned.items(), limit: BATCH_EVENTS });
+            return Err(Refusal::TooManyEvents { limit: BATCH_EVENTS });
         }
         let terms = Terms::of_context(scanned.context(), &self.streams, &self.settings)?;
         let stripped = match self.settings.secrets {

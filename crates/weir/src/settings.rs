@@ -77,7 +77,10 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
     let drain = loaded.section("drain", |raw| DrainDeadlines::validate(&raw.drain));
     let journal = loaded.section("journal", |raw| raw.journal.validate(journal_dir));
     let store = loaded.section("store", |raw| weir_store::segment::Settings::validate(&raw.store, index_dir));
-    let producer = loaded.section("producer", |raw| weir_producer::Settings::validate(&raw.producer));
+    let producer = loaded.section("producer", |raw| {
+        let producer = weir_producer::Settings::validate(&raw.producer)?;
+        fits(&producer, journal.as_ref()).map(|()| producer)
+    });
     let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
     Some(Settings {
@@ -91,6 +94,20 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
         consumer: consumer?,
         server: server?,
     })
+}
+
+/// Whether every batch that the doors take is one that the journal takes.
+fn fits(
+    producer: &weir_producer::Settings,
+    journal: Option<&weir_journal::sqlite::Settings>,
+) -> Result<(), Problems> {
+    match journal {
+        Some(journal) if producer.max_message > journal.max_record => {
+            let message = format!("must be at most `journal.max_record`, which is {}", journal.max_record);
+            Err(Problem::at("max_message", message).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where the journal is in the data directory.

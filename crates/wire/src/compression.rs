@@ -58,12 +58,28 @@ fn zstd_decoder(body: &[u8]) -> io::Result<zstd::Decoder<'static, &[u8]>> {
     Ok(decoder)
 }
 
-/// `None` if there are more than `limit` bytes.
-fn read_all(reader: impl Read, compressed: usize, limit: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::with_capacity(compressed.saturating_mul(4).min(limit));
-    let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(cap).read_to_end(&mut bytes)?;
-    Ok((bytes.len() <= limit).then_some(bytes))
+/// Bytes to make room for at the least.
+const STEP: usize = 4096;
+
+/// `None` if there are more than `limit` bytes. Never has room for more than one beyond them.
+fn read_all(mut reader: impl Read, compressed: usize, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    // One byte more tells that there is more.
+    let most = limit.saturating_add(1);
+    let mut bytes = Vec::with_capacity(compressed.saturating_mul(4).min(most));
+    loop {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve_exact(bytes.len().max(STEP).min(most - bytes.len()));
+        }
+        let room = bytes.capacity().min(most) - bytes.len();
+        let read = reader.by_ref().take(room as u64).read_to_end(&mut bytes)?;
+        if bytes.len() > limit {
+            return Ok(None);
+        }
+        if read < room {
+            bytes.shrink_to_fit();
+            return Ok(Some(bytes));
+        }
+    }
 }
 
 /// Compresses a body, fast rather than small.

@@ -28,6 +28,8 @@ pub enum BodyFormat {
     JsonLines,
     /// One JSON array of objects.
     JsonArray,
+    /// One JSON object.
+    JsonObject,
 }
 
 /// What became of the items of a body. Empty lines are no items.
@@ -74,22 +76,35 @@ pub enum BodyError {
     Json(#[from] JsonError),
     #[error("the body is no JSON array")]
     NoArray,
+    #[error("the body has more than {limit} events")]
+    TooMany { limit: u32 },
 }
 
-/// Adds the events of `body` to `events`. After an error `events` must not be stored.
-pub fn parse(body: &[u8], format: BodyFormat, events: &mut EventsBuilder) -> Result<Outcome, BodyError> {
-    let mut parser = Parser { events, outcome: Outcome::default() };
+/// Adds the events of `body`, at most `limit` of them, to `events`. After an error `events` must not be stored.
+pub fn parse(
+    body: &[u8],
+    format: BodyFormat,
+    limit: u32,
+    events: &mut EventsBuilder,
+) -> Result<Outcome, BodyError> {
+    let mut parser = Parser { events, limit, outcome: Outcome::default() };
     match format {
-        BodyFormat::Auto => parser.each_line(body, Parser::auto),
-        BodyFormat::Text => parser.each_line(body, Parser::text),
-        BodyFormat::JsonLines => parser.each_line(body, Parser::json_line),
+        BodyFormat::Auto => parser.each_line(body, Parser::auto)?,
+        BodyFormat::Text => parser.each_line(body, Parser::text)?,
+        BodyFormat::JsonLines => parser.each_line(body, Parser::json_line)?,
         BodyFormat::JsonArray => parser.array(body)?,
+        BodyFormat::JsonObject => parser.element(trim(utf8(body)?))?,
     }
     Ok(parser.outcome)
 }
 
+fn utf8(body: &[u8]) -> Result<&str, BodyError> {
+    str::from_utf8(body).map_err(|error| BodyError::Utf8 { at: error.valid_up_to() })
+}
+
 struct Parser<'a> {
     events: &'a mut EventsBuilder,
+    limit: u32,
     outcome: Outcome,
 }
 
@@ -100,7 +115,11 @@ enum Line {
 }
 
 impl Parser<'_> {
-    fn each_line(&mut self, body: &[u8], parse: fn(&mut Self, &str) -> Result<Line, RejectReason>) {
+    fn each_line(
+        &mut self,
+        body: &[u8],
+        parse: fn(&mut Self, &str) -> Result<Line, RejectReason>,
+    ) -> Result<(), BodyError> {
         let mut start = 0;
         let mut number = 0;
         for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
@@ -112,11 +131,12 @@ impl Parser<'_> {
                 Err(_) => Err(RejectReason::Utf8),
             };
             match parsed {
-                Ok(Line::Item) => self.outcome.accepted += 1,
+                Ok(Line::Item) => self.accept()?,
                 Ok(Line::Blank) => {}
                 Err(reason) => self.reject(Some(number), reason),
             }
         }
+        Ok(())
     }
 
     fn text(&mut self, line: &str) -> Result<Line, RejectReason> {
@@ -152,11 +172,23 @@ impl Parser<'_> {
     }
 
     fn array(&mut self, body: &[u8]) -> Result<(), BodyError> {
-        let body = str::from_utf8(body).map_err(|error| BodyError::Utf8 { at: error.valid_up_to() })?;
-        each_element(body, |element| match self.json(element) {
-            Ok(()) => self.outcome.accepted += 1,
+        each_element(utf8(body)?, |element| self.element(element))
+    }
+
+    fn element(&mut self, element: &str) -> Result<(), BodyError> {
+        match self.json(element) {
+            Ok(()) => self.accept()?,
             Err(reason) => self.reject(None, reason),
-        })
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> Result<(), BodyError> {
+        if self.outcome.accepted == self.limit {
+            return Err(BodyError::TooMany { limit: self.limit });
+        }
+        self.outcome.accepted += 1;
+        Ok(())
     }
 
     #[cold]
@@ -171,7 +203,10 @@ impl Parser<'_> {
 
 /// Gives the text of each element. What is wrong inside of an element but leaves it an element (too deep,
 /// half a surrogate pair) is left to a closer look at it.
-fn each_element<'a>(text: &'a str, mut visit: impl FnMut(&'a str)) -> Result<(), BodyError> {
+fn each_element<'a>(
+    text: &'a str,
+    mut visit: impl FnMut(&'a str) -> Result<(), BodyError>,
+) -> Result<(), BodyError> {
     let mut reader = Reader::new(text, Rules::GO);
     if reader.next_token()? != Token::ArrayStart {
         return Err(BodyError::NoArray);
@@ -189,7 +224,7 @@ fn each_element<'a>(text: &'a str, mut visit: impl FnMut(&'a str)) -> Result<(),
         }
         depth = after;
         if depth == 1 {
-            visit(text.get(start..reader.at()).unwrap_or_default());
+            visit(text.get(start..reader.at()).unwrap_or_default())?;
         }
     }
 }

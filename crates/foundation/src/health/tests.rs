@@ -122,3 +122,23 @@ fn clones_speak_for_one_component_and_it_can_retire() {
     clone.retire();
     assert!(bench.health.readiness().is_empty() && bench.health.ready());
 }
+
+#[test]
+fn what_many_threads_begin_and_finish_leaves_nothing_pending() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    bench.progress.began();
+                    bench.progress.done();
+                }
+            });
+        }
+    });
+    bench.pass(3600);
+    bench.check("store.delivery: idle");
+    bench.progress.began();
+    bench.pass(29);
+    bench.check("store.delivery: working");
+}

@@ -3,13 +3,14 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, error, info, warn};
 
-use super::phase::{DrainPhase, DrainToken};
+use super::phase::{DrainDeadlines, DrainPhase, DrainToken};
 use super::registry::{Registry, TaskId};
 use crate::failure::{Audience, BoxError, Disposition, Failure, chain};
 
@@ -52,11 +53,18 @@ impl Policy {
 pub struct Spawner {
     registry: Arc<Registry>,
     runtime: Handle,
+    deadlines: DrainDeadlines,
 }
 
 impl Spawner {
-    pub(super) fn new(registry: Arc<Registry>, runtime: Handle) -> Self {
-        Self { registry, runtime }
+    pub(super) fn new(registry: Arc<Registry>, runtime: Handle, deadlines: DrainDeadlines) -> Self {
+        Self { registry, runtime, deadlines }
+    }
+
+    /// How long the tasks of a phase may take when it drains.
+    #[must_use]
+    pub const fn deadline(&self, phase: DrainPhase) -> Duration {
+        self.deadlines.of(phase)
     }
 
     /// Starts a task. It gets the token of its phase and shall return soon after the token fires; returning

@@ -20,7 +20,6 @@ pub struct Supervisor {
     registry: Arc<Registry>,
     spawner: Spawner,
     clock: Arc<dyn Clock>,
-    deadlines: DrainDeadlines,
 }
 
 impl Supervisor {
@@ -28,8 +27,8 @@ impl Supervisor {
     #[must_use]
     pub fn new(runtime: Handle, clock: Arc<dyn Clock>, deadlines: DrainDeadlines) -> Self {
         let registry = Arc::new(Registry::default());
-        let spawner = Spawner::new(Arc::clone(&registry), runtime);
-        Self { registry, spawner, clock, deadlines }
+        let spawner = Spawner::new(Arc::clone(&registry), runtime, deadlines);
+        Self { registry, spawner, clock }
     }
 
     #[must_use]
@@ -69,7 +68,7 @@ impl Supervisor {
     async fn pass(&self, phase: DrainPhase) -> Result<(), CutShort> {
         self.registry.begin(phase);
         let began = self.clock.monotonic();
-        let deadline = self.deadlines.of(phase);
+        let deadline = self.spawner.deadline(phase);
         let in_time = clock::timeout(&*self.clock, deadline, self.registry.emptied(phase)).await;
         if in_time.is_ok() {
             info!(%phase, took = ?(self.clock.monotonic() - began), "drained");

@@ -28,7 +28,7 @@ use weir_wire::lines::{self, BodyError, BodyFormat, NAMED_REJECTIONS, Outcome};
 
 use super::answer::{Rejection, Report, refuse};
 use super::lines::{LineParts, Part, PartSize};
-use crate::admission::{Admission, Batch};
+use crate::admission::{Admission, BATCH_EVENTS, Batch};
 use crate::body::{Received, batch_id, encoding_of, next_data, resume};
 use crate::budget::Reservation;
 use crate::metrics::Door;
@@ -196,7 +196,8 @@ impl Upload<'_> {
                     Part::Overlong => self.reject_overlong(),
                 }
             }
-            reservation.shrink_to(PART_BYTES as u64);
+            // A line that has not ended is in memory however long the rest of it takes.
+            reservation.shrink_to(PART_BYTES.max(parts.len()) as u64);
             next = next_data(&mut body).await?;
         }
         match parts.finish() {
@@ -303,20 +304,17 @@ impl Parsed {
             Media::Json if body.trim_ascii_start().starts_with(b"[") => {
                 Self::read(prefix, body, BodyFormat::JsonArray)
             }
-            Media::Json => {
-                // One object, over however many lines, is an array of one; else there are several.
-                let array = [b"[", body.trim_ascii(), b"]"].concat();
-                match Self::read(prefix, &array, BodyFormat::JsonArray) {
-                    Ok(parsed) if parsed.outcome.accepted == 1 => Ok(parsed),
-                    _ => Self::read(prefix, body, BodyFormat::JsonLines),
-                }
-            }
+            // One object over however many lines, or else one on each.
+            Media::Json => match Self::read(prefix, body, BodyFormat::JsonObject) {
+                Ok(parsed) if parsed.outcome.accepted == 1 => Ok(parsed),
+                _ => Self::read(prefix, body, BodyFormat::JsonLines),
+            },
         }
     }
 
     fn read(prefix: &IndexPrefix, body: &[u8], format: BodyFormat) -> Result<Self, BodyError> {
         let mut builder = EventsBuilder::with_capacity(prefix, body.len());
-        let outcome = lines::parse(body, format, &mut builder)?;
+        let outcome = lines::parse(body, format, BATCH_EVENTS, &mut builder)?;
         let (value, events) = builder.finish();
         Ok(Self { value, events, outcome })
     }

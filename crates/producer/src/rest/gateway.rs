@@ -70,12 +70,15 @@ impl RestDoor {
         let received = self.admission.read_whole(body).await?;
         let encoding = encoding_of(&head.headers, &received.bytes)?;
         let Received { bytes, mut reservation } = self.admission.decompress(encoding, received).await?;
-        let size = bytes.len();
-        // A body within the limit always fits by itself.
-        let working = rest::working_memory(&bytes).min(self.admission.settings.memory_budget.bytes() / 2);
-        reservation.grow_to(working)?;
-        let converted = self.admission.work(size, move || kind.convert(&bytes)).await??;
-        reservation.shrink_to(converted.len() as u64);
+        let working = self.admission.reserve_conversion(rest::working_memory(&bytes))?;
+        let converted = self.admission.work(bytes.len(), move || kind.convert(&bytes)).await??;
+        drop(working);
+        let (size, limit) = (converted.len() as u64, self.admission.budget.limit());
+        if size > limit {
+            return Err(Refusal::TooLarge { size, limit });
+        }
+        reservation.grow_to(size)?;
+        reservation.shrink_to(size);
         let converted = Received { bytes: converted, reservation };
         match kind {
             Kind::Timber => self.admission.take_timber(converted, id).await,

@@ -4,6 +4,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use weir_model::{RecordFormat, Timestamp};
 use weir_producer::ProducerSection;
+use weir_wire::compression::{Encoding, compress};
 
 use crate::harness::{World, eventually};
 use crate::journal::Mood;
@@ -166,6 +167,29 @@ async fn a_body_of_any_length_is_stored_in_parts() {
     let short = send(&world, "text/plain", "a\n".repeat(10_000)).await;
     assert_eq!(short.json()["accepted"].as_u64(), Some(10_000));
     assert!(world.journal.stored().iter().all(|(_, record)| record.events <= 4096));
+}
+
+#[tokio::test]
+async fn a_line_that_does_not_end_keeps_its_share_of_the_budget() {
+    let world = World::new().await;
+    let line = 4 << 20;
+    let mut stream = open(&world, 8 << 20).await;
+    stream.write_all(&vec![b'x'; line]).await.expect("is taken");
+    let used = || world.metric("weir_producer_budget_used_bytes").expect("is exposed");
+    eventually("the line is reserved", || used() >= line as f64).await;
+    drop(stream);
+    eventually("what the client held is free", || used() == 0.0).await;
+}
+
+#[tokio::test]
+async fn a_batch_of_more_than_a_million_events_is_refused() {
+    let world = World::new().await;
+    let lines = compress(Encoding::Gzip, &b"a\n".repeat(1_000_001)).expect("in memory");
+    let headers = [("content-type", "text/plain"), ("content-encoding", "gzip")];
+    let answer = request(world.http, "POST /api/v1/apps/shop/events", &headers, lines).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (413, Some("too-large")));
+    assert_eq!(answer.json()["error"]["message"], "the batch has more than 1000000 events");
+    assert_eq!(world.journal.stored(), []);
 }
 
 #[tokio::test]

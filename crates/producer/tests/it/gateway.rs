@@ -77,6 +77,27 @@ async fn a_body_over_the_limit_is_resource_exhausted() {
 }
 
 #[tokio::test]
+async fn a_body_that_takes_too_much_memory_to_read_is_resource_exhausted() {
+    let section = ProducerSection {
+        max_message: Some("100KiB".parse().expect("a size")),
+        memory_budget: Some("300KiB".parse().expect("a size")),
+        ..Default::default()
+    };
+    let world = World::with(section).await;
+    let body = |values: usize| {
+        let values = "0,".repeat(values);
+        format!(
+            r#"{{"context":{{"kafka_topic":"shop","es_index_prefix":"shop"}},"content":{{"a":[{values}0]}}}}"#
+        )
+    };
+    let answer = post(world.http, "/produce", body(40_000)).await;
+    let message = answer.json()["message"].as_str().map(str::to_owned).unwrap_or_default();
+    assert_eq!((answer.status, answer.header("retry-after")), (429, None));
+    assert!(message.contains("bytes of memory to read, more than 1228800"), "{message}");
+    assert_eq!(post(world.http, "/produce", body(10_000)).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_journal_without_space_is_unavailable_or_what_barito_said() {
     let check = async |compat, status, code| {
         let world = World::with(ProducerSection { compat: Some(compat), ..Default::default() }).await;

@@ -103,6 +103,19 @@ async fn a_group_shares_one_bucket() {
 }
 
 #[tokio::test]
+async fn what_the_operator_allows_an_app_holds_in_a_group_as_well() {
+    let section = ProducerSection {
+        app_tps: Some(BTreeMap::from([("noisy".into(), 1), ("vip".into(), 100)])),
+        ..ProducerSection::default()
+    };
+    let world = World::with(section).await;
+    let group = |topic: &str| TimberContext { disable_app_tps: true, ..context(topic) };
+    assert!(!is_limited(&world, group("noisy")).await);
+    assert!(is_limited(&world, group("noisy")).await);
+    assert!(!is_limited(&world, group("vip")).await && !is_limited(&world, group("other")).await);
+}
+
+#[tokio::test]
 async fn rest_says_the_same_with_retry_after() {
     let world = World::new().await;
     let body = r#"{"context":{"kafka_topic":"shop","es_index_prefix":"shop","app_max_tps":1},

@@ -41,6 +41,13 @@ drain:
 }
 
 #[test]
+fn the_journal_takes_what_the_doors_take() {
+    let yaml = "producer: {max_message: 64MiB, memory_budget: 256MiB}\n";
+    let expected = "must be at most `journal.max_record`, which is 32MiB";
+    assert!(problems(yaml, Environment::default()).contains(expected));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_a_problem() {
     let given = Given { file: Some("/nonexistent/weir.yaml".into()), ..Given::default() };
     let problems = given.read().settings.expect_err("there is no such file");

@@ -92,3 +92,14 @@ fn encodings_are_named_as_in_http() {
     check("br", None);
     check("gzip, zstd", None);
 }
+
+#[test]
+fn there_is_never_room_for_much_more_than_the_limit() {
+    let body = sample();
+    let compressed = compress(Encoding::Gzip, &body).expect("in memory");
+    for limit in [body.len(), body.len() + 1, 2 * body.len()] {
+        let bytes = decompress(Encoding::Gzip, &compressed, limit).expect("whole");
+        assert!(bytes.capacity() <= limit + 1, "{} for {limit}", bytes.capacity());
+        assert_eq!(bytes, body);
+    }
+}

@@ -8,7 +8,7 @@ const RECEIVED: Timestamp = Timestamp::from_micros(1);
 
 fn run(body: &[u8], format: BodyFormat) -> Result<(Outcome, EventBatch), BodyError> {
     let mut events = EventsBuilder::new(&IndexPrefix::new("shop").expect("legal"));
-    let outcome = parse(body, format, &mut events)?;
+    let outcome = parse(body, format, u32::MAX, &mut events)?;
     let (record, count): (Bytes, u32) = events.finish();
     assert_eq!(count, outcome.accepted);
     let batch = decode_record(RecordFormat::Events, &record, RECEIVED).expect("whole");
@@ -199,7 +199,8 @@ fn the_magnitude_of_a_number_tells_its_unit() {
 fn the_text_of_an_event_is_kept_as_it_came() {
     let json = r#"{"b" :1.50, "a":"\u00fc","b":1e2}"#;
     let mut events = EventsBuilder::new(&IndexPrefix::new("shop").expect("legal"));
-    parse(format!("  {json}\t\r\n").as_bytes(), BodyFormat::JsonLines, &mut events).expect("a line");
+    parse(format!("  {json}\t\r\n").as_bytes(), BodyFormat::JsonLines, u32::MAX, &mut events)
+        .expect("a line");
     let (record, _) = events.finish();
     assert!(record.ends_with(json.as_bytes()));
 }

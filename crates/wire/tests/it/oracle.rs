@@ -59,7 +59,7 @@ proptest! {
     fn json_comes_back_as_it_went_in(value in random::json()) {
         let text = value.to_string();
         let mut events = EventsBuilder::new(&IndexPrefix::new("shop").expect("legal"));
-        let outcome = lines::parse(text.as_bytes(), lines::BodyFormat::JsonLines, &mut events).expect("lines");
+        let outcome = lines::parse(text.as_bytes(), lines::BodyFormat::JsonLines, u32::MAX, &mut events).expect("lines");
         let is_event = value.as_object().is_some_and(|members| !members.is_empty());
         prop_assert_eq!(outcome.accepted == 1, is_event);
         if is_event {
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn json_is_what_serde_json_says_it_is(text in r#"(\{"a":)?[\[\]{}",:0-9eE.+\-truefalsn\\ud ]{0,30}\}?"#) {
         let mut events = EventsBuilder::new(&IndexPrefix::new("shop").expect("legal"));
-        let outcome = lines::parse(text.as_bytes(), lines::BodyFormat::JsonLines, &mut events).expect("lines");
+        let outcome = lines::parse(text.as_bytes(), lines::BodyFormat::JsonLines, u32::MAX, &mut events).expect("lines");
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         let is_empty = serde_json::from_str::<serde_json::Map<_, _>>(&text).is_ok_and(|object| object.is_empty());
         let is_object = text.trim().starts_with('{');
