@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::app::IndexPrefix;
 use crate::content::{Content, ContentError, MAX_DEPTH, Node, Tape};
+use crate::number::Number;
 use crate::time::Timestamp;
 
 /// A decoded record: its events in order, with everything that they share.
@@ -201,10 +202,16 @@ impl EventBatchBuilder {
         Ok(())
     }
 
-    /// The text of a JSON number that neither `i64` nor `f64` holds exactly.
+    /// A number as JSON writes it: it becomes an integer or a float where that says all that the text does.
     pub fn number(&mut self, text: &str) -> Result<(), ContentError> {
-        let (start, len) = self.push_text(text)?;
-        self.tape.nodes.push(Node::Number { start, len });
+        match Number::of(text) {
+            Number::Int(value) => self.int(value),
+            Number::Float(value) => self.float(value),
+            Number::Other => {
+                let (start, len) = self.push_text(text)?;
+                self.tape.nodes.push(Node::Number { start, len });
+            }
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod app;
 mod batch;
 mod content;
+mod number;
 mod position;
 mod record;
 mod size;

@@ -53,7 +53,7 @@ macro_rules! conformance_suite {
                 partitions_and_lives_are_apart, faulty_events_are_passed_over,
                 many_partitions_are_kept_apart;
             contents: scalars_keep_their_types, nesting_comes_back, odd_keys_come_back, numbers_are_exact,
-                type_conflicts_drop_nothing, ten_thousand_keys_come_back, the_deepest_nesting_comes_back,
+                type_conflicts_drop_nothing, ten_thousand_keys_come_back, a_late_key_may_occur_twice, odd_numbers_hide_nothing, the_deepest_nesting_comes_back,
                 large_texts_come_back, contents_survive_a_restart;
             searching: hits_are_newest_first, pages_are_stable_under_new_writes, ranges_are_half_open,
                 prefixes_are_apart, the_query_examples_hold, a_search_without_time_times_out,
@@ -64,7 +64,8 @@ macro_rules! conformance_suite {
             keeping: indices_are_days_of_prefixes, odd_times_are_filed_by_receipt,
                 dropped_days_are_gone_and_counted, positions_are_runs, an_audit_counts_rows;
             dead_letters: letters_are_kept_once, letters_are_listed_in_pages, letters_are_filtered,
-                purged_letters_stay_counted, letters_survive_a_restart;
+                purged_letters_stay_counted, letters_survive_a_restart,
+                a_letter_comes_before_older_rows_are_durable;
         }
     };
     (@cases $subject:expr; $($area:ident: $($case:ident),+;)+) => {

@@ -2,85 +2,80 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use weir_model::{ContentError, EventBatchBuilder};
 
-/// Appends a JSON value to the event that `builder` has open: keys in their order, repeated ones too,
-/// integers of 64 bits with a sign as integers, greater ones as texts, all other numbers as floats.
+/// An object's members in their order, repeated keys and all; values are as they were written.
+#[derive(Debug)]
+pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+
+/// Appends a JSON value to the event that `builder` has open: keys in their order, repeated ones too, and
+/// numbers as they are taken at the doors.
 ///
 /// # Errors
 ///
 /// The text is not JSON, or nested deeper than a content may be.
 pub fn append_json(json: &str, builder: &mut EventBatchBuilder) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    Append(builder).deserialize(&mut deserializer)?;
-    deserializer.end()
+    append(serde_json::from_str(json)?, builder)
 }
 
-struct Append<'a>(&'a mut EventBatchBuilder);
-
-impl<'de> DeserializeSeed<'de> for Append<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-fn fits<E: Error>(result: Result<(), ContentError>) -> Result<(), E> {
-    result.map_err(E::custom)
-}
-
-impl<'de> Visitor<'de> for Append<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.0.null();
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.0.bool(value);
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.0.int(value);
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        match i64::try_from(value) {
-            Ok(value) => self.visit_i64(value),
-            Err(_) => fits(self.0.number(&value.to_string())),
+/// Each level is read for itself, since only the raw text of a number has all of it.
+fn append(value: &RawValue, builder: &mut EventBatchBuilder) -> Result<(), serde_json::Error> {
+    let json = value.get();
+    match json.as_bytes().first() {
+        Some(b'{') => {
+            fits(builder.start_object())?;
+            for (key, value) in serde_json::from_str::<Members<'_>>(json)?.0 {
+                fits(builder.key(&key))?;
+                append(value, builder)?;
+            }
+            fits(builder.end())
         }
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.0.float(value);
-        Ok(())
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        fits(self.0.str(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        fits(self.0.start_array())?;
-        while elements.next_element_seed(Append(self.0))?.is_some() {}
-        fits(self.0.end())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        fits(self.0.start_object())?;
-        while let Some(key) = members.next_key::<String>()? {
-            fits(self.0.key(&key))?;
-            members.next_value_seed(Append(self.0))?;
+        Some(b'[') => {
+            fits(builder.start_array())?;
+            for element in serde_json::from_str::<Vec<&RawValue>>(json)? {
+                append(element, builder)?;
+            }
+            fits(builder.end())
         }
-        fits(self.0.end())
+        Some(b'"') => fits(builder.str(&serde_json::from_str::<String>(json)?)),
+        Some(b't' | b'f') => {
+            builder.bool(json == "true");
+            Ok(())
+        }
+        Some(b'n') => {
+            builder.null();
+            Ok(())
+        }
+        _ => fits(builder.number(json)),
+    }
+}
+
+fn fits(result: Result<(), ContentError>) -> Result<(), serde_json::Error> {
+    result.map_err(serde_json::Error::custom)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
     }
 }

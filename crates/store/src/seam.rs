@@ -55,7 +55,8 @@ pub trait IndexStore: Send + Sync + fmt::Debug {
     async fn audit(&self, stream: &StreamName) -> Result<Vec<PartitionAudit>, InspectError>;
 
     /// Which positions of a partition the store's rows hold, at or above `from`, in order, without gaps
-    /// inside a run.
+    /// inside a run. Of many events these are the first, of whole records: ask again from behind the last. An
+    /// empty answer says that there are no more.
     async fn positions(
         &self,
         partition: &StreamPartition,

@@ -6,7 +6,7 @@
 mod number;
 mod strings;
 
-pub(crate) use number::{Number, double};
+pub(crate) use number::double;
 
 use crate::json::strings::Text;
 

@@ -144,6 +144,30 @@ pub async fn ten_thousand_keys_come_back(subject: &mut dyn Subject) {
     assert_eq!(hits(&*store, "9998").await.len(), 3, "a bare word looks at every field");
 }
 
+/// A key that occurs twice where there were too many keys to know it.
+pub async fn a_late_key_may_occur_twice(subject: &mut dyn Subject) {
+    let members = (0..10_000).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>();
+    let wide = format!("{{{}}}", members.join(","));
+    check_round_trip(subject, &[&wide, r#"{"late":"first","late":"second"}"#]).await;
+    let store = subject.index();
+    assert_eq!(hits(&*store, "late:second").await.len(), 1);
+}
+
+/// Numbers that no float holds neither hide their event nor what stands beside them.
+pub async fn odd_numbers_hide_nothing(subject: &mut dyn Subject) {
+    let contents = [
+        r#"{"a":[1e400,"boom"]}"#,
+        r#"{"a":"boom","n":1,"n":-1e400}"#,
+        r#"{"a":[0.10000000000000000555,{"b":"boom"}]}"#,
+    ];
+    check_round_trip(subject, &contents).await;
+    let store = subject.index();
+    assert_eq!(hits(&*store, "boom").await.len(), 3);
+    assert_eq!(hits(&*store, "a:*").await.len(), 3);
+    assert_eq!(hits(&*store, "-a:*").await.len(), 0);
+    assert_eq!(hits(&*store, "n:*").await.len(), 1);
+}
+
 /// As deep as the model goes.
 pub async fn the_deepest_nesting_comes_back(subject: &mut dyn Subject) {
     let depth = weir_model::MAX_DEPTH - 1;

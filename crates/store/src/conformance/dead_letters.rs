@@ -4,7 +4,7 @@ use bytes::Bytes;
 use weir_model::{Offset, Position, RecordFormat, StreamPartition};
 
 use super::Subject;
-use super::fixture::{at, id, partition, partition_of, prefix};
+use super::fixture::{at, id, numbered, numbers, partition, partition_of, prefix, write};
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterStore, DeadReason};
 
 /// A letter that is there, or was purged, is not put again; the first one stands.
@@ -48,6 +48,20 @@ pub async fn letters_are_listed_in_pages(subject: &mut dyn Subject) {
     }
     assert_eq!(found, letters);
     assert_eq!(store.list(&DeadLetterFilter::default(), None, 0).await.expect("lists"), []);
+}
+
+/// A letter of one partition while another, met before, has rows in memory only.
+pub async fn a_letter_comes_before_older_rows_are_durable(subject: &mut dyn Subject) {
+    // A flush is a good while before the next time that the store writes by itself.
+    subject.index().flush().await.expect("flushes");
+    write(&*subject.index(), &partition(0), vec![numbered("shop", 0)]).await;
+    subject.dead_letters().put(vec![letter(&partition(1), 1)]).await.expect("puts");
+    subject.reopen().await;
+    assert_eq!(all(&*subject.dead_letters()).await, [letter(&partition(1), 1)]);
+    write(&*subject.index(), &partition(0), vec![numbered("shop", 0)]).await;
+    subject.index().flush().await.expect("flushes");
+    subject.reopen().await;
+    assert_eq!(numbers(&*subject.index(), "shop", "*").await, [0]);
 }
 
 /// By stream, by code, by both.

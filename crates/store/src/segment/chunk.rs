@@ -55,7 +55,10 @@ pub(super) struct ChunkBuilder {
     rest: Option<TextBuilder>,
     min_time: i64,
     max_time: i64,
-    bytes: usize,
+    /// Of what does not come with every row.
+    value_bytes: usize,
+    /// That a row takes at the least: every column has a place for it.
+    row_bytes: usize,
 }
 
 /// What a row left over beside its columns.
@@ -90,7 +93,8 @@ impl ChunkBuilder {
             rest: None,
             min_time: i64::MAX,
             max_time: i64::MIN,
-            bytes: 0,
+            value_bytes: 0,
+            row_bytes: size_of::<RowHead>(),
         }
     }
 
@@ -99,7 +103,7 @@ impl ChunkBuilder {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.value_bytes + self.rows() * self.row_bytes
     }
 
     /// Appends a row; `stamp` numbers the rows of the schema from 1 and never repeats.
@@ -109,16 +113,16 @@ impl ChunkBuilder {
         self.object(schema, ROOT, content, Row { row, stamp }, &mut leftover);
         if leftover.repeated_key {
             let text = content.to_string();
-            self.bytes += self.raw.get_or_insert_with(|| TextBuilder::new(true)).set(row, &text);
+            self.value_bytes += self.raw.get_or_insert_with(|| TextBuilder::new(true)).set(row, &text);
         }
         if !leftover.rest.is_empty() {
             leftover.rest.push('}');
-            self.bytes += self.rest.get_or_insert_with(|| TextBuilder::new(true)).set(row, &leftover.rest);
+            self.value_bytes +=
+                self.rest.get_or_insert_with(|| TextBuilder::new(true)).set(row, &leftover.rest);
         }
         self.min_time = self.min_time.min(head.time.micros());
         self.max_time = self.max_time.max(head.time.micros());
         self.heads.push(head);
-        self.bytes += size_of::<RowHead>();
     }
 
     fn object(
@@ -157,14 +161,15 @@ impl ChunkBuilder {
         while self.columns.len() <= index {
             let state = &schema.fields[self.columns.len()];
             self.columns.push(ColumnBuilder::new(state.field.kind, state.many_values));
+            self.row_bytes += state.field.kind.slot();
         }
-        self.bytes += match (&mut self.columns[index], value) {
+        self.value_bytes += match (&mut self.columns[index], value) {
             (ColumnBuilder::Text(column), Value::Str(text) | Value::Number(text)) => column.set(row, text),
             (ColumnBuilder::Text(column), other) => column.set(row, &other.to_string()),
-            (ColumnBuilder::Int(column), Value::Int(value)) => set(|| column.set(row, value), 8),
-            (ColumnBuilder::Float(column), Value::Float(value)) => set(|| column.set(row, value), 8),
-            (ColumnBuilder::Bool(column), Value::Bool(value)) => set(|| column.set(row, value), 1),
-            (ColumnBuilder::Bool(column), _) => set(|| column.set(row, true), 1),
+            (ColumnBuilder::Int(column), Value::Int(value)) => set(|| column.set(row, value)),
+            (ColumnBuilder::Float(column), Value::Float(value)) => set(|| column.set(row, value)),
+            (ColumnBuilder::Bool(column), Value::Bool(value)) => set(|| column.set(row, value)),
+            (ColumnBuilder::Bool(column), _) => set(|| column.set(row, true)),
             (ColumnBuilder::Int(_) | ColumnBuilder::Float(_), _) => 0,
         };
     }
@@ -183,7 +188,7 @@ impl ChunkBuilder {
     }
 
     fn into_chunk(self, schema: &Schema) -> Chunk {
-        let rows = self.rows();
+        let (rows, bytes) = (self.rows(), self.bytes());
         let fields = schema
             .fields
             .iter()
@@ -198,7 +203,7 @@ impl ChunkBuilder {
             rest: self.rest.map(|column| column.finish(rows)),
             min_time: self.min_time,
             max_time: self.max_time,
-            bytes: self.bytes,
+            bytes,
         }
     }
 }
@@ -209,9 +214,10 @@ struct Row {
     stamp: u64,
 }
 
-fn set(set: impl FnOnce(), bytes: usize) -> usize {
+/// A value that takes no more than its slot.
+fn set(set: impl FnOnce()) -> usize {
     set();
-    bytes
+    0
 }
 
 fn kind_of(value: Value<'_>) -> Kind {

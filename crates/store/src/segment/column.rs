@@ -17,6 +17,8 @@ use super::field::Kind;
 const DICTIONARY_FREE_ENTRIES: usize = 64;
 /// Rows per dictionary entry below which texts are kept one by one.
 const DICTIONARY_MIN_REPEATS: usize = 8;
+/// Bytes beyond which texts that repeat are never kept one by one.
+pub(super) const SPREAD_LIMIT: usize = 16 << 20;
 
 #[derive(Debug, Clone)]
 pub(super) enum ColumnBuilder {
@@ -45,6 +47,8 @@ pub(super) struct TextBuilder {
 struct Dictionary {
     keys: Vec<i32>,
     lookup: HashTable<i32>,
+    /// Of all rows' texts, one by one.
+    spread_bytes: usize,
 }
 
 /// Which rows have a value; keeps nothing but a length until the first row that has none.
@@ -53,6 +57,9 @@ struct Validity {
     len: usize,
     rows: Option<Vec<bool>>,
 }
+
+/// Bytes of a dictionary's entry beside its text: where it ends, and its place in the lookup.
+const ENTRY: usize = 12;
 
 impl Validity {
     fn append_value(&mut self) {
@@ -135,11 +142,16 @@ impl<T: Copy + Default> ScalarBuilder<T> {
 
 impl TextBuilder {
     pub(super) fn new(many_values: bool) -> Self {
-        let dictionary = (!many_values).then(|| Dictionary { keys: Vec::new(), lookup: HashTable::new() });
+        let dictionary = (!many_values).then(|| Dictionary {
+            keys: Vec::new(),
+            lookup: HashTable::new(),
+            spread_bytes: 0,
+        });
         Self { validity: Validity::default(), offsets: vec![0], bytes: Vec::new(), dictionary }
     }
 
-    /// Sets the text of `row`, which is beyond all rows set before. Answers how many bytes it took.
+    /// Sets the text of `row`, which is beyond all rows set before. Answers how many bytes it took beside its
+    /// slot.
     pub(super) fn set(&mut self, row: usize, text: &str) -> usize {
         let missing = row - self.validity.len;
         self.append_nulls(missing);
@@ -147,7 +159,7 @@ impl TextBuilder {
         match &mut self.dictionary {
             None => {
                 self.push_text(text);
-                text.len() + 4
+                text.len()
             }
             Some(_) => self.set_in_dictionary(text),
         }
@@ -157,22 +169,27 @@ impl TextBuilder {
         let Some(dictionary) = &mut self.dictionary else { return 0 };
         let (offsets, bytes) = (&self.offsets, &self.bytes);
         let hash = hash(text.as_bytes());
+        dictionary.spread_bytes += text.len();
         if let Some(key) = dictionary.lookup.find(hash, |key| entry(offsets, bytes, *key) == text.as_bytes())
         {
             dictionary.keys.push(*key);
-            return 4;
+            return 0;
         }
         let entries = self.offsets.len() - 1;
-        if entries >= DICTIONARY_FREE_ENTRIES && dictionary.keys.len() < entries * DICTIONARY_MIN_REPEATS {
+        if entries >= DICTIONARY_FREE_ENTRIES
+            && dictionary.keys.len() < entries * DICTIONARY_MIN_REPEATS
+            && dictionary.spread_bytes <= SPREAD_LIMIT
+        {
+            let before = self.bytes.len();
             self.spread();
             self.push_text(text);
-            return text.len() + 4;
+            return self.bytes.len() - before;
         }
         let key = i32::try_from(entries).expect("a chunk has fewer rows than i32::MAX");
         dictionary.keys.push(key);
         dictionary.lookup.insert_unique(hash, key, |key| self::hash(entry(offsets, bytes, *key)));
         self.push_text(text);
-        text.len() + 12
+        text.len() + ENTRY
     }
 
     /// Gives up the dictionary: every row gets its own copy of its text.
@@ -231,4 +248,31 @@ fn entry<'a>(offsets: &[i32], bytes: &'a [u8], key: i32) -> &'a [u8] {
 
 fn hash(text: &[u8]) -> u64 {
     FixedState::with_seed(0).hash_one(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array;
+
+    use super::*;
+
+    #[test]
+    fn a_large_text_that_repeats_is_there_once() {
+        let mut column = TextBuilder::new(false);
+        let large = "x".repeat(1 << 20);
+        let mut bytes: usize = (0..400).map(|row| column.set(row, &large)).sum();
+        bytes += (400..500).map(|row| column.set(row, &row.to_string())).sum::<usize>();
+        assert!((1 << 20..2 << 20).contains(&bytes), "{bytes} bytes");
+        let column = column.finish(500);
+        let column = column.as_any().downcast_ref::<DictionaryArray<Int32Type>>().expect("a dictionary");
+        assert_eq!(column.values().len(), 101);
+    }
+
+    #[test]
+    fn small_texts_that_do_not_repeat_are_kept_one_by_one() {
+        let mut column = TextBuilder::new(false);
+        let bytes: usize = (0..500).map(|row| column.set(row, &format!("text {row}"))).sum();
+        assert!(bytes >= 8 * 490, "{bytes} bytes");
+        assert!(column.finish(500).as_any().is::<StringArray>());
+    }
 }

@@ -45,13 +45,19 @@ impl DeadLetterStore for SegmentStore {
         }
         let shared = Arc::clone(self.shared());
         self.with_manifest("index.dead.put", move |connection| {
-            let sources = shared.state().sources.clone();
+            let (sources, new) = {
+                let state = shared.state();
+                (state.sources.clone(), state.new_sources())
+            };
             let transaction = connection.transaction()?;
-            for letter in &letters {
-                let Some(source) = sources.find(&letter.position.partition) else { continue };
+            // Also those that no letter names: their numbers are to stay without a gap.
+            for (source, partition) in &new {
                 transaction
                     .prepare_cached("insert or ignore into source (id, name) values (?1, ?2)")?
-                    .execute(params![source.0, source_text(&letter.position.partition)])?;
+                    .execute(params![source.0, source_text(partition)])?;
+            }
+            for letter in &letters {
+                let Some(source) = sources.find(&letter.position.partition) else { continue };
                 insert(&transaction, source.0, letter)?;
             }
             transaction.commit()?;

@@ -31,6 +31,15 @@ impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Text, Self::Int, Self::Float, Self::Bool, Self::Null, Self::Json];
 
+    /// Bytes that a row takes in memory, whether it has a value or not; what texts say comes on top.
+    pub(super) const fn slot(self) -> usize {
+        match self {
+            Self::Text | Self::Json => 4,
+            Self::Int | Self::Float => 8,
+            Self::Bool | Self::Null => 1,
+        }
+    }
+
     const fn letter(self) -> char {
         match self {
             Self::Text => 's',

@@ -172,6 +172,8 @@ pub(super) fn common_properties() -> WriterPropertiesBuilder {
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("zstd has a level 1")))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
+        // Texts have a dictionary where it is smaller than they are; without it they could be of any size.
+        .set_dictionary_page_size_limit(1 << 30)
         // Page ends are looked for after each batch of this size only, and a limit of bytes that is never
         // met keeps the pages of all columns aligned.
         .set_write_batch_size(PAGE_ROWS)
@@ -207,4 +209,61 @@ fn properties(rows: &Gathered) -> WriterPropertiesBuilder {
 /// The column of a content's field, if `name` is one.
 pub(super) fn field_of(name: &str) -> Option<Field> {
     Field::of_column(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use weir_model::{Incarnation, IndexPrefix, PartitionIndex, StreamName, StreamPartition};
+
+    use super::*;
+    use crate::segment::merge;
+    use crate::segment::open::Segment;
+    use crate::segment::rows::Rows;
+    use crate::segment::section::FilingWindow;
+
+    #[test]
+    fn large_texts_that_repeat_are_small_on_disk_and_in_memory() {
+        let mut sources = Sources::default();
+        let source = sources.add(StreamPartition {
+            stream: StreamName::new("shop_logs").expect("legal"),
+            incarnation: Incarnation(1),
+            partition: PartitionIndex(0),
+        });
+        let rows = PAGE_ROWS;
+        let heads = Heads {
+            times: vec![0; rows],
+            received: vec![0; rows],
+            sources: vec![source; rows],
+            offsets: (0..rows as u64).collect(),
+            indexes: vec![0; rows],
+        };
+        let texts: ArrayRef =
+            Arc::new(StringArray::from_iter_values((0..40).map(|n| n.to_string().repeat(20_000))));
+        let keys = Int32Array::from_iter_values((0..40).cycle().take(rows));
+        let column: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(keys, texts));
+        let field = Field { path: "text".into(), kind: Kind::Text };
+        let gathered = Gathered { heads, fields: vec![(field, Arc::clone(&column))], raw: None, rest: None };
+        let directory = tempfile::tempdir().expect("there is space");
+        let paths = SegmentPaths::new(directory.path(), 1);
+        let bytes = write(&paths, &gathered, &sources).expect("written");
+        assert!(bytes < 1 << 20, "{bytes} bytes");
+        let prefix = IndexPrefix::new("shop").expect("legal");
+        let info = merge::describe(1, &prefix, bytes, &gathered.heads, FilingWindow::default(), 0);
+        let contents = Segment::new(info, paths).contents().expect("it can be read");
+        let column_number = contents.column("text:s").expect("it is there");
+        let read = contents.read_column(1, 0, column_number, &Rows::from(0..rows)).expect("it can be read");
+        assert!(read.get_array_memory_size() < 4 << 20, "{} bytes", read.get_array_memory_size());
+        let count = |array: &ArrayRef| {
+            let array = array.as_any().downcast_ref::<DictionaryArray<Int32Type>>().expect("a dictionary");
+            let texts = array.values().as_any().downcast_ref::<StringArray>().expect("of texts");
+            let mut counts = BTreeMap::<String, usize>::new();
+            for key in array.keys().iter().flatten() {
+                *counts.entry(texts.value(usize::try_from(key).expect("a key")).to_owned()).or_default() += 1;
+            }
+            counts
+        };
+        assert_eq!(count(&read), count(&column));
+    }
 }

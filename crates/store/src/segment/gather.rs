@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
-use arrow_array::{Array, ArrayRef, DictionaryArray, StringArray, new_null_array};
+use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, StringArray, new_null_array};
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 
 use super::chunk::{Chunk, Heads};
+use super::column::SPREAD_LIMIT;
 use super::field::Field;
 
 /// A row: the chunk and the row in it.
@@ -81,17 +82,20 @@ fn heads<C: AsRef<Chunk>>(chunks: &[C], rows: &[RowRef]) -> Heads {
     }
 }
 
-/// One column out of its parts; a chunk without the column has nulls.
+/// One column out of its parts; a chunk without the column has nulls. Where only some parts are dictionaries,
+/// all texts are kept one by one, unless that would be too much of them.
 fn column(parts: &[Option<&ArrayRef>], rows: &[RowRef]) -> Result<ArrayRef, ArrowError> {
-    let is_dictionary = |array: &&ArrayRef| matches!(array.data_type(), DataType::Dictionary(..));
     let present = || parts.iter().flatten().copied();
-    let mixed = present().any(|array| is_dictionary(&array)) && !present().all(|array| is_dictionary(&array));
+    let dictionaries = || present().filter_map(|array| array.as_any().downcast_ref());
+    let mixed = dictionaries().next().is_some() && dictionaries().count() < present().count();
+    let spreads = mixed && dictionaries().map(spread_bytes).sum::<usize>() <= SPREAD_LIMIT;
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(parts.len() + 1);
     let mut place = Vec::with_capacity(parts.len());
     for part in parts {
         place.push(part.map(|_| arrays.len()));
         match part {
-            Some(array) if mixed && is_dictionary(array) => arrays.push(spread(array)?),
+            Some(array) if spreads => arrays.push(spread(array)?),
+            Some(array) if mixed => arrays.push(as_dictionary(array)),
             Some(array) => arrays.push(Arc::clone(array)),
             None => {}
         }
@@ -105,6 +109,20 @@ fn column(parts: &[Option<&ArrayRef>], rows: &[RowRef]) -> Result<ArrayRef, Arro
         rows.iter().map(|&(chunk, row)| place[chunk].map_or((absent, 0), |at| (at, row))).collect();
     let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
     interleave(&arrays, &indexes)
+}
+
+fn spread_bytes(dictionary: &DictionaryArray<Int32Type>) -> usize {
+    let Some(texts) = dictionary.values().as_any().downcast_ref::<StringArray>() else { return 0 };
+    let length = |key: i32| usize::try_from(key).map_or(0, |key| texts.value(key).len());
+    dictionary.keys().iter().flatten().map(length).sum()
+}
+
+/// A text column as a dictionary in which every row has its own entry.
+fn as_dictionary(array: &ArrayRef) -> ArrayRef {
+    let Some(texts) = array.as_any().downcast_ref::<StringArray>() else { return Arc::clone(array) };
+    let rows = i32::try_from(texts.len()).expect("a chunk has fewer rows than i32::MAX");
+    let keys = Int32Array::new((0..rows).collect(), texts.nulls().cloned());
+    Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::clone(array)))
 }
 
 /// A dictionary column with every row's own text.
@@ -128,5 +146,33 @@ pub(super) fn distinct_texts(array: &dyn Array, mut each: impl FnMut(&str)) {
         }
     } else if let Some(texts) = array.as_any().downcast_ref::<StringArray>() {
         texts.iter().flatten().for_each(each);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: usize = 8192;
+
+    fn repeated(text: &str) -> ArrayRef {
+        let values: ArrayRef = Arc::new(StringArray::from(vec![text]));
+        Arc::new(DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; ROWS]), values))
+    }
+
+    fn check(repeated: &ArrayRef, is_dictionary: bool) {
+        let plain: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("b")]));
+        let rows: Vec<RowRef> = (0..ROWS).map(|row| (0, row)).chain((0..3).map(|row| (2, row))).collect();
+        let column = column(&[Some(repeated), None, Some(&plain)], &rows).expect("put together");
+        assert_eq!(matches!(column.data_type(), DataType::Dictionary(..)), is_dictionary);
+        let texts = spread(&column.slice(ROWS, 3)).expect("a few texts");
+        assert_eq!(texts.as_ref(), plain.as_ref());
+        assert!(column.get_array_memory_size() < 4 << 20);
+    }
+
+    #[test]
+    fn a_large_text_that_repeats_stays_there_once_beside_texts_that_do_not() {
+        check(&repeated(&"x".repeat(300_000)), true);
+        check(&repeated("info"), false);
     }
 }

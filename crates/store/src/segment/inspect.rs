@@ -88,14 +88,11 @@ pub(super) fn positions(
         let chunks: Vec<_> = state.heads().flat_map(|(_, head)| head.snapshot()).collect();
         (source, state.sources.clone(), segments, chunks)
     };
-    let mut rows: Vec<(u64, u32)> = Vec::new();
+    let mut first = FirstPositions::new(from, POSITIONS);
     for chunk in chunks {
         let heads = &chunk.heads;
-        rows.extend(
-            (0..chunk.rows())
-                .filter(|row| heads.sources[*row] == source && heads.offsets[*row] >= from.0)
-                .map(|row| (heads.offsets[row], heads.indexes[row])),
-        );
+        let rows = (0..chunk.rows()).filter(|row| heads.sources[*row] == source);
+        first.add(rows.map(|row| (heads.offsets[row], heads.indexes[row])));
     }
     for segment in segments {
         let id = segment.info.id;
@@ -106,15 +103,43 @@ pub(super) fn positions(
             let batch = contents.read(id, group, columns.iter().copied(), &Rows::from(0..of_group.rows))?;
             let (of_rows, offsets, indexes) = columns_of(&batch, &sources)
                 .ok_or(ReadSegmentError::Damaged(id, "a column of positions is missing"))?;
-            rows.extend(
-                (0..of_rows.len())
-                    .filter(|row| of_rows[*row] == source && offsets.value(*row) >= from.0)
-                    .map(|row| (offsets.value(row), indexes.value(row))),
-            );
+            let rows = (0..of_rows.len()).filter(|row| of_rows[*row] == source);
+            first.add(rows.map(|row| (offsets.value(row), indexes.value(row))));
         }
     }
-    rows.sort_unstable();
-    Ok(runs(&rows))
+    first.rows.sort_unstable();
+    Ok(runs(&first.rows))
+}
+
+/// Positions that are answered at once, about.
+const POSITIONS: usize = 4_000_000;
+
+/// The first positions of many, whole records of them.
+struct FirstPositions {
+    limit: usize,
+    from: u64,
+    /// Records from this one on are left for the next time.
+    beyond: u64,
+    rows: Vec<(u64, u32)>,
+}
+
+impl FirstPositions {
+    fn new(from: Offset, limit: usize) -> Self {
+        Self { limit, from: from.0, beyond: u64::MAX, rows: Vec::new() }
+    }
+
+    fn add(&mut self, rows: impl Iterator<Item = (u64, u32)>) {
+        let (from, beyond) = (self.from, self.beyond);
+        self.rows.extend(rows.filter(|(offset, _)| (from..beyond).contains(offset)));
+        if self.rows.len() > 2 * self.limit {
+            self.rows.sort_unstable();
+            let middle = self.rows[self.limit].0;
+            // All of the first record stay, however many they are.
+            let beyond = middle.max(self.rows[0].0.saturating_add(1));
+            self.rows.truncate(self.rows.partition_point(|(offset, _)| *offset < beyond));
+            self.beyond = beyond;
+        }
+    }
 }
 
 type Positions<'a> = (Vec<SourceId>, &'a PrimitiveArray<UInt64Type>, &'a PrimitiveArray<UInt32Type>);
@@ -136,4 +161,29 @@ fn runs(rows: &[(u64, u32)]) -> Vec<PositionRun> {
         }
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_first_positions_are_whole_records(
+            parts in vec(vec((0_u64..20, 0_u32..4), 0..12), 0..12), from in 0_u64..8, limit in 1_usize..10,
+        ) {
+            let mut first = FirstPositions::new(Offset(from), limit);
+            parts.iter().for_each(|rows| first.add(rows.iter().copied()));
+            first.rows.sort_unstable();
+            let mut all: Vec<_> = parts.concat().into_iter().filter(|(offset, _)| *offset >= from).collect();
+            all.sort_unstable();
+            let next = first.rows.last().map_or(from, |(offset, _)| offset + 1);
+            let expected = all.partition_point(|(offset, _)| *offset < next);
+            prop_assert_eq!(&first.rows[..], &all[..expected]);
+            prop_assert_eq!(first.rows.is_empty(), all.is_empty());
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! What is rewritten at once is bounded by rows and by decoded bytes, since events may be of any size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,6 +18,7 @@ use super::file::{self, GROUP_ROWS, SegmentPaths};
 use super::gather::{RowRef, gather, in_time_order};
 use super::manifest::Change;
 use super::open::{ReadSegmentError, Segment, SegmentInfo};
+use super::schema::COLUMN_LIMIT;
 use super::section::FilingWindow;
 use super::source::SourceId;
 use super::state::Advance;
@@ -39,6 +40,10 @@ const SPLIT_COUNT: usize = 4;
 /// Rows and decoded bytes that are rewritten at once, which bounds memory. Several small segments fit.
 const REWRITE_ROWS: u64 = 2 * GROUP_ROWS as u64;
 const REWRITE_BYTES: u64 = 2 * HEAD_BYTES as u64;
+/// Places for values that are rewritten at once: every row has one in every column.
+const REWRITE_SLOTS: u64 = 16 << 20;
+/// Columns of one segment at most. A head has fewer; what is merged must not add up to any number of them.
+const COLUMNS: usize = 2 * COLUMN_LIMIT;
 /// Segments of one level that are joined into one of the next.
 const JOIN_COUNT: usize = 16;
 /// Segments of this level stay as they are: about 16 million rows.
@@ -48,7 +53,17 @@ const LAST_LEVEL: u32 = 2;
 enum Plan {
     /// Of these as many as there is memory for.
     Rewrite(Vec<Arc<Segment>>),
+    /// Of these the first ones that are alike enough.
     Join(Vec<Arc<Segment>>),
+}
+
+/// Segments for one merge, and what they come to together.
+#[derive(Default)]
+struct Selection {
+    segments: Vec<Arc<Segment>>,
+    columns: BTreeSet<String>,
+    rows: u64,
+    bytes: u64,
 }
 
 /// Does the next merge, if there is one to do.
@@ -62,9 +77,12 @@ pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
     settle(shared)?;
     check_space(shared)?;
     let (inputs, outputs) = match plan {
-        Plan::Rewrite(candidates) => match bounded(&candidates) {
-            // The others are known to be large now, and will be joined.
+        Plan::Rewrite(candidates) => match rewritable(&candidates) {
             Ok(inputs) if inputs.len() < 2 && inputs.iter().all(|input| is_of_one_day(input)) => {
+                // Of the others none is small, as is known now, or all are too different from it.
+                if candidates.iter().filter(|candidate| is_small(candidate)).count() > 1 {
+                    inputs.iter().for_each(|segment| segment.leave_unmerged());
+                }
                 return Ok(());
             }
             Ok(inputs) => {
@@ -73,11 +91,19 @@ pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
             }
             Err(error) => (candidates, Err(error.into())),
         },
-        Plan::Join(inputs) => {
-            let outputs = join::join(shared, &prefix, &inputs).map(|output| vec![output]);
-            (inputs, outputs)
-        }
+        Plan::Join(candidates) => match joinable(&candidates) {
+            Ok(inputs) if inputs.len() < 2 => {
+                inputs.iter().for_each(|segment| segment.leave_unmerged());
+                return Ok(());
+            }
+            Ok(inputs) => {
+                let outputs = join::join(shared, &prefix, &inputs).map(|output| vec![output]);
+                (inputs, outputs)
+            }
+            Err(error) => (candidates, Err(error.into())),
+        },
     };
+    shared.forget_old();
     match outputs {
         Ok(outputs) => commit(shared, &prefix, &inputs, outputs),
         Err(WorkError::Read(error)) => {
@@ -123,22 +149,52 @@ fn is_small(segment: &Segment) -> bool {
     segment.info.rows < SMALL_ROWS && segment.known_decoded_bytes().is_none_or(|bytes| bytes < SMALL_BYTES)
 }
 
-/// The first of them that are small or of several days, as many as may be rewritten at once.
-fn bounded(candidates: &[Arc<Segment>]) -> Result<Vec<Arc<Segment>>, ReadSegmentError> {
-    let (mut within, mut rows, mut bytes) = (Vec::new(), 0, 0);
+/// Those of them that are small or of several days, as many as may be rewritten at once.
+fn rewritable(candidates: &[Arc<Segment>]) -> Result<Vec<Arc<Segment>>, ReadSegmentError> {
+    let mut selection = Selection::default();
     for segment in candidates {
-        let decoded = segment.decoded_bytes()?;
-        if is_of_one_day(segment) && !is_small(segment) {
-            continue;
+        segment.decoded_bytes()?;
+        if is_small(segment) || !is_of_one_day(segment) {
+            let fits = |all: &Selection| {
+                all.rows <= REWRITE_ROWS && all.bytes <= REWRITE_BYTES && all.slots() <= REWRITE_SLOTS
+            };
+            selection.add_if(segment, fits)?;
         }
-        rows += segment.info.rows;
-        bytes += decoded;
-        if !within.is_empty() && (rows > REWRITE_ROWS || bytes > REWRITE_BYTES) {
-            break;
-        }
-        within.push(Arc::clone(segment));
     }
-    Ok(within)
+    Ok(selection.segments)
+}
+
+fn joinable(candidates: &[Arc<Segment>]) -> Result<Vec<Arc<Segment>>, ReadSegmentError> {
+    let mut selection = Selection::default();
+    candidates.iter().try_for_each(|segment| selection.add_if(segment, |_| true))?;
+    Ok(selection.segments)
+}
+
+impl Selection {
+    fn slots(&self) -> u64 {
+        self.rows * self.columns.len() as u64
+    }
+
+    /// Adds a segment if all of them do not have too many columns then and `fits`; the first one always fits.
+    fn add_if(
+        &mut self,
+        segment: &Arc<Segment>,
+        fits: impl Fn(&Self) -> bool,
+    ) -> Result<(), ReadSegmentError> {
+        let mut with = Self {
+            segments: Vec::new(),
+            columns: self.columns.clone(),
+            rows: self.rows + segment.info.rows,
+            bytes: self.bytes + segment.decoded_bytes()?,
+        };
+        with.columns.extend(segment.contents()?.columns.iter().cloned());
+        if self.segments.is_empty() || (with.columns.len() <= COLUMNS && fits(&with)) {
+            with.segments = std::mem::take(&mut self.segments);
+            with.segments.push(Arc::clone(segment));
+            *self = with;
+        }
+        Ok(())
+    }
 }
 
 fn rewrite(

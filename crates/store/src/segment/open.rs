@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
+use arrow_schema::{DataType, Fields};
 use arrow_select::concat::concat_batches;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection,
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use weir_foundation::failure::chain;
 use weir_model::{Day, IndexPrefix};
 
 use super::field::Field;
@@ -49,6 +50,7 @@ pub(super) struct Segment {
     retired: AtomicBool,
     unmergeable: AtomicBool,
     reported: AtomicBool,
+    lacks_filters: AtomicBool,
     decoded_bytes: OnceLock<u64>,
     loaded: Mutex<Loaded>,
     loaded_bytes: AtomicUsize,
@@ -66,7 +68,7 @@ struct Loaded {
 #[derive(Debug)]
 pub(super) struct Contents {
     file: PositionedFile,
-    metadata: ArrowReaderMetadata,
+    metadata: Arc<ParquetMetaData>,
     /// Leaf columns by name, in their order.
     pub(super) columns: Vec<String>,
     pub(super) fields: Vec<(Field, usize)>,
@@ -77,6 +79,8 @@ pub(super) struct Contents {
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) rows: usize,
+    /// Columns as they are read: texts that are kept as a dictionary come as one.
+    fields: Fields,
     /// Number of its first page in the whole segment.
     pub(super) first_page: usize,
     /// Least and greatest time of each page.
@@ -129,6 +133,7 @@ impl Segment {
             retired: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
             reported: AtomicBool::new(false),
+            lacks_filters: AtomicBool::new(false),
             decoded_bytes: OnceLock::new(),
             loaded: Mutex::default(),
             loaded_bytes: AtomicUsize::new(0),
@@ -160,7 +165,7 @@ impl Segment {
         if let Some(bytes) = self.decoded_bytes.get() {
             return Ok(*bytes);
         }
-        let bytes = Contents::open(self.info.id, &self.paths)?.decoded_bytes();
+        let bytes = self.contents()?.decoded_bytes();
         Ok(*self.decoded_bytes.get_or_init(|| bytes))
     }
 
@@ -191,6 +196,23 @@ impl Segment {
         let filters = Filters::decode(bytes).map_err(|error| ReadSegmentError::Filter(id, error))?;
         self.loaded_bytes.fetch_add(length, Ordering::Relaxed);
         Ok(Arc::clone(loaded.filters.insert(Arc::new(filters))))
+    }
+
+    /// The filters of its `pages` pages, if they can be read: without them all pages are looked at.
+    pub(super) fn sound_filters(&self, pages: usize) -> Option<Arc<Filters>> {
+        if self.lacks_filters.load(Ordering::Relaxed) {
+            return None;
+        }
+        let of_these = |filters: Arc<Filters>| match filters.pages() == pages {
+            true => Ok(filters),
+            false => Err(ReadSegmentError::Damaged(self.info.id, "its filter is of another segment")),
+        };
+        let filters = self.filters().and_then(of_these);
+        if let Err(error) = &filters {
+            self.lacks_filters.store(true, Ordering::Relaxed);
+            tracing::error!(error = %chain(error), "searches are slower without the words of a segment");
+        }
+        filters.ok()
     }
 
     /// Notes that a search looks at the segment; searches are numbered in their order.
@@ -248,22 +270,18 @@ impl Contents {
         let file = File::open(&paths.rows).map_err(|error| ReadSegmentError::Open(id, error))?;
         let file = PositionedFile::new(file).map_err(|error| ReadSegmentError::Open(id, error))?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-        let plain = ArrowReaderMetadata::load(&file, options.clone()).map_err(damaged)?;
-        check_format(id, plain.metadata())?;
-        let schema = with_dictionaries(plain.schema(), plain.metadata());
-        let options = options.with_skip_arrow_metadata(true).with_schema(Arc::new(schema));
-        let metadata =
-            ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options).map_err(damaged)?;
+        let footer = ArrowReaderMetadata::load(&file, options).map_err(damaged)?;
+        check_format(id, footer.metadata())?;
         let columns: Vec<String> =
-            metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+            footer.schema().fields().iter().map(|field| field.name().clone()).collect();
         let fields = columns
             .iter()
             .enumerate()
             .filter_map(|(index, name)| field_of(name).map(|field| (field, index)))
             .collect();
-        let groups = groups(metadata.metadata(), &columns)
+        let groups = groups(&footer, &columns)
             .ok_or(ReadSegmentError::Damaged(id, "it has no index of pages by time"))?;
-        Ok(Self { file, metadata, columns, fields, groups })
+        Ok(Self { file, metadata: Arc::clone(footer.metadata()), columns, fields, groups })
     }
 
     /// Values as they are encoded, and an offset or a length for every row of every column, also where it has
@@ -275,12 +293,16 @@ impl Contents {
         values.filter_map(|bytes| u64::try_from(bytes).ok()).sum::<u64>() + (slots * SLOT) as u64
     }
 
+    pub(super) fn pages(&self) -> usize {
+        self.groups.iter().map(|group| group.page_times.len()).sum()
+    }
+
     pub(super) fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column == name)
     }
 
     pub(super) fn parquet(&self) -> &Arc<ParquetMetaData> {
-        self.metadata.metadata()
+        &self.metadata
     }
 
     pub(super) fn source(&self) -> &PositionedFile {
@@ -299,7 +321,7 @@ impl Contents {
         let arrow = |error| ReadSegmentError::Arrow(id, error);
         let schema = self.parquet().file_metadata().schema_descr();
         let columns = ProjectionMask::leaves(schema, columns);
-        let fields = Some(self.metadata.schema().fields());
+        let fields = Some(&self.groups[group].fields);
         let levels = parquet_to_arrow_field_levels(schema, columns, fields).map_err(damaged)?;
         let pages = GroupPages::new(&self.file, self.parquet(), group);
         let ranges = rows.ranges().iter().cloned();
@@ -345,12 +367,12 @@ impl Contents {
         let [range] = rows.ranges() else { return None };
         let rest = self.groups[group].rows.saturating_sub(range.start);
         let whole = range.start.is_multiple_of(PAGE_ROWS) && range.len() == rest.min(PAGE_ROWS);
-        (whole && self.is_plain_text(column)).then_some(range.start / PAGE_ROWS)
+        (whole && self.is_plain_text(group, column)).then_some(range.start / PAGE_ROWS)
     }
 
     /// Whether the column is texts, not references to a dictionary.
-    pub(super) fn is_plain_text(&self, column: usize) -> bool {
-        *self.metadata.schema().field(column).data_type() == DataType::Utf8
+    pub(super) fn is_plain_text(&self, group: usize, column: usize) -> bool {
+        *self.groups[group].fields[column].data_type() == DataType::Utf8
     }
 }
 
@@ -364,22 +386,20 @@ fn check_format(id: u64, metadata: &ParquetMetaData) -> Result<(), ReadSegmentEr
     if format > FORMAT { Err(ReadSegmentError::NewerFormat(id, format)) } else { Ok(()) }
 }
 
-/// Text columns that every row group keeps as a dictionary are read as such.
-fn with_dictionaries(schema: &ArrowSchema, metadata: &ParquetMetaData) -> ArrowSchema {
-    let fields = schema.fields().iter().enumerate().map(|(index, field)| {
-        let everywhere =
-            metadata.row_groups().iter().all(|group| group.column(index).dictionary_page_offset().is_some());
-        if *field.data_type() == DataType::Utf8 && everywhere {
+fn with_dictionaries(fields: &Fields, group: &RowGroupMetaData) -> Fields {
+    let columns = fields.iter().zip(group.columns());
+    let of_group = columns.map(|(field, chunk)| match field.data_type() {
+        DataType::Utf8 if chunk.dictionary_page_offset().is_some() => {
             let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-            ArrowField::new(field.name(), dictionary, field.is_nullable())
-        } else {
-            field.as_ref().clone()
+            Arc::new(field.as_ref().clone().with_data_type(dictionary))
         }
+        _ => Arc::clone(field),
     });
-    ArrowSchema::new(fields.collect::<Vec<_>>())
+    of_group.collect()
 }
 
-fn groups(metadata: &ParquetMetaData, columns: &[String]) -> Option<Vec<Group>> {
+fn groups(footer: &ArrowReaderMetadata, columns: &[String]) -> Option<Vec<Group>> {
+    let metadata = footer.metadata();
     let time = columns.iter().position(|name| name == TIME)?;
     let mut groups = Vec::with_capacity(metadata.num_row_groups());
     let mut first_page = 0;
@@ -396,7 +416,11 @@ fn groups(metadata: &ParquetMetaData, columns: &[String]) -> Option<Vec<Group>> 
             return None;
         }
         let pages = page_times.len();
-        groups.push(Group { rows, first_page, page_times });
+        let fields = with_dictionaries(footer.schema().fields(), group);
+        // Most are alike, and segments are many.
+        let before = groups.last().map(|before: &Group| &before.fields);
+        let fields = before.filter(|before| **before == fields).cloned().unwrap_or(fields);
+        groups.push(Group { rows, fields, first_page, page_times });
         first_page += pages;
     }
     Some(groups)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::open::forget_beyond;
 use super::store::Shared;
 use crate::error::SearchError;
 use crate::search::{SearchRequest, SearchResponse};
@@ -33,8 +32,7 @@ pub(super) async fn search(
         let number = shared.searches.fetch_add(1, Ordering::Relaxed);
         let snapshot = shared.state().snapshot(&request.prefix);
         let response = run::run(&snapshot, &request, &guard, number);
-        let segments: Vec<_> = shared.state().segments.values().flatten().cloned().collect();
-        forget_beyond(shared.settings.search_cache.as_usize(), segments.into_iter());
+        shared.forget_old();
         response
     };
     let answer = spawner.blocking("index.search", work).await;

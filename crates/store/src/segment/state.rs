@@ -163,9 +163,12 @@ impl State {
                 sealing.next.iter().map(|(source, next)| ((*prefix).clone(), *source, *next))
             })
             .collect();
-        let sources =
-            self.new_sources.iter().map(|source| (*source, Arc::clone(self.sources.get(*source)))).collect();
-        Advance { sources, watermarks, ahead }
+        Advance { sources: self.new_sources(), watermarks, ahead }
+    }
+
+    /// Those that the manifest may not know yet, in order.
+    pub(super) fn new_sources(&self) -> Vec<(SourceId, Arc<StreamPartition>)> {
+        self.new_sources.iter().map(|source| (*source, Arc::clone(self.sources.get(*source)))).collect()
     }
 
     /// Notes what the manifest was told. Answers whether a watermark moved.

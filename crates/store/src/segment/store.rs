@@ -18,7 +18,7 @@ use weir_model::{Day, IndexPrefix, Offset, StreamName, StreamPartition};
 use super::error::OpenStoreError;
 use super::file::SegmentPaths;
 use super::manifest::{Manifest, ManifestState};
-use super::open::Segment;
+use super::open::{Segment, forget_beyond};
 use super::section::Settings;
 use super::state::State;
 use super::worker::{Orders, Worker};
@@ -206,6 +206,12 @@ impl SegmentStore {
 }
 
 impl Shared {
+    /// Forgets what was read of segments longest ago, beyond what may be kept.
+    pub(super) fn forget_old(&self) {
+        let segments: Vec<_> = self.state().segments.values().flatten().cloned().collect();
+        forget_beyond(self.settings.search_cache.as_usize(), segments.into_iter());
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -155,6 +155,8 @@ impl Worker {
         if self.not_before.is_some_and(|time| now < time) && !flush && orders.drops.is_empty() {
             return;
         }
+        // First, and whatever else fails: on a full disk it makes the space that the rest waits for.
+        let kept = self.enforce_retention(now);
         let outcome = self.seal_due(now, flush).and_then(|()| self.note_watermarks(now, flush));
         let fault = outcome.as_ref().err().map(|error| self.fault_of(error));
         for answer in orders.flushes {
@@ -165,7 +167,7 @@ impl Worker {
             let outcome = retention::drop_before(&self.shared, order.prefix.as_ref(), order.before);
             drop(order.answer.send(outcome.map_err(|error| self.fault_of(&error))));
         }
-        let outcome = outcome.and_then(|()| self.tidy(now));
+        let outcome = kept.and(outcome).and_then(|()| merge::merge_one(&self.shared));
         match outcome {
             Ok(()) => self.recovered(),
             Err(error) => self.failed(&error, now),
@@ -249,13 +251,12 @@ impl Worker {
         Ok(())
     }
 
-    fn tidy(&mut self, now: Instant) -> Result<(), WorkError> {
-        merge::merge_one(&self.shared)?;
-        if now >= self.next_retention {
-            self.next_retention = now + RETENTION_EVERY;
-            retention::enforce(&self.shared)?;
+    fn enforce_retention(&mut self, now: Instant) -> Result<(), WorkError> {
+        if now < self.next_retention {
+            return Ok(());
         }
-        Ok(())
+        self.next_retention = now + RETENTION_EVERY;
+        retention::enforce(&self.shared)
     }
 
     fn fault_of(&self, error: &WorkError) -> Fault {

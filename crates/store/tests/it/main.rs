@@ -9,4 +9,5 @@ mod large;
 mod memory;
 mod merging;
 mod random;
+mod retention;
 mod segment;

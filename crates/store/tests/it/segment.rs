@@ -21,12 +21,18 @@ pub(crate) struct Segments {
 
 /// Opens the store in a directory as a process of its own would.
 pub(crate) fn start(directory: &Path) -> Result<(SegmentStore, Supervisor), OpenStoreError> {
+    // So small that what searches keep of a few segments is forgotten now and then.
+    start_with(directory, &StoreSection { search_cache: "16KiB".parse().ok(), ..StoreSection::default() })
+}
+
+pub(crate) fn start_with(
+    directory: &Path,
+    section: &StoreSection,
+) -> Result<(SegmentStore, Supervisor), OpenStoreError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let deadlines = DrainDeadlines::validate(&DrainSection::default()).expect("defaults are valid");
     let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
-    // So small that what searches keep of a few segments is forgotten now and then.
-    let section = StoreSection { search_cache: "16KiB".parse().ok(), ..StoreSection::default() };
-    let settings = Settings::validate(&section, directory.to_owned()).expect("the section is valid");
+    let settings = Settings::validate(section, directory.to_owned()).expect("the section is valid");
     let health = Health::new(Arc::clone(&clock));
     let parts = SegmentParts { clock, spawner: supervisor.spawner(), health };
     Ok((SegmentStore::open(settings, parts)?, supervisor))

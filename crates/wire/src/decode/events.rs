@@ -5,7 +5,7 @@ use std::ops::Range;
 use weir_model::{EventBatchBuilder, EventFault, Timestamp};
 
 use super::Outline;
-use crate::json::{JsonError, JsonProblem, Number, Reader, Rules, Token};
+use crate::json::{JsonError, JsonProblem, Reader, Rules, Token};
 use crate::protobuf::{Cursor, Field, Malformed};
 
 pub(super) fn outline<'a>(mut events: Cursor<'a>, outline: &mut Outline<'a>) -> Result<(), Malformed> {
@@ -83,11 +83,7 @@ fn object(builder: &mut EventBatchBuilder, json: &str) -> Result<(), EventFault>
             Token::ObjectEnd | Token::ArrayEnd => builder.end()?,
             Token::Key(key) => builder.key(key)?,
             Token::Str(text) => builder.str(text)?,
-            Token::Number(text) => match Number::of(text) {
-                Number::Int(value) => builder.int(value),
-                Number::Float(value) => builder.float(value),
-                Number::Other => builder.number(text)?,
-            },
+            Token::Number(text) => builder.number(text)?,
             Token::Bool(value) => builder.bool(value),
             Token::Null => builder.null(),
             Token::End => return Ok(()),

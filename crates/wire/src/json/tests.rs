@@ -97,26 +97,3 @@ fn nesting_is_bounded_and_costs_no_stack() {
         assert!(read(&wrong, Rules::GO).is_err(), "{depth}");
     }
 }
-
-#[test]
-fn numbers_keep_what_they_say() {
-    let check = |text: &str, expected: Number| assert_eq!(Number::of(text), expected, "{text}");
-    check("0", Number::Int(0));
-    check("-1", Number::Int(-1));
-    check("9223372036854775807", Number::Int(i64::MAX));
-    check("-9223372036854775808", Number::Int(i64::MIN));
-    check("9223372036854775808", Number::Other);
-    check("18446744073709551615", Number::Other);
-    check("1.0", Number::Float(1.0));
-    check("1e3", Number::Float(1000.0));
-    check("0.1", Number::Float(0.1));
-    check("123456789.12345678", Number::Float(123_456_789.123_456_78));
-    check("0.00000000000000000000000000012345", Number::Float(1.2345e-28));
-    check("0.1000000000000000055511151231257827", Number::Other);
-    check("1e308", Number::Float(1e308));
-    check("1e309", Number::Other);
-    check("1e-400", Number::Other);
-    check("0e-400", Number::Float(0.0));
-    check("0.0", Number::Float(0.0));
-    assert!(matches!(Number::of("-0"), Number::Float(zero) if zero.is_sign_negative()));
-}

@@ -104,8 +104,7 @@ impl Newest<'_> {
         for page in (0..candidate.unit.pages()).rev() {
             let (min, max) = candidate.unit.page_times(page);
             if self.heap.len() + matches.count() >= self.wanted {
-                self.context.readable(self.take(&matches))?;
-                matches.pages.clear();
+                self.settle(&mut matches)?;
             }
             if self.has_all_after(max) {
                 break;
@@ -119,7 +118,7 @@ impl Newest<'_> {
                 }
             }
         }
-        self.context.readable(self.take(&matches))
+        self.settle(&mut matches)
     }
 
     fn look_at(&self, candidate: &Candidate, page: usize) -> Result<Option<PageMatches>, Interruption> {
@@ -138,9 +137,24 @@ impl Newest<'_> {
         Ok(Some(PageMatches { rows, columns, bytes }))
     }
 
+    /// Takes the matches that were collected; of damaged pages only they are lost.
+    fn settle(&mut self, matches: &mut Matches<'_>) -> Result<(), SearchError> {
+        self.context.guard.release(matches.bytes());
+        let outcome = match self.take(matches) {
+            Err(Interruption::Segment(error)) if error.is_damage() && matches.pages.len() > 1 => {
+                matches.pages.drain(..).try_for_each(|page| {
+                    let alone = Matches { unit: matches.unit, pages: vec![page] };
+                    self.context.readable(self.take(&alone))
+                })
+            }
+            outcome => self.context.readable(outcome),
+        };
+        matches.pages.clear();
+        outcome
+    }
+
     /// Puts the matches that are new enough among the hits.
     fn take(&mut self, matches: &Matches<'_>) -> Result<(), Interruption> {
-        self.context.guard.release(matches.bytes());
         if matches.pages.is_empty() {
             return Ok(());
         }

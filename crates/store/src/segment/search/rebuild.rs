@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, StringArray};
-use serde_json::value::RawValue;
 use weir_model::Value;
 
 use super::super::field::{Field, Kind, split_path};
 use super::super::open::ReadSegmentError;
 use super::super::rows::Rows;
 use super::unit::Unit;
+use crate::json::Members;
 
 /// The columns of some rows, in order of paths, and what the rows keep beside them.
 #[derive(Debug)]
@@ -74,12 +74,8 @@ impl Rebuilder {
 
 /// The members of a rest column's value: paths with their values as JSON text.
 fn rest_leaves(rest: &str) -> Vec<(Vec<String>, String)> {
-    let members: Result<std::collections::BTreeMap<String, Box<RawValue>>, _> = serde_json::from_str(rest);
-    members
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(path, value)| (split_path(&path), value.get().to_owned()))
-        .collect()
+    let Ok(Members(members)) = serde_json::from_str(rest) else { return Vec::new() };
+    members.into_iter().map(|(path, value)| (split_path(&path), value.get().to_owned())).collect()
 }
 
 /// The text of a row of a text column, dictionary or not.

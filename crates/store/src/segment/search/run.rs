@@ -135,7 +135,7 @@ impl<'a> Context<'a> {
         let Some(first) = units.first() else { return Ok(Vec::new()) };
         let bound = Arc::new(bind(&self.request.query, first, &self.request.prefix));
         if bound.has_words() {
-            units.iter_mut().for_each(Unit::load_filters);
+            Unit::load_filters(&mut units);
         }
         let window = self.window();
         let mut candidates: Vec<Candidate> = units

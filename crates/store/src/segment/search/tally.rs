@@ -1,5 +1,6 @@
 //! What needs every matching row: the count, the histogram, the most frequent values.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow_array::types::Int32Type;
@@ -34,6 +35,9 @@ struct Counting<'a> {
 
 /// Bytes that an entry of the values counts for beside its text.
 const ENTRY: usize = 64;
+
+/// Bytes that a bucket counts for: here, and as text in the answer.
+const BUCKET: usize = 256;
 
 pub(super) fn tally(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Tally, SearchError> {
     let request = context.request;
@@ -114,7 +118,7 @@ impl Counting<'_> {
             let rows = rows.slice(start, of_page.len());
             let (min, max) = span.unit.page_times(page);
             if bucket(min) == bucket(max) {
-                add(&mut self.buckets, bucket(min), rows.count_set_bits() as u64);
+                self.add(bucket(min), rows.count_set_bits() as u64)?;
                 continue;
             }
             let times = span.times()?;
@@ -124,12 +128,26 @@ impl Counting<'_> {
                 match &mut run {
                     Some((bucket, count)) if *bucket == start => *count += 1,
                     _ => {
-                        let before = run.replace((start, 1));
-                        before.into_iter().for_each(|(bucket, count)| add(&mut self.buckets, bucket, count));
+                        if let Some((bucket, count)) = run.replace((start, 1)) {
+                            self.add(bucket, count)?;
+                        }
                     }
                 }
             }
-            run.into_iter().for_each(|(bucket, count)| add(&mut self.buckets, bucket, count));
+            if let Some((bucket, count)) = run {
+                self.add(bucket, count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, bucket: i64, count: u64) -> Result<(), SearchError> {
+        if count > 0 {
+            let entry = self.buckets.entry(bucket);
+            if let Entry::Vacant(_) = entry {
+                self.context.guard.hold(BUCKET)?;
+            }
+            *entry.or_default() += count;
         }
         Ok(())
     }
@@ -263,12 +281,6 @@ impl Counting<'_> {
         });
         let total = (request.count == Count::Exact).then_some(self.total);
         Tally { total, histogram, top }
-    }
-}
-
-fn add(buckets: &mut BTreeMap<i64, u64>, bucket: i64, count: u64) {
-    if count > 0 {
-        *buckets.entry(bucket).or_default() += count;
     }
 }
 

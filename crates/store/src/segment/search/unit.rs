@@ -7,7 +7,6 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, ArrayRef, PrimitiveArray, UInt32Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_select::take::take;
-use weir_foundation::failure::chain;
 
 use super::super::chunk::{Chunk, Heads};
 use super::super::field::Field;
@@ -41,21 +40,15 @@ impl Unit {
         Ok((0..contents.groups.len()).map(group).collect())
     }
 
-    /// Reads the filters of a segment's row group. Without them, if they are damaged, all its pages are looked
-    /// at.
-    pub(super) fn load_filters(&mut self) {
-        let Self::Group { segment, contents, filters, .. } = self else { return };
-        let pages: usize = contents.groups.iter().map(|group| group.page_times.len()).sum();
-        let loaded = segment.filters().and_then(|loaded| match loaded.pages() == pages {
-            true => Ok(loaded),
-            false => Err(ReadSegmentError::Damaged(segment.info.id, "its filter is of another segment")),
-        });
-        if let Err(error) = &loaded
-            && segment.is_first_report()
-        {
-            tracing::error!(error = %chain(error), "searches are slower without the words of a segment");
+    /// Lets the units of one segment know its words.
+    pub(super) fn load_filters(units: &mut [Self]) {
+        let Some(Self::Group { segment, contents, .. }) = units.first() else { return };
+        let loaded = segment.sound_filters(contents.pages());
+        for unit in units {
+            if let Self::Group { filters, .. } = unit {
+                filters.clone_from(&loaded);
+            }
         }
-        *filters = loaded.ok();
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -124,7 +117,7 @@ impl Unit {
     pub(super) fn is_plain_text(&self, field: usize) -> bool {
         match self {
             Self::Chunk(_) => false,
-            Self::Group { contents, .. } => contents.is_plain_text(contents.fields[field].1),
+            Self::Group { contents, group, .. } => contents.is_plain_text(*group, contents.fields[field].1),
         }
     }
 
