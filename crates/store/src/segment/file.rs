@@ -38,7 +38,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::schema::types::ColumnPath;
 
 use super::chunk::{CHUNK_ROWS, Heads};
-use super::field::{Field, Kind};
+use super::field::Kind;
 use super::filter::{FilterWriter, Salt};
 use super::gather::{Gathered, distinct_texts};
 use super::source::{Sources, source_text};
@@ -206,11 +206,6 @@ fn properties(rows: &Gathered) -> WriterPropertiesBuilder {
     properties
 }
 
-/// The column of a content's field, if `name` is one.
-pub(super) fn field_of(name: &str) -> Option<Field> {
-    Field::of_column(name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -218,6 +213,7 @@ mod tests {
     use weir_model::{Incarnation, IndexPrefix, PartitionIndex, StreamName, StreamPartition};
 
     use super::*;
+    use crate::segment::field::Field;
     use crate::segment::merge;
     use crate::segment::open::Segment;
     use crate::segment::rows::Rows;

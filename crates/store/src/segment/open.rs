@@ -18,7 +18,7 @@ use weir_foundation::failure::chain;
 use weir_model::{Day, IndexPrefix};
 
 use super::field::Field;
-use super::file::{FORMAT, FORMAT_KEY, PAGE_ROWS, SegmentPaths, TIME, field_of};
+use super::file::{FORMAT, FORMAT_KEY, PAGE_ROWS, SegmentPaths, TIME};
 use super::filter::{FilterError, Filters};
 use super::pages::{ColumnPages, GroupPages, PositionedFile};
 use super::rows::Rows;
@@ -277,7 +277,7 @@ impl Contents {
         let fields = columns
             .iter()
             .enumerate()
-            .filter_map(|(index, name)| field_of(name).map(|field| (field, index)))
+            .filter_map(|(index, name)| Field::of_column(name).map(|field| (field, index)))
             .collect();
         let groups = groups(&footer, &columns)
             .ok_or(ReadSegmentError::Damaged(id, "it has no index of pages by time"))?;

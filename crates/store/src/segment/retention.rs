@@ -1,6 +1,6 @@
 //! Retention: whole segments go, oldest day first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use weir_model::{Day, IndexPrefix, Timestamp};
 
 use super::error::WorkError;
 use super::manifest::Change;
-use super::open::{Segment, SegmentInfo};
+use super::open::Segment;
 use super::source::SourceId;
 use super::state::Advance;
 use super::store::Shared;
@@ -81,15 +81,19 @@ fn remove(shared: &Shared, gone: &[Arc<Segment>]) -> Result<u64, WorkError> {
     for (source, rows) in gone.iter().flat_map(|segment| &segment.info.sources) {
         *dropped.entry(*source).or_default() += rows;
     }
-    let change = Change { remove: ids.clone(), dropped: dropped.into_iter().collect(), ..Change::default() };
+    let change = Change {
+        remove: ids.clone(),
+        dropped: dropped.iter().map(|(source, rows)| (*source, *rows)).collect(),
+        ..Change::default()
+    };
     apply(shared, change, &Advance::default(), &[])?;
     let rows = gone.iter().map(|segment| segment.info.rows).sum();
     shared.counters.dropped_rows.fetch_add(rows, Ordering::Relaxed);
-    let infos: Vec<SegmentInfo> = gone.iter().map(|segment| segment.info.clone()).collect();
+    let prefixes: BTreeSet<&IndexPrefix> = gone.iter().map(|segment| &segment.info.prefix).collect();
     let mut state = shared.state();
-    state.count_dropped(&infos);
-    for prefix in infos.iter().map(|info| info.prefix.clone()).collect::<std::collections::BTreeSet<_>>() {
-        state.replace(&prefix, &ids, Vec::new());
+    state.count_dropped(dropped);
+    for prefix in prefixes {
+        state.replace(prefix, &ids, Vec::new());
     }
     tracing::info!(segments = gone.len(), rows, "removed segments that retention does not keep");
     Ok(rows)

@@ -24,7 +24,7 @@ pub(super) async fn search(
     shared: &Arc<Shared>,
     request: SearchRequest,
 ) -> Result<SearchResponse, SearchError> {
-    let (guard, leaving) = Guard::new(Arc::clone(&shared.parts.clock), request.limits);
+    let (guard, _leaving) = Guard::new(Arc::clone(&shared.parts.clock), request.limits);
     let shared = Arc::clone(shared);
     let spawner = shared.parts.spawner.clone();
     let work = move || {
@@ -36,6 +36,5 @@ pub(super) async fn search(
         response
     };
     let answer = spawner.blocking("index.search", work).await;
-    leaving.0.store(false, Ordering::Relaxed);
     answer.map_err(|error| SearchError::Failed(Box::new(error)))?
 }

@@ -10,7 +10,7 @@ use weir_model::{IndexPrefix, Offset, StreamPartition};
 use super::chunk::{RowHead, SharedChunk};
 use super::head::{Head, Sealing};
 use super::manifest::ManifestState;
-use super::open::{Segment, SegmentInfo};
+use super::open::Segment;
 use super::source::{SourceId, Sources};
 use crate::seam::WriteRecord;
 
@@ -216,9 +216,9 @@ impl State {
         }
     }
 
-    pub(super) fn count_dropped(&mut self, segments: &[SegmentInfo]) {
-        for (source, rows) in segments.iter().flat_map(|segment| &segment.sources) {
-            *self.dropped.entry(*source).or_default() += rows;
+    pub(super) fn count_dropped(&mut self, rows: BTreeMap<SourceId, u64>) {
+        for (source, rows) in rows {
+            *self.dropped.entry(source).or_default() += rows;
         }
     }
 

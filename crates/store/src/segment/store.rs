@@ -205,6 +205,16 @@ impl SegmentStore {
     }
 }
 
+impl From<Fault> for WriteError {
+    fn from(fault: Fault) -> Self {
+        let source = std::io::Error::other(fault.reason).into();
+        match fault.full {
+            true => Self::Full(Some(source)),
+            false => Self::Unavailable(source),
+        }
+    }
+}
+
 impl Shared {
     /// Forgets what was read of segments longest ago, beyond what may be kept.
     pub(super) fn forget_old(&self) {
@@ -248,11 +258,7 @@ impl Shared {
                 return Ok(());
             }
             if let Some(fault) = self.fault().clone() {
-                let source = std::io::Error::other(fault.reason).into();
-                return Err(match fault.full {
-                    true => WriteError::Full(Some(source)),
-                    false => WriteError::Unavailable(source),
-                });
+                return Err(fault.into());
             }
             self.orders.wake();
             freed.await;
@@ -338,13 +344,7 @@ impl IndexStore for SegmentStore {
 
     async fn flush(&self) -> Result<(), WriteError> {
         let answer = self.shared.orders.flush();
-        answer.await.map_err(|_closed| WriteError::Closing)?.map_err(|fault| {
-            let source = std::io::Error::other(fault.reason).into();
-            match fault.full {
-                true => WriteError::Full(Some(source)),
-                false => WriteError::Unavailable(source),
-            }
-        })
+        Ok(answer.await.map_err(|_closed| WriteError::Closing)??)
     }
 
     async fn search(&self, request: SearchRequest) -> Result<SearchResponse, SearchError> {

@@ -53,6 +53,8 @@ struct Newest<'a> {
     heap: BinaryHeap<Reverse<Found>>,
     wanted: usize,
     ranks: Ranks,
+    /// Where the page before ended.
+    before: Option<Rank>,
 }
 
 /// Matching rows of a unit that are not yet among the hits: their other columns are read for several pages at
@@ -75,7 +77,9 @@ struct PageMatches {
 pub(super) fn newest(context: &Context<'_>, parts: &[Part<'_>]) -> Result<Page, SearchError> {
     let ranks = Ranks::new(&context.snapshot.sources);
     let wanted = context.request.limit.saturating_add(1);
-    let mut newest = Newest { context, heap: BinaryHeap::new(), wanted, ranks };
+    let before =
+        context.request.after.as_ref().map(|cursor| ranks.of_cursor(cursor, &context.snapshot.sources));
+    let mut newest = Newest { context, heap: BinaryHeap::new(), wanted, ranks, before };
     for part in parts {
         if newest.has_all_after(part.max_time) {
             break;
@@ -183,7 +187,9 @@ impl Newest<'_> {
             .filter(|row| window.contains(heads.times[*row]))
             .map(|row| (self.ranks.rank(heads, row), row));
         ranked
-            .filter(|(rank, _)| last.is_none_or(|last| *rank > last) && self.is_after_cursor(rank))
+            .filter(|(rank, _)| {
+                last.is_none_or(|last| *rank > last) && self.before.is_none_or(|before| *rank < before)
+            })
             .collect()
     }
 
@@ -196,16 +202,6 @@ impl Newest<'_> {
             self.context.guard.release(last.content.len());
         }
         Ok(())
-    }
-
-    fn is_after_cursor(&self, rank: &Rank) -> bool {
-        let Some(Cursor { time, id: EventId(position) }) = &self.context.request.after else { return true };
-        let of = self.partition(rank);
-        let key = |time: i64, partition: &StreamPartition, offset: u64, index: u32| {
-            (time, partition.clone(), offset, index)
-        };
-        key(rank.time, of, rank.offset, rank.index)
-            < key(time.micros(), &position.partition, position.offset.0, position.index)
     }
 
     fn partition(&self, rank: &Rank) -> &StreamPartition {
@@ -278,6 +274,17 @@ impl Ranks {
             of[source.0 as usize] = rank;
         }
         Self { of, by_rank }
+    }
+
+    /// Of a source that is not known the rank is that of the next greater one, before all its rows.
+    fn of_cursor(&self, cursor: &Cursor, sources: &Sources) -> Rank {
+        let Cursor { time, id: EventId(Position { partition, offset, index }) } = cursor;
+        let of = |source: SourceId| sources.get(source).as_ref();
+        let source = self.by_rank.partition_point(|source| of(*source) < partition);
+        let known = self.by_rank.get(source).is_some_and(|source| of(*source) == partition);
+        let (offset, index) = if known { (offset.0, *index) } else { (0, 0) };
+        let source = u32::try_from(source).expect("a store meets fewer partitions than u32::MAX");
+        Rank { time: time.micros(), source, offset, index }
     }
 
     fn rank(&self, heads: &Heads, row: usize) -> Rank {
