@@ -1,6 +1,7 @@
-//! Senders that offer more than can be taken, and count what they are told.
+//! Senders that offer more than can be taken, and remember what they are told.
 //!
-//! All send the same batch, encoded once, so that offering a batch costs far less than taking it.
+//! All batches are the same but for their number, which is written into a batch that was encoded once, so that
+//! offering a batch costs far less than taking it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,12 +13,16 @@ use prost::Message;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
+use crate::ledger::Ledger;
 use crate::load;
 use crate::raw::RawClient;
 
 pub const CONNECTIONS: usize = 16;
 /// Requests under way in one connection: fewer than the door allows (256), so that none waits on our side.
 const PER_CONNECTION: usize = 200;
+/// What an event says, and how often: about 1 KiB.
+const MESSAGE: &str = "worker took the next piece of a long job and found nothing to complain about; ";
+const MESSAGES: usize = 13;
 /// How often it is looked at how much is due.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -25,8 +30,18 @@ const TICK: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone)]
 pub struct Flood {
     clients: Vec<RawClient>,
-    batch: Bytes,
+    template: Arc<Template>,
     counts: Arc<Counts>,
+    ledger: Arc<Ledger>,
+}
+
+/// An encoded batch that carries its number in the id of each event.
+#[derive(Debug)]
+struct Template {
+    events: usize,
+    bytes: Vec<u8>,
+    /// Where the ids begin.
+    ids: Vec<usize>,
 }
 
 /// In batches.
@@ -52,9 +67,12 @@ impl Flood {
         for _ in 0..CONNECTIONS {
             clients.push(RawClient::connect(address).await);
         }
-        let ids: Vec<String> = (0..events).map(|index| format!("event-{index}")).collect();
-        let batch = load::collection(app, &ids).encode_to_vec().into();
-        Self { clients, batch, counts: Arc::default() }
+        let template = Arc::new(Template::new(app, events));
+        Self { clients, template, counts: Arc::default(), ledger: Arc::default() }
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     pub fn tally(&self) -> Tally {
@@ -67,11 +85,11 @@ impl Flood {
     /// a second were taken.
     pub async fn sustained(&self, under_way: usize, duration: Duration) -> f64 {
         let (began, before) = (Instant::now(), self.tally());
-        let senders = (0..under_way).map(|number| {
+        let senders = (0..under_way).map(|_| {
             let flood = self.clone();
             tokio::spawn(async move {
                 while began.elapsed() < duration {
-                    flood.send(number).await;
+                    flood.send().await;
                 }
             })
         });
@@ -97,7 +115,7 @@ impl Flood {
             let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
             let flood = self.clone();
             tokio::spawn(async move {
-                flood.send(sent).await;
+                flood.send().await;
                 drop(place);
             });
             sent += 1;
@@ -106,15 +124,48 @@ impl Flood {
         drop(places.acquire_many(all).await);
     }
 
-    async fn send(&self, number: usize) {
-        self.counts.sent.fetch_add(1, Ordering::Relaxed);
-        let client = &self.clients[number % CONNECTIONS];
-        match client.produce_batch(self.batch.clone()).await {
-            Ok(_) => self.counts.acknowledged.fetch_add(1, Ordering::Relaxed),
-            Err(status) if is_over_budget(&status) => self.counts.refused.fetch_add(1, Ordering::Relaxed),
+    async fn send(&self) {
+        let number = self.counts.sent.fetch_add(1, Ordering::Relaxed);
+        let client = &self.clients[number as usize % CONNECTIONS];
+        let id = batch_id(number);
+        self.ledger.sent(&id, self.template.events);
+        match client.produce_batch(self.template.with(&id)).await {
+            Ok(_) => {
+                self.counts.acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.ledger.acknowledge(&id);
+            }
+            Err(status) if is_over_budget(&status) => {
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                self.ledger.refuse(&id);
+            }
             Err(status) => panic!("neither taken nor refused for its load: {status:?}"),
-        };
+        }
     }
+}
+
+impl Template {
+    fn new(app: &str, events: usize) -> Self {
+        let id = batch_id(0);
+        let bytes = load::collection(app, &id, events, &MESSAGE.repeat(MESSAGES)).encode_to_vec();
+        let is_id = |at: &usize| bytes[*at..].starts_with(id.as_bytes());
+        let ids: Vec<usize> = (0..bytes.len()).filter(is_id).collect();
+        assert_eq!(ids.len(), events, "something else looks like an id");
+        Self { events, bytes, ids }
+    }
+
+    /// The batch of this id.
+    fn with(&self, id: &str) -> Bytes {
+        let mut bytes = self.bytes.clone();
+        for at in &self.ids {
+            bytes[*at..at + id.len()].copy_from_slice(id.as_bytes());
+        }
+        bytes.into()
+    }
+}
+
+/// All are of one length.
+fn batch_id(number: u64) -> String {
+    format!("batch{number:010}")
 }
 
 fn is_over_budget(status: &Status) -> bool {

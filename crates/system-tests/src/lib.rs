@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "it is no API")]
 
 pub mod flood;
+pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod raw;

@@ -1,10 +1,8 @@
 //! Clients of the gRPC door that send numbered events, try again until they are answered, and remember what
 //! was acknowledged.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost_types::value::Kind;
@@ -14,15 +12,9 @@ use tonic::{Code, Request, Status};
 use weir_wire::proto::producer::producer_client::ProducerClient;
 use weir_wire::proto::producer::{Timber, TimberCollection, TimberContext};
 
-/// What clients were told.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    /// Ids of events that were acknowledged.
-    acknowledged: Mutex<BTreeSet<String>>,
-    /// Ids of events that were sent at least once.
-    sent: Mutex<BTreeSet<String>>,
-    pub stop: AtomicBool,
-}
+use crate::ledger::Ledger;
+
+const MESSAGE: &str = "request served from the cache, nothing else to be said of it";
 
 /// How a client sends.
 #[derive(Debug, Clone)]
@@ -31,24 +23,6 @@ pub struct Client {
     pub app: String,
     pub batch: usize,
     pub pause: Duration,
-}
-
-impl Ledger {
-    pub fn acknowledged(&self) -> BTreeSet<String> {
-        self.acknowledged.lock().unwrap().clone()
-    }
-
-    pub fn sent(&self) -> BTreeSet<String> {
-        self.sent.lock().unwrap().clone()
-    }
-
-    pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Client {
@@ -70,18 +44,13 @@ impl Client {
     }
 
     async fn send(&self, client: &mut ProducerClient<Channel>, number: u64, ledger: &Ledger) {
-        let ids: Vec<String> =
-            (0..self.batch).map(|index| format!("{}-{number}-{index}", self.name)).collect();
-        ledger.sent.lock().unwrap().extend(ids.iter().cloned());
+        let batch = format!("{}-{number}", self.name);
+        ledger.sent(&batch, self.batch);
         loop {
-            let mut request = Request::new(collection(&self.app, &ids));
-            let batch_id = format!("{}-{number}", self.name);
-            request.metadata_mut().insert("weir-batch-id", batch_id.parse().expect("plain ASCII"));
+            let mut request = Request::new(collection(&self.app, &batch, self.batch, MESSAGE));
+            request.metadata_mut().insert("weir-batch-id", batch.parse().expect("plain ASCII"));
             match client.produce_batch(request).await {
-                Ok(_) => {
-                    ledger.acknowledged.lock().unwrap().extend(ids);
-                    return;
-                }
+                Ok(_) => return ledger.acknowledge(&batch),
                 Err(status) => {
                     assert!(may_pass(&status), "a good batch was refused for good: {status:?}");
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -104,14 +73,14 @@ fn may_pass(status: &Status) -> bool {
     )
 }
 
-/// A batch of events, each with its id and something to read.
-pub fn collection(app: &str, ids: &[String]) -> TimberCollection {
+/// A batch of so many events, each with its id and this to read.
+pub fn collection(app: &str, batch: &str, events: usize, message: &str) -> TimberCollection {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
     let number = |number: f64| Value { kind: Some(Kind::NumberValue(number)) };
-    let items = ids.iter().enumerate().map(|(index, id)| {
+    let items = (0..events).map(|index| {
         let fields = [
-            ("id".to_owned(), text(id)),
-            ("message".to_owned(), text("request served from the cache, nothing else to be said of it")),
+            ("id".to_owned(), text(&format!("{batch}-{index}"))),
+            ("message".to_owned(), text(message)),
             ("status".to_owned(), number(if index % 7 == 0 { 500.0 } else { 200.0 })),
             ("level".to_owned(), text(if index % 7 == 0 { "error" } else { "info" })),
         ];

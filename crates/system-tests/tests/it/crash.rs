@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use weir_system_tests::load::{Client, Ledger};
+use weir_system_tests::ledger::Ledger;
+use weir_system_tests::load::Client;
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use weir_system_tests::load::{Client, Ledger};
+use weir_system_tests::ledger::Ledger;
+use weir_system_tests::load::Client;
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 
@@ -21,7 +22,7 @@ async fn a_signal_under_load_drains_and_loses_nothing() {
     let clients: Vec<_> = (0..4)
         .map(|number| tokio::spawn(client(number).run(setup.addresses.grpc, Arc::clone(&ledger))))
         .collect();
-    while ledger.acknowledged().len() < 2000 {
+    while ledger.acknowledged() < 2000 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let status = weir.terminate().await;

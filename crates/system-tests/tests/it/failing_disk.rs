@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use weir_system_tests::load::{Client, Ledger};
+use weir_system_tests::ledger::Ledger;
+use weir_system_tests::load::Client;
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 use weir_system_tests::wait::until;
@@ -23,9 +24,8 @@ fn clients(app: &str, batch: usize, setup: &Setup, ledger: &Arc<Ledger>) -> Vec<
 }
 
 async fn acknowledged(ledger: &Ledger, more: usize) {
-    let goal = ledger.acknowledged().len() + more;
-    until("events are acknowledged", PATIENCE, async || (ledger.acknowledged().len() >= goal).then_some(()))
-        .await;
+    let goal = ledger.acknowledged() + more;
+    until("events are acknowledged", PATIENCE, async || (ledger.acknowledged() >= goal).then_some(())).await;
 }
 
 /// Bytes of the longest of the journal's files that end so.
@@ -74,10 +74,10 @@ async fn a_journal_that_can_not_write_ends_the_process_and_keeps_its_word() {
     // of the WAL; nothing can be written, not even the last words of others.
     let limits: [fn(u64) -> u64; 4] = [|wal| wal, |wal| wal + 100_001, |wal| wal / 2 + 1, |_| 0];
     for limit in limits {
-        let goal = ledger.acknowledged().len() + 1000;
+        let goal = ledger.acknowledged() + 1000;
         run_until_writes_fail(&setup, || {
             let wal = longest(&setup, ".db-wal");
-            (wal > 200_000 && ledger.acknowledged().len() >= goal).then(|| limit(wal))
+            (wal > 200_000 && ledger.acknowledged() >= goal).then(|| limit(wal))
         })
         .await;
     }
