@@ -62,6 +62,11 @@ impl Ledger {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    /// Clients that begin from now on send until it says stop again.
+    pub fn resume(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
     fn settle(&self, batch: &str, fate: Fate) -> usize {
         let mut batches = self.batches();
         let batch = batches.get_mut(batch).expect("it was sent");

@@ -10,7 +10,9 @@
 )]
 #![allow(missing_docs, reason = "it is no API")]
 
+pub mod failing_sync;
 pub mod flood;
+pub mod last_words;
 pub mod ledger;
 pub mod load;
 pub mod process;

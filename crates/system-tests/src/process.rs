@@ -1,7 +1,7 @@
 //! The binary as a child process.
 
-use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
@@ -111,22 +111,23 @@ impl Setup {
         Weir { child, addresses: self.addresses }
     }
 
+    /// Starts it; its log is answered when it has ended.
+    pub fn spawn_logged(&self) -> (Weir, JoinHandle<String>) {
+        self.spawn_logged_as(self.command(&["up"]))
+    }
+
     /// Starts it so that a write beyond the limit on the size of its files fails, where the signal would end
     /// it. Its log is answered when it has ended.
     pub fn spawn_with_failing_writes(&self) -> (Weir, JoinHandle<String>) {
-        let weir = self.command(&["up"]);
         let mut shell = Command::new("/bin/sh");
-        let mut child = shell
-            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
-            .arg(weir.get_program())
-            .args(weir.get_args())
-            .env_clear()
-            .envs(weir.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the shell starts");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" up"]).arg(binary());
+        self.prepare(&mut shell);
+        self.spawn_logged_as(shell)
+    }
+
+    fn spawn_logged_as(&self, mut command: Command) -> (Weir, JoinHandle<String>) {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the program starts");
         let mut stderr = child.stderr.take().expect("it is piped");
         let log = std::thread::spawn(move || {
             let mut log = Vec::new();
@@ -180,6 +181,26 @@ impl Weir {
         .await;
     }
 
+    /// Status and text of `/readyz?verbose`, or nothing if it does not answer.
+    pub async fn readiness(&self) -> Option<(u16, String)> {
+        let url = format!("http://{}/readyz?verbose", self.addresses.ops);
+        let answer = reqwest::get(url).await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    /// A request that the process has begun to take. Unfinished, it holds the first phase of the drain up to the
+    /// deadline of that phase.
+    pub fn unfinished_request(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addresses.http).expect("the door is open");
+        let head = "POST /api/v1/apps/slow/events HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
+                    content-length: 1000\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("the door is open");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("it asks for the body");
+        assert_eq!(&answer, b"HTTP/1.1 100", "{}", String::from_utf8_lossy(&answer));
+        stream
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
@@ -207,6 +228,18 @@ impl Weir {
     pub async fn terminate(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.ended().await
+    }
+
+    /// Whether it has a thread of this name that nobody traces.
+    pub fn has_untraced(&self, thread: &str) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs").flatten();
+        // A thread may end meanwhile.
+        let mut status = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+        let value = |status: &str, name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells it");
+            line.trim().to_owned()
+        };
+        status.any(|status| value(&status, "Name:") == thread && value(&status, "TracerPid:") == "0")
     }
 
     /// Files and connections that it has open.

@@ -42,12 +42,7 @@ async fn a_second_signal_ends_at_once() {
     let setup = Setup::new(directory.path());
     let mut weir = setup.start().await;
     // A client that never finishes its request holds the first phase of the drain.
-    let stream = std::net::TcpStream::connect(setup.addresses.http).unwrap();
-    std::io::Write::write_all(
-        &mut &stream,
-        b"POST /api/v1/apps/slow/events HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nabc",
-    )
-    .unwrap();
+    let _held = weir.unfinished_request();
     weir.signal(Signal::TERM);
     let began = Instant::now();
     tokio::time::sleep(Duration::from_millis(50)).await;

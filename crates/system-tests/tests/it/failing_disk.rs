@@ -117,11 +117,8 @@ async fn an_index_that_can_not_write_is_named_and_catches_up() {
     .await;
     std::fs::rename(&segments, &away).unwrap();
     std::fs::write(&segments, "in the way").unwrap();
-    let url = format!("http://{}/readyz?verbose", setup.addresses.ops);
     let reason = until("the readiness page names the index", PATIENCE, async || {
-        let answer = reqwest::get(&url).await.ok()?;
-        let status = answer.status().as_u16();
-        let page = answer.text().await.ok()?;
+        let (status, page) = weir.readiness().await?;
         (status == 503 && page.contains("index")).then_some(page)
     })
     .await;
@@ -131,7 +128,8 @@ async fn an_index_that_can_not_write_is_named_and_catches_up() {
     std::fs::remove_file(&segments).unwrap();
     std::fs::rename(&away, &segments).unwrap();
     until("it is ready again by itself", PATIENCE, async || {
-        reqwest::get(&url).await.ok()?.status().is_success().then_some(())
+        let (status, _) = weir.readiness().await?;
+        (status == 200).then_some(())
     })
     .await;
     ledger.stop();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use weir_system_tests::ledger::Ledger;
 use weir_system_tests::load::Client;
-use weir_system_tests::process::{Setup, Weir};
+use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
 use weir_system_tests::wait::until;
 
@@ -55,12 +55,6 @@ impl Drop for SmallDisk<'_> {
     }
 }
 
-async fn readiness(weir: &Weir) -> (u16, String) {
-    let url = format!("http://{}/readyz?verbose", weir.addresses.ops);
-    let answer = reqwest::get(url).await.unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
-}
-
 fn client(app: &str, number: usize) -> Client {
     Client { name: format!("c{number}"), app: app.to_owned(), batch: 100, pause: Duration::from_millis(5) }
 }
@@ -82,7 +76,7 @@ async fn fills_and_recovers(app: &'static str, part: &str, settings: &[(&str, &s
     .await;
     disk.fill();
     let reason = until("the readiness page says that space is short", Duration::from_secs(60), async || {
-        let (status, page) = readiness(&weir).await;
+        let (status, page) = weir.readiness().await?;
         (status == 503).then_some(page)
     })
     .await;
@@ -91,7 +85,7 @@ async fn fills_and_recovers(app: &'static str, part: &str, settings: &[(&str, &s
     assert!(words.iter().any(|word| reason.contains(word)), "the reason is not named: {reason}");
     disk.free();
     until("it is ready again by itself", Duration::from_secs(60), async || {
-        let (status, _) = readiness(&weir).await;
+        let (status, _) = weir.readiness().await?;
         (status == 200).then_some(())
     })
     .await;

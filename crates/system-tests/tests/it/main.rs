@@ -13,6 +13,7 @@ mod crash;
 mod damaged_index;
 mod drain;
 mod failing_disk;
+mod failing_sync;
 mod full_disk;
 mod idle_connections;
 mod overload;
