@@ -23,7 +23,7 @@ pub use appending::{
 };
 pub use grouping::{
     a_commit_beyond_the_end_moves_the_end, a_commit_never_goes_back, a_deleted_group_is_forgotten,
-    a_group_has_one_member, groups_are_listed, tagged_batches_are_known,
+    a_group_has_one_member, a_live_group_is_not_deleted, groups_are_listed, tagged_batches_are_known,
 };
 pub use reading::{
     a_read_respects_its_budget, reading_at_the_end_is_empty, records_come_back_as_they_went_in,
@@ -90,6 +90,7 @@ pub fn cases() -> Vec<Case> {
         a_commit_beyond_the_end_moves_the_end,
         groups_are_listed,
         a_deleted_group_is_forgotten,
+        a_live_group_is_not_deleted,
         tagged_batches_are_known,
     ]
 }

@@ -121,6 +121,9 @@ pub enum CommitError {
         /// Why.
         source: Source,
     },
+    /// Only of a deletion: the group has a subscription.
+    #[error("group `{0}` has a subscription")]
+    Live(String),
     /// The process drains.
     #[error("the journal is closing")]
     Closing,

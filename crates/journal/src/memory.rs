@@ -272,7 +272,11 @@ impl Journal for MemoryJournal {
     }
 
     async fn delete_group(&self, group: &str) -> Result<(), CommitError> {
-        self.shared.state().groups.remove(group);
+        let groups = &mut self.shared.state().groups;
+        if groups.get(group).is_some_and(|known| known.live) {
+            return Err(CommitError::Live(group.to_owned()));
+        }
+        groups.remove(group);
         Ok(())
     }
 

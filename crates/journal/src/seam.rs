@@ -71,7 +71,7 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// All groups that ever committed or subscribed.
     async fn groups(&self) -> Result<Vec<GroupInfo>, ReadError>;
 
-    /// Forgets a group, so that it holds back nothing.
+    /// Forgets a group, so that it holds back nothing. Refused while a subscription of it is open.
     async fn delete_group(&self, group: &str) -> Result<(), CommitError>;
 
     /// The batches with a tag that became durable since `since`, for rebuilding a window of known ids.

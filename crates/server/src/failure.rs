@@ -116,6 +116,9 @@ impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Closing => Self::closing(),
+            CommitError::Live(group) => Self::bad_parameter(format!(
+                "group `{group}` is reading; only one that is gone can be deleted"
+            )),
             CommitError::Failed { .. } => Self::internal(codes::JOURNAL_FAILED, &error),
         }
     }

@@ -4,7 +4,7 @@ use super::Factory;
 use super::fixtures::{
     NO_LIMIT, append, commit, create, everything, next_batch, partition, read_all, record, tagged, texts,
 };
-use crate::error::SubscribeError;
+use crate::error::{CommitError, SubscribeError};
 use crate::seam::{Journal, KnownBatch, Loss, LossReason};
 
 /// A second member of a group is refused while the first lives.
@@ -95,6 +95,23 @@ pub async fn a_deleted_group_is_forgotten(make: &dyn Factory) {
     journal.delete_group("never there").await.expect("nothing to delete is no failure");
     let mut again = journal.subscribe("index", everything()).await.expect("the group is free");
     assert_eq!(texts(&next_batch(&mut *again).await.records), ["a"]);
+}
+
+/// A group that reads is not deleted.
+pub async fn a_live_group_is_not_deleted(make: &dyn Factory) {
+    let journal = make.make().await;
+    let info = create(&*journal, "shop_logs", 1).await;
+    let place = partition(&info, 0);
+    append(&*journal, "shop_logs", record("a", 1)).await;
+    let subscription = journal.subscribe("index", everything()).await.expect("the group is free");
+    journal.commit("index", &[commit(&place, 1)]).await.expect("a commit can be stored");
+    let refused = journal.delete_group("index").await;
+    assert!(matches!(&refused, Err(CommitError::Live(group)) if group == "index"), "{refused:?}");
+    let second = journal.subscribe("index", everything()).await;
+    assert!(matches!(second, Err(SubscribeError::Taken(_))), "it still has its member");
+    assert_eq!(committed(&*journal, "index", &place).await, Some(Offset(1)));
+    drop(subscription);
+    journal.delete_group("index").await.expect("the member is gone");
 }
 
 /// Batches with a tag are found by the time of their receipt.

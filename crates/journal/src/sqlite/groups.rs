@@ -27,10 +27,10 @@ pub(super) struct Groups {
 #[derive(Debug, Default)]
 struct Memory {
     groups: BTreeMap<String, Group>,
-    waiting: Vec<Change>,
-    /// Number of the last change, and of the last that is durable.
+    /// What is to become durable, by the numbers of the callers that wait for it.
+    waiting: BTreeMap<u64, Vec<Change>>,
+    /// The number that the last caller got.
     asked: u64,
-    durable: u64,
 }
 
 #[derive(Debug, Default)]
@@ -56,13 +56,26 @@ enum Change {
     Deleted { group: String },
 }
 
-/// The group has a live subscription.
+/// A caller among those that wait. What did not become durable is forgotten with it: nothing that was refused
+/// is carried out later.
 #[derive(Debug)]
-pub(super) struct Taken;
+struct Asked {
+    memory: Arc<Mutex<Memory>>,
+    number: u64,
+}
+
+/// The one member of a group, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Membership {
+    memory: Arc<Mutex<Memory>>,
+    group: String,
+}
 
 /// Why a change is not durable.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GroupsError {
+    #[error("the group has a member")]
+    Taken,
     #[error("the file of the groups is closed")]
     Closed,
     #[error("the file of the groups has no space")]
@@ -80,25 +93,15 @@ impl Groups {
         Ok(Self { memory: Arc::new(Mutex::new(memory)), disk: Arc::new(tokio::sync::Mutex::new(Some(disk))) })
     }
 
-    /// Marks the group as having a member, until `leave`.
-    pub(super) fn join(&self, name: &str) -> Result<(), Taken> {
+    /// Refused while the group has a member.
+    pub(super) fn join(&self, name: &str) -> Result<Membership, GroupsError> {
         let mut memory = self.memory();
         let group = memory.groups.entry(name.to_owned()).or_default();
         if group.live {
-            return Err(Taken);
+            return Err(GroupsError::Taken);
         }
         group.live = true;
-        Ok(())
-    }
-
-    pub(super) fn leave(&self, name: &str) {
-        let mut memory = self.memory();
-        let Some(group) = memory.groups.get_mut(name) else { return };
-        group.live = false;
-        // A member that never got as far as being remembered leaves nothing.
-        if group.pattern.is_none() && group.positions.is_empty() {
-            memory.groups.remove(name);
-        }
+        Ok(Membership { memory: Arc::clone(&self.memory), group: name.to_owned() })
     }
 
     pub(super) fn position(&self, name: &str, partition: u32) -> Option<Position> {
@@ -166,32 +169,35 @@ impl Groups {
         if changes.is_empty() {
             return Ok(());
         }
-        let asked = self.memory().ask(changes);
-        let mut disk = self.disk.blocking_lock();
-        flush(&self.memory, &mut disk, asked)
+        let asked = Asked::new(&self.memory, changes);
+        asked.flush(&mut self.disk.blocking_lock())
     }
 
+    /// Refused while the group has a member.
     pub(super) async fn delete(&self, spawner: &Spawner, name: &str) -> Result<(), GroupsError> {
-        self.change(spawner, vec![Change::Deleted { group: name.to_owned() }]).await
+        // Until it is gone, or known to stay, nobody else becomes its member.
+        let member = self.join(name)?;
+        let disk = Arc::clone(&self.disk);
+        let delete = move || {
+            let asked = Asked::new(&member.memory, vec![Change::Deleted { group: member.group.clone() }]);
+            asked.flush(&mut disk.blocking_lock())
+        };
+        spawner.blocking("journal.commit", delete).await.map_err(GroupsError::GivenUp)?
     }
 
-    /// Waits until the changes, and all before them, are durable.
+    /// Waits until the changes are durable.
     async fn change(&self, spawner: &Spawner, changes: Vec<Change>) -> Result<(), GroupsError> {
-        let asked = {
-            let mut memory = self.memory();
-            if changes.is_empty() && memory.durable == memory.asked {
-                return Ok(());
-            }
-            memory.ask(changes)
-        };
-        let mut disk = Arc::clone(&self.disk).lock_owned().await;
-        if self.memory().durable >= asked {
+        if changes.is_empty() {
             return Ok(());
         }
-        let memory = Arc::clone(&self.memory);
+        let asked = Asked::new(&self.memory, changes);
+        let mut disk = Arc::clone(&self.disk).lock_owned().await;
+        if asked.is_durable() {
+            return Ok(());
+        }
         // The lock moves along: a caller that goes away does not stop the write for the others.
         spawner
-            .blocking("journal.commit", move || flush(&memory, &mut disk, asked))
+            .blocking("journal.commit", move || asked.flush(&mut disk))
             .await
             .map_err(GroupsError::GivenUp)?
     }
@@ -251,34 +257,64 @@ fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes everything that waits durable, then true in memory.
-fn flush(memory: &Mutex<Memory>, disk: &mut Option<Disk>, asked: u64) -> Result<(), GroupsError> {
-    let (changes, upto) = {
-        let memory = lock(memory);
-        if memory.durable >= asked {
+impl Asked {
+    fn new(memory: &Arc<Mutex<Memory>>, changes: Vec<Change>) -> Self {
+        let mut asking = lock(memory);
+        asking.asked += 1;
+        let number = asking.asked;
+        asking.waiting.insert(number, changes);
+        drop(asking);
+        Self { memory: Arc::clone(memory), number }
+    }
+
+    /// Whether another caller's write took it along.
+    fn is_durable(&self) -> bool {
+        !lock(&self.memory).waiting.contains_key(&self.number)
+    }
+
+    /// Makes everything that waits durable, then true in memory.
+    fn flush(&self, disk: &mut Option<Disk>) -> Result<(), GroupsError> {
+        if self.is_durable() {
             return Ok(());
         }
-        (memory.waiting.clone(), memory.asked)
-    };
-    disk.as_mut().ok_or(GroupsError::Closed)?.write(&changes)?;
-    let mut memory = lock(memory);
-    memory.waiting.drain(..changes.len());
-    memory.durable = upto;
-    for change in changes {
-        memory.apply(change);
+        let waiting = lock(&self.memory).waiting.clone();
+        disk.as_mut().ok_or(GroupsError::Closed)?.write(waiting.values().flatten())?;
+        let mut memory = lock(&self.memory);
+        for (number, changes) in waiting {
+            memory.waiting.remove(&number);
+            for change in changes {
+                memory.apply(change);
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        lock(&self.memory).waiting.remove(&self.number);
+    }
+}
+
+impl Membership {
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut memory = lock(&self.memory);
+        let Some(group) = memory.groups.get_mut(&self.group) else { return };
+        group.live = false;
+        // A member that never got as far as being remembered leaves nothing.
+        if group.pattern.is_none() && group.positions.is_empty() {
+            memory.groups.remove(&self.group);
+        }
+    }
 }
 
 impl Memory {
-    fn ask(&mut self, changes: Vec<Change>) -> u64 {
-        if !changes.is_empty() {
-            self.waiting.extend(changes);
-            self.asked += 1;
-        }
-        self.asked
-    }
-
     fn apply(&mut self, change: Change) {
         match change {
             Change::Group { name, pattern } => {
@@ -293,8 +329,14 @@ impl Memory {
                 }
             }
             Change::Deleted { group } => {
-                self.groups.remove(&group);
+                // Who deletes it is its member still.
+                if let Some(group) = self.groups.get_mut(&group) {
+                    *group = Group { live: group.live, ..Group::default() };
+                }
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,6 +223,7 @@ impl Shared {
     fn commit_error(&self, group: &str, error: GroupsError) -> CommitError {
         match error {
             GroupsError::Closed => CommitError::Closing,
+            GroupsError::Taken => CommitError::Live(group.to_owned()),
             GroupsError::Failed(ref failure) => {
                 self.condition.failed(&weir_foundation::failure::chain(failure).to_string());
                 CommitError::Failed { group: group.to_owned(), source: Box::new(error) }
@@ -323,12 +324,10 @@ impl Journal for SqliteJournal {
         pattern: StreamPattern,
     ) -> Result<Box<dyn Subscription>, SubscribeError> {
         let shared = &self.shared;
-        if shared.groups.join(group).is_err() {
-            return Err(SubscribeError::Taken(group.to_owned()));
-        }
+        let joined = shared.groups.join(group);
+        let membership = joined.map_err(|_| SubscribeError::Taken(group.to_owned()))?;
         let feed = shared.feeds.open(pattern.clone(), &shared.catalog);
-        // From here on leaving the group is the member's, also when this call is cancelled.
-        let member = Member::new(Arc::clone(shared), group.to_owned(), feed);
+        let member = Member::new(Arc::clone(shared), membership, feed);
         let wanted = shared.catalog.streams().into_iter().filter(|stream| pattern.matches(&stream.name));
         let begins = wanted.flat_map(|stream| stream.partitions.clone()).filter_map(|partition| {
             let (offset, event) = {

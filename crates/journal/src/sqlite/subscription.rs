@@ -12,6 +12,7 @@ use weir_model::{Offset, StreamPartition};
 use super::catalog::Partition;
 use super::feed::{Feed, Turn};
 use super::file::FileError;
+use super::groups::Membership;
 use super::journal::Shared;
 use super::reader::{Cursor, Scan};
 use crate::error::ReadError;
@@ -24,7 +25,7 @@ type Reading = Pin<Box<dyn Future<Output = Result<Result<Scan, FileError>, Block
 
 pub(super) struct Member {
     shared: Arc<Shared>,
-    group: String,
+    membership: Membership,
     feed: Arc<Feed>,
     partitions: HashMap<u32, Following>,
     /// Survives a `next` that is cancelled.
@@ -37,15 +38,14 @@ struct Following {
 }
 
 impl Member {
-    /// The group must have been joined; leaving it is this member's.
-    pub(super) fn new(shared: Arc<Shared>, group: String, feed: Arc<Feed>) -> Self {
-        Self { shared, group, feed, partitions: HashMap::default(), reading: None }
+    pub(super) fn new(shared: Arc<Shared>, membership: Membership, feed: Arc<Feed>) -> Self {
+        Self { shared, membership, feed, partitions: HashMap::default(), reading: None }
     }
 
     fn assign(&mut self, partitions: Vec<Arc<Partition>>) -> SubscriptionEvent {
         let mut assignments = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            let cursor = match self.shared.groups.position(&self.group, partition.id) {
+            let cursor = match self.shared.groups.position(self.membership.group(), partition.id) {
                 Some(position) => Cursor { offset: position.offset, event: position.event },
                 None => Cursor { offset: 0, event: Some(0) },
             };
@@ -154,12 +154,11 @@ impl Subscription for Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.shared.feeds.close(&self.feed);
-        self.shared.groups.leave(&self.group);
     }
 }
 
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("group", &self.group).finish_non_exhaustive()
+        f.debug_struct("Member").field("group", &self.membership.group()).finish_non_exhaustive()
     }
 }

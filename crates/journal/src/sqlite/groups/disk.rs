@@ -79,14 +79,14 @@ impl Disk {
         Ok((Self { connection }, groups))
     }
 
-    pub(super) fn write(&mut self, changes: &[Change]) -> Result<(), GroupsError> {
+    pub(super) fn write<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) -> Result<(), GroupsError> {
         self.try_write(changes).map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => GroupsError::Full(error),
             _ => GroupsError::Failed(error.into()),
         })
     }
 
-    fn try_write(&mut self, changes: &[Change]) -> rusqlite::Result<()> {
+    fn try_write<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         for change in changes {
             put(&transaction, change)?;
