@@ -280,7 +280,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    async fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, ReadError> {
+    async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError> {
         let state = self.shared.state();
         let partitions = state.streams.values().flat_map(|stream| &stream.partitions);
         let batches = partitions.flat_map(|partition| partition.records()).filter_map(|stored| {
@@ -289,7 +289,7 @@ impl Journal for MemoryJournal {
         });
         let mut batches: Vec<_> = batches.collect();
         batches.sort_by_key(|batch| batch.received);
-        Ok(batches)
+        Ok(batches.split_off(batches.len().saturating_sub(most)))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -74,8 +74,9 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// Forgets a group, so that it holds back nothing. Refused while a subscription of it is open.
     async fn delete_group(&self, group: &str) -> Result<(), CommitError>;
 
-    /// The batches with a tag that became durable since `since`, for rebuilding a window of known ids.
-    async fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, ReadError>;
+    /// The batches with a tag that were received since `since`, for rebuilding a window of known ids: the newest
+    /// `most` of them, oldest first.
+    async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError>;
 
     /// Changes whenever records became readable or a stream was created; its value has no meaning.
     fn changes(&self) -> watch::Receiver<u64>;

@@ -61,7 +61,7 @@ impl Producer {
         let Parts { journal, clock, spawner, health, metrics } = parts;
         let window = BatchWindow::new(settings.batch_ids, Arc::clone(&clock));
         let since = Timestamp::from(clock.now()).saturating_sub(settings.batch_ids.window);
-        window.remember(journal.known_batches(since).await?);
+        window.remember(journal.known_batches(since, settings.batch_ids.limit).await?);
 
         let limit = settings.memory_budget.bytes();
         let budget = Budget::new(limit);

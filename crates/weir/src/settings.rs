@@ -83,14 +83,16 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
     });
     let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
+    let producer = producer?;
     Some(Settings {
         data_dir,
         listen: listen?,
         log: log?,
         drain: drain?,
-        journal: journal?,
+        // The window of batch ids is filled from the journal.
+        journal: weir_journal::sqlite::Settings { batch_window: producer.batch_ids.window, ..journal? },
         store: store?,
-        producer: producer?,
+        producer,
         consumer: consumer?,
         server: server?,
     })

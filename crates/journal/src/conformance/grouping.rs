@@ -126,11 +126,13 @@ pub async fn tagged_batches_are_known(make: &dyn Factory) {
         tag: BatchTag { id, digest: !id },
         received: Timestamp::from_micros(received),
     };
-    let check = async |since: i64, expected: &[KnownBatch]| {
-        let batches = journal.known_batches(Timestamp::from_micros(since)).await;
-        assert_eq!(batches.expect("known batches can be listed"), expected, "since {since}");
+    let check = async |since: i64, most: usize, expected: &[KnownBatch]| {
+        let batches = journal.known_batches(Timestamp::from_micros(since), most).await;
+        assert_eq!(batches.expect("known batches can be listed"), expected, "{most} since {since}");
     };
-    check(0, &[known(1, 100), known(2, 200), known(3, 300)]).await;
-    check(200, &[known(2, 200), known(3, 300)]).await;
-    check(301, &[]).await;
+    check(0, 3, &[known(1, 100), known(2, 200), known(3, 300)]).await;
+    check(0, 2, &[known(2, 200), known(3, 300)]).await;
+    check(0, 0, &[]).await;
+    check(200, usize::MAX, &[known(2, 200), known(3, 300)]).await;
+    check(301, usize::MAX, &[]).await;
 }

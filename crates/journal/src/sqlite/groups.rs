@@ -222,14 +222,16 @@ impl Groups {
     /// All groups that want a partition, with where they are in it.
     pub(super) fn positions(&self, partition: &Partition) -> Vec<(String, Position)> {
         let memory = self.memory();
-        let wanting = memory.groups.iter().filter_map(|(name, group)| {
-            let wants =
-                group.pattern.as_ref().is_some_and(|pattern| pattern.matches(&partition.place.stream));
-            let beginning = wants.then_some(Position { offset: 0, event: Some(0) });
-            let position = group.positions.get(&partition.id).copied().or(beginning)?;
-            Some((name.clone(), position))
-        });
-        wanting.collect()
+        let wanting = memory.groups.iter();
+        wanting.filter_map(|(name, group)| Some((name.clone(), group.position(partition)?))).collect()
+    }
+
+    /// Whether a group that wants a partition is behind an offset in it.
+    pub(super) fn is_awaited(&self, partition: &Partition, offset: u64) -> bool {
+        self.memory()
+            .groups
+            .values()
+            .any(|group| group.position(partition).is_some_and(|position| position.offset < offset))
     }
 
     /// Every position that any group has.
@@ -255,6 +257,15 @@ impl Groups {
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Group {
+    /// Where the group is in a partition, if it wants that.
+    fn position(&self, partition: &Partition) -> Option<Position> {
+        let wants = || self.pattern.as_ref().is_some_and(|pattern| pattern.matches(&partition.place.stream));
+        let beginning = || wants().then_some(Position { offset: 0, event: Some(0) });
+        self.positions.get(&partition.id).copied().or_else(beginning)
+    }
 }
 
 impl Asked {

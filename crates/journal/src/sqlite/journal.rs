@@ -201,22 +201,28 @@ impl Shared {
         }
     }
 
-    fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, FileError> {
+    fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, FileError> {
         let wanted: Vec<u32> = {
             let files = self.files();
+            // Where it is not known when a file was written, its records say it.
             let recent =
-                files.iter().filter(|(_, summary)| summary.received.is_some_and(|(_, last)| last >= since));
+                files.iter().filter(|(_, summary)| summary.received.is_none_or(|(_, last)| last >= since));
             recent.map(|(file, _)| *file).collect()
         };
         let mut batches = Vec::new();
-        for file in wanted {
-            match self.reader.with(file, |connection| row::known_batches(connection, since, &mut batches)) {
+        for file in wanted.into_iter().rev() {
+            let listed = self
+                .reader
+                .with(file, |connection| row::known_batches(connection, since, most, &mut batches));
+            match listed {
                 Err(FileError::Damaged(error)) => {
                     tracing::error!(file, %error, "the batches of a damaged journal file are not known");
                 }
                 listed => listed?,
             }
         }
+        batches.reverse();
+        batches.sort_by_key(|batch| batch.received);
         Ok(batches)
     }
 
@@ -368,8 +374,8 @@ impl Journal for SqliteJournal {
         deleted.map_err(|error| self.shared.commit_error(group, error))
     }
 
-    async fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, ReadError> {
-        self.shared.blocking("journal.known-batches", move |shared| shared.known_batches(since)).await
+    async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError> {
+        self.shared.blocking("journal.known-batches", move |shared| shared.known_batches(since, most)).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

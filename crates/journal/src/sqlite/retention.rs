@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 
 use weir_model::Timestamp;
 
-use super::catalog::{Partition, Run};
-use super::file;
+use super::catalog::Partition;
+use super::file::{self, FileError};
 use super::groups::{GroupsError, Position};
 use super::inventory::Summary;
 use super::journal::Shared;
+use super::row;
 use super::section::Undelivered;
 use super::stats::add;
 
@@ -29,68 +30,81 @@ pub(super) fn run(shared: &Shared) -> Result<(), RetentionError> {
     let mut total: u64 = shared.files().keys().map(|file| size_on_disk(shared, *file)).sum();
     let now = Timestamp::from(shared.clock.now());
     let mut held = 0;
-    for (file, summary) in shared.sealed_files() {
-        let old = limits.age.is_some_and(|age| is_older(&summary, now.saturating_sub(age)));
+    let sealed = shared.sealed_files();
+    for (at, (file, summary)) in sealed.iter().enumerate() {
+        let old = limits.age.is_some_and(|age| is_older(sealed.get(at..), now.saturating_sub(age)));
         let large = limits.size.is_some_and(|size| total > size.bytes());
         if !old && !large {
             break;
         }
-        let waiting = waiting(shared, file);
-        if !waiting.is_empty() && limits.undelivered == Undelivered::Hold {
+        let hold = limits.undelivered == Undelivered::Hold;
+        // Later files stay as long as an earlier one does: a partition has no holes.
+        if held > 0 || (hold && is_awaited(shared, *file)) {
             held += 1;
             continue;
         }
-        if held > 0 {
-            // Later files stay as long as an earlier one does: a partition has no holes.
-            continue;
+        if hold && is_remembered(shared, *file, summary, now) {
+            break;
         }
-        note_losses(shared, &waiting)?;
-        let size = size_on_disk(shared, file);
+        note_losses(shared, *file)?;
+        let size = size_on_disk(shared, *file);
         let owned = shared.ownership();
         if owned.is_none() {
             return Ok(());
         }
-        remove(shared, file).map_err(RetentionError::Remove)?;
+        remove(shared, *file).map_err(RetentionError::Remove)?;
         total = total.saturating_sub(size);
     }
     shared.counters.held_files.store(held, Ordering::Relaxed);
     Ok(())
 }
 
-/// A group that has not passed what a file holds of a partition.
-struct Waiting {
-    group: String,
-    partition: Arc<Partition>,
-    position: Position,
+/// Whether the first of these files is. One that does not know its own times is as young as those behind it.
+fn is_older(files: Option<&[(u32, Summary)]>, limit: Timestamp) -> bool {
+    let last = files.into_iter().flatten().find_map(|(_, summary)| summary.received).map(|(_, last)| last);
+    last.is_some_and(|last| last < limit)
 }
 
-fn is_older(summary: &Summary, limit: Timestamp) -> bool {
-    summary.received.is_some_and(|(_, last)| last < limit)
+/// Whether a group has not passed what the file holds.
+fn is_awaited(shared: &Shared, file: u32) -> bool {
+    let is_awaited = |end, partition: &Partition| shared.groups.is_awaited(partition, end);
+    let partitions = shared.catalog.partitions();
+    partitions.iter().any(|partition| end_in(partition, file).is_some_and(|end| is_awaited(end, partition)))
 }
 
-fn waiting(shared: &Shared, file: u32) -> Vec<Waiting> {
-    let mut waiting = Vec::new();
+/// Where the records of a partition in a file end, if there are any.
+fn end_in(partition: &Partition, file: u32) -> Option<u64> {
+    partition.extent().runs.iter().rev().find(|run| run.file == file).map(|run| run.to)
+}
+
+/// Whether the file holds batches that a client may still repeat. What can not be looked at now is kept.
+fn is_remembered(shared: &Shared, file: u32, summary: &Summary, now: Timestamp) -> bool {
+    let since = now.saturating_sub(shared.settings.batch_window);
+    if summary.received.is_some_and(|(_, last)| last < since) {
+        return false;
+    }
+    match shared.reader.with(file, |connection| Ok(row::has_batches(connection, since)?)) {
+        Ok(remembered) => remembered,
+        Err(error) => !matches!(error, FileError::Damaged(_)),
+    }
+}
+
+/// Notes how many events are before the positions of groups that lose something, so that the loss is counted
+/// exactly when it is told.
+fn note_losses(shared: &Shared, file: u32) -> Result<(), RetentionError> {
+    let mut noted = Vec::new();
     for partition in shared.catalog.partitions() {
-        let last: Option<Run> = partition.extent().runs.iter().rev().find(|run| run.file == file).copied();
-        let Some(run) = last else { continue };
+        let Some(end) = end_in(&partition, file) else { continue };
         for (group, position) in shared.groups.positions(&partition) {
-            if position.offset < run.to {
-                waiting.push(Waiting { group, partition: Arc::clone(&partition), position });
+            if position.offset < end
+                && position.event.is_none()
+                && let Some(event) = shared.reader.event_at(&partition, position.offset)
+            {
+                noted.push((group, Arc::clone(&partition), Position { event: Some(event), ..position }));
             }
         }
     }
-    waiting
-}
-
-/// Notes how many events are before each position, so that the loss is counted exactly when it is told.
-fn note_losses(shared: &Shared, waiting: &[Waiting]) -> Result<(), RetentionError> {
-    let unknown = waiting.iter().filter(|waiting| waiting.position.event.is_none());
-    let noted = unknown.filter_map(|waiting| {
-        let event = shared.reader.event_at(&waiting.partition, waiting.position.offset)?;
-        let position = Position { event: Some(event), ..waiting.position };
-        Some((waiting.group.clone(), Arc::clone(&waiting.partition), position))
-    });
-    shared.groups.note_events(noted.collect()).map_err(RetentionError::Groups)
+    shared.groups.note_events(noted).map_err(RetentionError::Groups)
 }
 
 /// Readers see that the records are gone before the file goes.

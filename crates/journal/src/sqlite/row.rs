@@ -100,23 +100,36 @@ pub(super) fn first_event(
         .optional()
 }
 
-/// Adds the tagged records of a file that were received since then.
+/// Adds the newest tagged records of a file that were received since then, newest first, until there are `most`.
 pub(super) fn known_batches(
     connection: &Connection,
     since: Timestamp,
+    most: usize,
     batches: &mut Vec<KnownBatch>,
 ) -> Result<(), FileError> {
     let mut statement = connection.prepare_cached(
         "select batch, digest, received from record indexed by record_by_batch
-         where batch is not null and received >= ? order by received",
+         where batch is not null and received >= ? order by received desc",
     )?;
     let mut rows = statement.query([since.micros()])?;
-    while let Some(row) = rows.next()? {
+    while batches.len() < most
+        && let Some(row) = rows.next()?
+    {
         if let Some(tag) = tag(row.get(0)?, row.get(1)?) {
             batches.push(KnownBatch { tag, received: Timestamp::from_micros(row.get(2)?) });
         }
     }
     Ok(())
+}
+
+/// Whether a tagged record was received since then.
+pub(super) fn has_batches(connection: &Connection, since: Timestamp) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "select exists (select 1 from record indexed by record_by_batch
+             where batch is not null and received >= ?)",
+        )?
+        .query_row([since.micros()], |row| row.get(0))
 }
 
 /// From the first to the last record of a partition in a file, as the index and these two records say.

@@ -36,8 +36,10 @@ pub struct JournalSection {
     pub max_age: Option<DurationText>,
     /// While all files together are larger than this, the oldest are removed. Default: `10GiB`.
     pub max_size: Option<SizeText>,
-    /// What happens to records over these limits that somebody has not got yet: `hold` keeps them, and refuses
-    /// new ones when the disk is full; `drop_undelivered` removes them, counted. Default: `hold`.
+    /// What happens to records over these limits that somebody has not got yet, or whose batch id is younger than
+    /// `producer.batch_id_window`: `hold` keeps them, and refuses new ones when the disk is full;
+    /// `drop_undelivered` removes them, counted; after a restart, retries of these batches are stored again.
+    /// Default: `hold`.
     pub when_full: Option<Undelivered>,
 }
 
@@ -66,6 +68,9 @@ pub struct Settings {
     pub reserve: ByteSize,
     /// What goes, and when.
     pub retention: Retention,
+    /// How long batches with a tag must be known: with [`Undelivered::Hold`], files with younger ones stay,
+    /// whatever the limits say.
+    pub batch_window: Duration,
     /// How often limits and free space are looked at.
     pub maintenance: Duration,
 }
@@ -126,6 +131,7 @@ impl Settings {
                 size: Some(ByteSize::gib(10)),
                 undelivered: Undelivered::default(),
             },
+            batch_window: Duration::ZERO,
             maintenance: Duration::from_secs(1),
         }
     }

@@ -179,7 +179,7 @@ async fn known_batches_survive_a_crash() {
     }
     let copy = copy_of(directory.path());
     let again = open(copy.path());
-    let known = again.known_batches(Timestamp::from_micros(6_500)).await.expect("listed");
+    let known = again.known_batches(Timestamp::from_micros(6_500), 10).await.expect("listed");
     assert_eq!(known.iter().map(|batch| batch.tag).collect::<Vec<_>>(), [tag(7), tag(8), tag(9)]);
     again.close().await;
     journal.close().await;

@@ -1,5 +1,6 @@
 //! Integration tests of the journal.
 
+mod batches;
 mod conformance;
 mod damage;
 mod full;

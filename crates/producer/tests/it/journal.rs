@@ -135,8 +135,8 @@ impl Journal for MoodyJournal {
         self.inner.delete_group(group).await
     }
 
-    async fn known_batches(&self, since: Timestamp) -> Result<Vec<KnownBatch>, ReadError> {
-        self.inner.known_batches(since).await
+    async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError> {
+        self.inner.known_batches(since, most).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
