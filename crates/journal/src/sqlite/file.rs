@@ -20,6 +20,9 @@ pub(super) const FORMAT: u32 = 1;
 /// only one, so that the files grow by three quarters.
 pub(super) const PAGE_SIZE: u32 = 8_192;
 
+/// How long a connection waits for another one that is in its way.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 const SCHEMA: &str = "
 create table stream (
     id integer primary key,
@@ -196,7 +199,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, FileError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     check_header(&connection, APPLICATION, FORMAT)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     // The writer checkpoints itself, because SQLite keeps the failure of an automatic one to itself.
@@ -208,24 +211,33 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, FileError> {
     Ok(connection)
 }
 
-/// Whether somebody may be writing the file.
+/// How a file must be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Somebody may be writing it, or some of it is only in its WAL.
     Active,
     /// Complete, with nothing left in its WAL: read without locks.
     Sealed,
+}
+
+/// The phase of a file that nobody writes any more.
+pub(super) fn phase(path: &Path) -> Phase {
+    if has_wal(path) { Phase::Active } else { Phase::Sealed }
+}
+
+/// Whether something was written beside the file that is not in it yet.
+pub(super) fn has_wal(path: &Path) -> bool {
+    length(&wal_path(path)) > 0
 }
 
 pub(super) fn open_reader(path: &Path, phase: Phase) -> Result<Connection, FileError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(path, phase), flags)?;
-    if phase == Phase::Sealed {
-        // Else a file that is shorter than its header says would give nothing at all. It is not written.
-        connection.pragma_update(None, "writable_schema", true)?;
-    }
+    // Else a file that is shorter than its header says would give nothing at all. It is not written.
+    connection.pragma_update(None, "writable_schema", true)?;
     check_header(&connection, APPLICATION, FORMAT)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "cache_size", -1024)?;
     Ok(connection)

@@ -90,10 +90,7 @@ impl Inspector {
         let lock = DirectoryLock::share(directory)?;
         let found = recovery::find(directory, Access::Inspector)?;
         let files: Vec<u32> = found.files.keys().copied().collect();
-        // From the first file with a WAL on, files are read through theirs.
-        let with_wal =
-            files.iter().copied().find(|file| recovery::has_wal(&directory.join(file::file_name(*file))));
-        let reader = Reader::new(directory.to_owned(), with_wal.unwrap_or(found.next_sequence));
+        let reader = Reader::new(directory.to_owned(), found.next_sequence);
         Ok(Self { directory: directory.to_owned(), catalog: found.catalog, reader, files, _lock: lock })
     }
 

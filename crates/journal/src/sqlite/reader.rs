@@ -24,7 +24,7 @@ const IDLE_CONNECTIONS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Reader {
     directory: PathBuf,
-    /// Number of the file that is written; files before it are sealed.
+    /// Number of the file that is written.
     active: AtomicU32,
     idle: Mutex<Vec<Lease>>,
     salvaged: Mutex<HashMap<u32, Arc<Salvage>>>,
@@ -85,7 +85,7 @@ impl Reader {
         Self { directory, active: AtomicU32::new(active), idle: Mutex::default(), salvaged: Mutex::default() }
     }
 
-    /// From now on this file is written, and all before it are sealed.
+    /// From now on this file is written, and none before it.
     pub(super) fn set_active(&self, file: u32) {
         self.active.store(file, Ordering::Release);
         let retired: Vec<Lease> = {
@@ -142,7 +142,7 @@ impl Reader {
 
     /// Whether no later attempt will read the file either.
     fn is_gone(&self, run: Run, error: &FileError) -> bool {
-        matches!(error, FileError::Damaged(_)) || !self.directory.join(file::file_name(run.file)).exists()
+        matches!(error, FileError::Damaged(_)) || !self.path(run.file).exists()
     }
 
     fn holds(&self, partition: &Partition, run: Run) -> bool {
@@ -186,12 +186,12 @@ impl Reader {
             return Ok(lease);
         }
         let phase = self.phase(file);
-        let connection = file::open_reader(&self.directory.join(file::file_name(file)), phase)?;
+        let connection = file::open_reader(&self.path(file), phase)?;
         Ok(Lease { file, phase, connection })
     }
 
     fn give_back(&self, lease: Lease) {
-        if lease.phase != self.phase(lease.file) {
+        if lease.phase == Phase::Active && self.phase(lease.file) == Phase::Sealed {
             return;
         }
         let dropped = {
@@ -203,7 +203,12 @@ impl Reader {
     }
 
     fn phase(&self, file: u32) -> Phase {
-        if file < self.active.load(Ordering::Acquire) { Phase::Sealed } else { Phase::Active }
+        let is_written = file >= self.active.load(Ordering::Acquire);
+        if is_written { Phase::Active } else { file::phase(&self.path(file)) }
+    }
+
+    fn path(&self, file: u32) -> PathBuf {
+        self.directory.join(file::file_name(file))
     }
 
     /// The map of a file whose index can not be trusted; made once, by looking at every record.
@@ -211,8 +216,7 @@ impl Reader {
         if let Some(known) = self.salvaged().get(&file) {
             return Arc::clone(known);
         }
-        let path = self.directory.join(file::file_name(file));
-        tracing::warn!(file = %path.display(), "a journal file is damaged, looking at each of its records");
+        tracing::warn!(file = %self.path(file).display(), "a journal file is damaged, looking at each of its records");
         let made = Arc::new(Salvage::of(connection));
         self.salvaged().insert(file, Arc::clone(&made));
         made

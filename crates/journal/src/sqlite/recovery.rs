@@ -14,7 +14,6 @@ use foldhash::HashMap;
 use rusqlite::Connection;
 use weir_model::{PartitionIndex, StreamPartition};
 
-pub(super) use self::load::has_wal;
 use self::load::{Loaded, load, load_newest};
 use super::catalog::{Catalog, Extent, Gap, Partition, Stream};
 use super::file::{self, FileError};

@@ -324,3 +324,88 @@ async fn what_a_file_says_about_itself_is_verified() {
         }
     }
 }
+
+/// Long enough that few of them bring a checkpoint.
+fn long_value(index: u64) -> String {
+    format!("<{index:06}>{}", "v".repeat(40_000))
+}
+
+/// Which records SQLite itself can still read, through the WAL.
+fn readable(directory: &Path, records: u64) -> Vec<String> {
+    let copy = copy_of(directory);
+    let path = copy.path().join("journal-000001.db");
+    let file = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let file = file.expect("opened");
+    let get = |offset: u64| {
+        let sql = "select value from record not indexed where id = ?";
+        file.query_row(sql, [(offset + 1).cast_signed()], |row| row.get::<_, Vec<u8>>(0)).ok()
+    };
+    (0..records).filter(|offset| get(*offset).is_some()).map(long_value).collect()
+}
+
+#[tokio::test]
+async fn what_the_wal_of_a_truncated_file_holds_is_read_at_once_and_always() {
+    let records = 150;
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
+    create(&*journal, STREAM, 1).await;
+    for index in 0..records {
+        journal.append(&name(STREAM), None, record(&long_value(index), 1)).await.expect("appended");
+    }
+    let crashed = copy_of(directory.path());
+    journal.close().await;
+    let main = std::fs::metadata(crashed.path().join("journal-000001.db")).expect("it is there").len();
+    let wal = std::fs::metadata(crashed.path().join("journal-000001.db-wal")).expect("it is there").len();
+    assert!(main > 2 << 20 && wal > 1 << 20, "some is in the file, some is not: {main}, {wal}");
+    for keep in [main / 2, main - (1 << 20), main - 40_000] {
+        let copy = copy_of(crashed.path());
+        let victim = copy.path().join("journal-000001.db");
+        OpenOptions::new().write(true).open(&victim).expect("opened").set_len(keep).expect("cut");
+        let expected = readable(copy.path(), records);
+        assert!(!expected.is_empty() && (expected.len() as u64) < records, "{keep} of {main}");
+        for life in 0..3 {
+            let again = try_open(settings(copy.path())).expect("it opens");
+            let batch = read_from(&*again, &partition(&*again, STREAM, 0).await, 0).await;
+            let mut texts = texts(&batch);
+            texts.truncate(expected.len());
+            assert!(texts == expected, "{keep} of {main}, life {life}: {:?}", batch.losses);
+            assert_eq!(again.stats().quarantined_files, 0);
+            assert!(append(&*again, STREAM, "next").await.0 >= JUMP);
+            again.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_that_a_reader_keeps_busy_is_left_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
+    write(&journal, 20).await;
+    let path = directory.path().join("journal-000001.db");
+    let busy = rusqlite::Connection::open(&path).expect("opened");
+    busy.execute_batch("begin; select count(*) from record").expect("it reads");
+    let meddler = rusqlite::Connection::open(&path).expect("opened");
+    meddler
+        .execute_batch(
+            "pragma writable_schema = on;
+             update sqlite_schema set rootpage = (select rootpage from sqlite_schema where name = 'record')
+             where name = 'record_by_place';
+             pragma schema_version = 1000;",
+        )
+        .expect("changed");
+    assert_eq!(append(&*journal, STREAM, "in the next file").await, Offset(20));
+    assert_eq!(journal.stats().files, 2, "the damaged file was left");
+    let place = partition(&*journal, STREAM, 0).await;
+    let check = |batch: ReadBatch| {
+        assert!(batch.losses.is_empty(), "{:?}", batch.losses);
+        let mut expected: Vec<_> = (0..20).map(value).collect();
+        expected.push("in the next file".to_owned());
+        assert_eq!(texts(&batch), expected);
+    };
+    check(read_from(&*journal, &place, 0).await);
+    journal.close().await;
+    drop((busy, meddler));
+    let again = try_open(settings(directory.path())).expect("it opens");
+    check(read_from(&*again, &place, 0).await);
+    again.close().await;
+}

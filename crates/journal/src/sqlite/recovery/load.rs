@@ -8,7 +8,7 @@ use weir_model::Incarnation;
 
 use super::Access;
 use crate::sqlite::catalog::Gap;
-use crate::sqlite::file::{self, FileError, Phase};
+use crate::sqlite::file::{self, FileError};
 use crate::sqlite::inventory::{self, PartitionRow, StreamRow, Summary};
 use crate::sqlite::row::{self, RawRecord};
 use crate::sqlite::writer::Unsummarized;
@@ -38,7 +38,7 @@ pub(super) fn load_newest(path: &Path) -> Result<Loaded, FileError> {
     match written {
         Err(FileError::Damaged(error)) => {
             tracing::error!(file = %path.display(), %error, "the newest journal file can not be written on");
-            let loaded = load_from(path, &file::open_reader(path, Phase::Sealed)?)?;
+            let loaded = load_from(path, &file::open_reader(path, file::phase(path))?)?;
             Ok(Loaded { complete: false, ..loaded })
         }
         other => other,
@@ -47,13 +47,10 @@ pub(super) fn load_newest(path: &Path) -> Result<Loaded, FileError> {
 
 /// A file that is only read from now on.
 pub(super) fn load(path: &Path, sequence: u32, access: Access) -> Result<Loaded, FileError> {
-    match access {
-        Access::Owner => {
-            empty_wal(path, sequence)?;
-            load_from(path, &file::open_reader(path, Phase::Sealed)?)
-        }
-        Access::Inspector => load_from(path, &file::open_reader(path, phase(path))?),
+    if access == Access::Owner && file::has_wal(path) {
+        take_over_wal(path, sequence)?;
     }
+    load_from(path, &file::open_reader(path, file::phase(path))?)
 }
 
 fn load_from(path: &Path, connection: &Connection) -> Result<Loaded, FileError> {
@@ -89,35 +86,38 @@ fn load_from(path: &Path, connection: &Connection) -> Result<Loaded, FileError> 
     Ok(loaded)
 }
 
-/// Whether something was written beside the file that is not in it yet.
-pub(in crate::sqlite) fn has_wal(path: &Path) -> bool {
-    file::length(&file::wal_path(path)) > 0
-}
-
-/// A stopped file with a WAL is read through it, one without needs no locks.
-fn phase(path: &Path) -> Phase {
-    if has_wal(path) { Phase::Active } else { Phase::Sealed }
-}
-
-/// Takes over what a crash left beside a file that is not written any more.
-fn empty_wal(path: &Path, sequence: u32) -> Result<(), FileError> {
-    if !has_wal(path) {
-        return Ok(());
-    }
+/// Takes over what a crash left beside a file that is not written any more. Where that can not be done, the
+/// file goes on being read through it.
+fn take_over_wal(path: &Path, sequence: u32) -> Result<(), FileError> {
     tracing::info!(file = sequence, "taking over the WAL of a journal file");
-    let connection = file::open_writer(path)?;
-    connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
-    connection.close().map_err(|(_, error)| error)?;
-    Ok(())
+    let taken = file::open_writer(path).and_then(|connection| {
+        connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
+        connection.close().map_err(|(_, error)| error.into())
+    });
+    match taken {
+        Err(FileError::Damaged(error) | FileError::Sqlite(error)) => {
+            tracing::error!(file = sequence, %error, "the WAL of a journal file stays beside it");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// What the count of the records behind the summary has seen.
 #[derive(Default)]
 struct Count {
+    /// Rows that are passed, readable or not.
     rows: u64,
     /// Rows whose place is where the next record of their partition had to be.
     placed: u64,
+    /// Rows that could not be read.
+    lost: u64,
+    /// How many of them are the last ones.
+    lost_in_a_row: u64,
 }
+
+/// Rows in a row that can not be read after which the file is taken to have no more.
+const PATIENCE: u64 = 100_000;
 
 impl Loaded {
     /// Counts the records behind the summary.
@@ -128,21 +128,48 @@ impl Loaded {
         }
         let lives = self.incarnations();
         let mut count = Count::default();
-        let from = self.summary.records;
-        let mut statement = connection.prepare(row::columns!("where id > ? order by id"))?;
-        let mut rows = statement.query([from.cast_signed()])?;
+        let all = last - self.summary.records;
+        while count.rows < all && count.lost_in_a_row < PATIENCE {
+            match self.count_on(connection, &lives, &mut count) {
+                Ok(()) => break,
+                // What is behind the damage is still there.
+                Err(FileError::Damaged(error)) => {
+                    if count.lost == 0 {
+                        tracing::error!(%error, "records of a journal file can not be read");
+                    }
+                    count.rows += 1;
+                    count.lost += 1;
+                    count.lost_in_a_row += 1;
+                    self.summary.records += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.complete = count.lost == 0 && count.rows == all && count.placed == count.rows;
+        Ok(())
+    }
+
+    /// Goes on counting up to the end, or to a row that can not be read.
+    fn count_on(
+        &mut self,
+        connection: &Connection,
+        lives: &HashMap<u32, Incarnation>,
+        count: &mut Count,
+    ) -> Result<(), FileError> {
+        let mut statement = connection.prepare_cached(row::columns!("where id > ? order by id"))?;
+        let mut rows = statement.query([self.summary.records.cast_signed()])?;
         while let Some(row) = rows.next()? {
             count.rows += 1;
+            count.lost_in_a_row = 0;
             let bytes =
                 row.get_ref(8).ok().and_then(|value| value.as_blob().ok()).map_or(0, <[u8]>::len) as u64;
             let raw = RawRecord::of(row).ok();
             self.unsummarized.bytes += bytes;
             self.summary.add(bytes, raw.as_ref().map_or_else(Default::default, |raw| raw.received));
             if let Some(raw) = raw {
-                self.place(connection, from + count.rows, raw, &lives, &mut count);
+                self.place(connection, self.summary.records, raw, lives, count);
             }
         }
-        self.complete = count.rows == last - from && count.placed == count.rows;
         Ok(())
     }
 

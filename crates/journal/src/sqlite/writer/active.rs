@@ -224,21 +224,27 @@ impl ActiveFile {
     /// Completes this file and begins the next one. Readers that are in the way put it off.
     fn roll(&mut self, shared: &Shared) -> Result<(), FileError> {
         self.summarize(shared)?;
-        self.connection.busy_timeout(Duration::from_millis(250))?;
-        let checkpointed = self.checkpoint_as("truncate");
-        self.connection.busy_timeout(Duration::from_secs(5))?;
-        let (busy, _) = checkpointed?;
+        let empty = self.empty_wal()?;
         self.wal_pages = 0;
-        if busy {
-            return Ok(());
+        if empty {
+            self.succeed(shared)?;
         }
-        self.succeed(shared)
+        Ok(())
     }
 
-    /// Goes on in a new file without completing this one.
+    /// Whether it is empty now; else readers were in the way.
+    fn empty_wal(&self) -> Result<bool, FileError> {
+        self.connection.busy_timeout(Duration::from_millis(250))?;
+        let checkpointed = self.checkpoint_as("truncate");
+        self.connection.busy_timeout(file::BUSY_TIMEOUT)?;
+        let (busy, _) = checkpointed?;
+        Ok(!busy)
+    }
+
+    /// Goes on in a new file without completing this one. What stays in its WAL is read from there.
     pub(super) fn leave(&mut self, shared: &Shared) -> Result<(), FileError> {
-        if let Err(error) = self.checkpoint_as("truncate") {
-            tracing::error!(%error, "what was written last to a damaged journal file may not be readable");
+        if let Err(error) = self.empty_wal() {
+            tracing::error!(%error, "the WAL of a damaged journal file stays beside it");
         }
         self.succeed(shared)
     }
