@@ -200,6 +200,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, FileError> {
     let connection = Connection::open_with_flags(path, flags)?;
     check_header(&connection, APPLICATION, FORMAT)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Else records would go into a damaged page, from which nobody could read them again.
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     // The writer checkpoints itself, because SQLite keeps the failure of an automatic one to itself.

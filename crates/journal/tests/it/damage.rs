@@ -1,6 +1,7 @@
 //! Files that are not what was written: copies are damaged, then opened.
 
 use std::fs::{File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -30,9 +31,9 @@ fn events(index: u64) -> u32 {
     u32::try_from(index % 5 + 1).expect("small")
 }
 
-async fn write(journal: &SqliteJournal, records: u64) {
+async fn write(journal: &SqliteJournal, records: Range<u64>) {
     create(journal, STREAM, 1).await;
-    for index in 0..records {
+    for index in records {
         let record = record(&value(index), events(index));
         let appended = journal.append(&name(STREAM), None, record).await.expect("appended");
         assert_eq!(appended.offset, Offset(index));
@@ -43,9 +44,19 @@ async fn write(journal: &SqliteJournal, records: u64) {
 async fn closed_journal(records: u64) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = try_open(small_files(directory.path())).expect("it opens");
-    write(&journal, records).await;
+    write(&journal, 0..records).await;
     journal.close().await;
     directory
+}
+
+/// A journal of several files as a crash leaves it: the newest is partly in its WAL.
+async fn crashed_journal(records: u64) -> tempfile::TempDir {
+    let directory = closed_journal(records - 15).await;
+    let journal = try_open(small_files(directory.path())).expect("it opens");
+    write(&journal, records - 15..records).await;
+    let crashed = copy_of(directory.path());
+    journal.close().await;
+    crashed
 }
 
 /// Every record is the one that was written, and every offset is either read or told to be lost, with the
@@ -96,7 +107,7 @@ fn find(path: &Path, text: &str) -> Vec<u64> {
 async fn a_torn_wal_gives_back_everything_before_the_tear() {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
-    write(&journal, 30).await;
+    write(&journal, 0..30).await;
     let wal = files_like(directory.path(), ".db-wal")
         .into_iter()
         .find(|path| path.to_string_lossy().contains("journal"));
@@ -208,44 +219,72 @@ async fn after_a_newest_file_that_can_not_be_read_offsets_jump() {
     again.close().await;
 }
 
-#[tokio::test]
-async fn random_damage_is_never_taken_for_data() {
-    let directory = closed_journal(80).await;
-    let seed = rand::random::<u64>();
-    eprintln!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    for round in 0..60 {
-        let copy = copy_of(directory.path());
-        let files = files_like(copy.path(), "journal-0");
-        let victim = &files[random.random_range(0..files.len())];
-        let length = std::fs::metadata(victim).expect("it is there").len();
-        let kind = random.random_range(0..3);
-        let at = random.random_range(0..length);
-        match kind {
-            // The numbers that say what the file is are tested on their own.
-            0 if !(60..72).contains(&at) => flip(victim, at),
-            1 => {
-                let page = at / 8_192 * 8_192;
-                let file = OpenOptions::new().write(true).open(victim).expect("opened");
-                let from = page.max(100);
-                file.write_all_at(&vec![0; usize::try_from(page + 8_192 - from).expect("small")], from)
-                    .expect("zeroed");
-            }
-            _ => OpenOptions::new().write(true).open(victim).expect("opened").set_len(at).expect("cut"),
+/// Flips a byte, zeroes a page or cuts the file.
+fn damage(victim: &Path, random: &mut StdRng) {
+    let length = std::fs::metadata(victim).expect("it is there").len();
+    let kind = random.random_range(0..3);
+    let at = random.random_range(0..length);
+    match kind {
+        // The numbers that say what the file is are tested on their own.
+        0 if !(60..72).contains(&at) => flip(victim, at),
+        1 => {
+            let page = at / 8_192 * 8_192;
+            let file = OpenOptions::new().write(true).open(victim).expect("opened");
+            let from = page.max(100);
+            file.write_all_at(&vec![0; usize::try_from(page + 8_192 - from).expect("small")], from)
+                .expect("zeroed");
         }
-        eprintln!("round {round}: kind {kind} at {at} of {length} in {}", victim.display());
-        let journal = try_open(small_files(copy.path())).expect("damage does not keep the service down");
+        _ => OpenOptions::new().write(true).open(victim).expect("opened").set_len(at).expect("cut"),
+    }
+    eprintln!("kind {kind} at {at} of {length} in {}", victim.display());
+}
+
+/// Lives with the damage: it costs the same in each of them, and no offset is given twice.
+async fn live_with(directory: &Path, records: u64) {
+    let mut before: Option<(Vec<String>, Vec<Loss>)> = None;
+    for life in 0..3 {
+        let journal = try_open(small_files(directory)).expect("damage does not keep the service down");
         let streams = journal.streams().await.expect("listed");
         if let Some(stream) = streams.first() {
-            let batch = read_from(&*journal, &stream.partitions[0].partition, 0).await;
-            check_honest(&batch, 80);
+            let mut batch = read_from(&*journal, &stream.partitions[0].partition, 0).await;
+            let news = batch.records.len().saturating_sub(life);
+            let added = batch.records.split_off(news);
+            assert!(added.iter().all(|stored| *stored.record.value == *b"next"), "life {life}");
+            check_honest(&batch, records);
+            let now = (texts(&batch), batch.losses);
+            assert!(before.as_ref().is_none_or(|before| *before == now), "life {life}: {:?}", now.1);
+            before = Some(now);
         }
         create(&*journal, STREAM, 1).await;
         let next = append(&*journal, STREAM, "next").await;
-        assert!(streams.is_empty() || next.0 >= 80, "offset {next} was given before");
+        assert!(streams.is_empty() || next.0 >= records, "offset {next} was given before");
         journal.check().await.expect("it can be checked");
         journal.close().await;
+        if streams.is_empty() {
+            return;
+        }
     }
+}
+
+#[tokio::test]
+async fn random_damage_is_never_taken_for_data() {
+    let seed = rand::random::<u64>();
+    eprintln!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for directory in [closed_journal(80).await, crashed_journal(80).await] {
+        for _ in 0..40 {
+            let copy = copy_of(directory.path());
+            let files = files_like(copy.path(), ".db");
+            let files: Vec<_> = files.iter().filter(|path| is_journal_file(path)).collect();
+            damage(files[random.random_range(0..files.len())], &mut random);
+            live_with(copy.path(), 80).await;
+        }
+    }
+}
+
+fn is_journal_file(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name.starts_with("journal-") && name.ends_with(".db")
 }
 
 #[tokio::test]
@@ -285,7 +324,7 @@ async fn a_newer_format_is_refused_by_name() {
 async fn groups_that_can_not_be_read_begin_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = open(directory.path());
-    write(&journal, 3).await;
+    write(&journal, 0..3).await;
     let place = partition(&*journal, STREAM, 0).await;
     let commit = weir_journal::Commit { partition: place, offset: Offset(2) };
     journal.commit("index", &[commit]).await.expect("committed");
@@ -380,7 +419,7 @@ async fn what_the_wal_of_a_truncated_file_holds_is_read_at_once_and_always() {
 async fn a_damaged_file_that_a_reader_keeps_busy_is_left_whole() {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
-    write(&journal, 20).await;
+    write(&journal, 0..20).await;
     let path = directory.path().join("journal-000001.db");
     let busy = rusqlite::Connection::open(&path).expect("opened");
     busy.execute_batch("begin; select count(*) from record").expect("it reads");

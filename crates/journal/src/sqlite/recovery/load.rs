@@ -124,6 +124,8 @@ impl Loaded {
     fn count(&mut self, connection: &Connection) -> Result<(), FileError> {
         let last = file::last_record(connection)?;
         if last <= self.summary.records {
+            // Less than there were: the last page is damaged in a way that SQLite does not notice.
+            self.complete = last == self.summary.records;
             return Ok(());
         }
         let lives = self.incarnations();
@@ -135,7 +137,7 @@ impl Loaded {
                 // What is behind the damage is still there.
                 Err(FileError::Damaged(error)) => {
                     if count.lost == 0 {
-                        tracing::error!(%error, "records of a journal file can not be read");
+                        tracing::error!(%error, "a record of a journal file can not be read");
                     }
                     count.rows += 1;
                     count.lost += 1;
