@@ -2,8 +2,6 @@ use weir_journal::{Journal, PartitionBounds, ReadBudget, ReadError};
 use weir_model::{Offset, StreamPartition};
 use weir_store::{DeadLetterError, DeadLetterStore, IndexStore, InspectError};
 
-use crate::ledger::dead_in;
-
 /// Why events could not be counted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CensusError {
@@ -44,7 +42,7 @@ pub(crate) async fn events_accounted(
     let counts = dead_letters.counts(&partition.stream).await.map_err(CensusError::DeadLetters)?;
     let dead = counts.iter().find(|(of, _)| of == partition).map_or(0, |(_, count)| *count);
     let ahead =
-        dead_in(dead_letters, partition, |at| at >= offset).await.map_err(CensusError::DeadLetters)?;
+        dead_letters.kept_at(partition, offset..Offset::MAX).await.map_err(CensusError::DeadLetters)?;
     Ok(delivered + dead.saturating_sub(ahead))
 }
 

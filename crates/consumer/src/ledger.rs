@@ -5,12 +5,10 @@
 //! shows up where people look for what did not arrive. Its position is the last offset of the range with an
 //! index that no event has; its code is one of [`LOST_EXPIRED`], [`LOST_DAMAGED`] and [`LOST_CUT`].
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use weir_journal::{Loss, LossReason};
-use weir_model::{EventId, Offset, Position, RecordFormat, StreamName, StreamPartition, Timestamp};
-use weir_store::{DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetterStore, DeadReason};
+use weir_model::{EventId, Offset, Position, RecordFormat, StreamPartition, Timestamp};
+use weir_store::{DeadLetter, DeadLetterError, DeadLetterStore, DeadReason};
 
 /// Retention removed it undelivered.
 pub const LOST_EXPIRED: &str = "lost-expired";
@@ -18,8 +16,6 @@ pub const LOST_EXPIRED: &str = "lost-expired";
 pub const LOST_DAMAGED: &str = "lost-damaged";
 /// The end of the journal was cut.
 pub const LOST_CUT: &str = "lost-cut";
-
-const PAGE: usize = 1_000;
 
 /// Whether the letter stands for a loss and so has no bytes to replay.
 #[must_use]
@@ -48,8 +44,7 @@ pub async fn record_loss(
     events: u64,
     now: Timestamp,
 ) -> Result<u64, DeadLetterError> {
-    let range = loss.from..loss.to;
-    let dead = dead_in(dead_letters, partition, |offset| range.contains(&offset)).await?;
+    let dead = dead_letters.kept_at(partition, loss.from..loss.to).await?;
     let lost = events.saturating_sub(dead);
     let mut remaining = lost;
     let mut index = u32::MAX;
@@ -65,57 +60,6 @@ pub async fn record_loss(
         remaining -= u64::from(part);
     }
     Ok(lost)
-}
-
-/// How many events of the partition are dead at offsets that `wanted` names, purged letters left out.
-pub(crate) async fn dead_in(
-    dead_letters: &dyn DeadLetterStore,
-    partition: &StreamPartition,
-    wanted: impl Fn(Offset) -> bool,
-) -> Result<u64, DeadLetterError> {
-    let mut events = 0;
-    let count = |letter: &DeadLetter| {
-        if letter.position.partition == *partition && wanted(letter.position.offset) {
-            events += u64::from(letter.events);
-        }
-    };
-    each_letter(dead_letters, &filter(Some(&partition.stream), None), count).await?;
-    Ok(events)
-}
-
-/// How many events of each partition, of one stream or of all, are lost with this code, purged letters left
-/// out.
-pub(crate) async fn lost_by_partition(
-    dead_letters: &dyn DeadLetterStore,
-    stream: Option<&StreamName>,
-    code: &str,
-) -> Result<BTreeMap<StreamPartition, u64>, DeadLetterError> {
-    let mut lost = BTreeMap::new();
-    let count = |letter: &DeadLetter| {
-        *lost.entry(letter.position.partition.clone()).or_default() += u64::from(letter.events);
-    };
-    each_letter(dead_letters, &filter(stream, Some(code)), count).await?;
-    Ok(lost)
-}
-
-fn filter(stream: Option<&StreamName>, code: Option<&str>) -> DeadLetterFilter {
-    DeadLetterFilter { stream: stream.cloned(), code: code.map(str::to_owned) }
-}
-
-async fn each_letter(
-    dead_letters: &dyn DeadLetterStore,
-    filter: &DeadLetterFilter,
-    mut visit: impl FnMut(&DeadLetter),
-) -> Result<(), DeadLetterError> {
-    let mut after = None;
-    loop {
-        let page = dead_letters.list(filter, after, PAGE).await?;
-        page.iter().for_each(|(_, letter)| visit(letter));
-        match page.last() {
-            Some((key, _)) => after = Some(*key),
-            None => return Ok(()),
-        }
-    }
 }
 
 fn letter(position: Position, loss: &Loss, events: u32, now: Timestamp) -> DeadLetter {

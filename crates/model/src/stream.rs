@@ -68,6 +68,8 @@ impl StreamName {
 
 impl Offset {
     pub const ZERO: Self = Self(0);
+    /// Behind every record.
+    pub const MAX: Self = Self(u64::MAX);
 
     #[must_use]
     pub const fn next(self) -> Self {

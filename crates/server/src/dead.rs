@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use weir_model::EventId;
-use weir_store::{DeadLetter, DeadLetterKey};
+use weir_store::{DeadLetterEntry, DeadLetterKey};
 
 use crate::failure::Failure;
 use crate::route::Route;
@@ -58,7 +58,7 @@ async fn list(
     let limit = limit as usize;
     let found = shared.parts.dead_letters.list(&filter, after, limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|(key, _)| key.0);
-    Ok(Json(api::DeadLetters { letters: found.iter().map(|(_, dead)| letter(dead)).collect(), next }))
+    Ok(Json(api::DeadLetters { letters: found.into_iter().map(|(_, dead)| entry(dead)).collect(), next }))
 }
 
 async fn show(
@@ -67,7 +67,10 @@ async fn show(
 ) -> Result<Json<api::DeadLetter>, Failure> {
     let id = event_id(&id)?;
     match shared.parts.dead_letters.get(&id).await? {
-        Some(dead) => Ok(Json(letter(&dead))),
+        Some(dead) => {
+            let original = base64::encode(&dead.original);
+            Ok(Json(api::DeadLetter { entry: entry(dead.entry()), original }))
+        }
         None => Err(Failure::not_found(format!("there is no dead letter `{id}`"))),
     }
 }
@@ -76,17 +79,17 @@ fn event_id(text: &str) -> Result<EventId, Failure> {
     text.parse().map_err(|error: weir_model::IllegalEventId| Failure::bad_parameter(error.to_string()))
 }
 
-fn letter(dead: &DeadLetter) -> api::DeadLetter {
-    api::DeadLetter {
-        id: EventId(dead.position.clone()).to_string(),
+fn entry(dead: DeadLetterEntry) -> api::DeadLetterEntry {
+    api::DeadLetterEntry {
         stream: dead.position.partition.stream.to_string(),
+        id: EventId(dead.position).to_string(),
         events: dead.events,
         received: dead.received.into(),
         died: dead.died.into(),
         prefix: dead.prefix.as_ref().map(ToString::to_string),
         format: dead.format.to_string(),
-        code: dead.reason.code.clone(),
-        message: dead.reason.message.clone(),
-        original: base64::encode(&dead.original),
+        code: dead.reason.code,
+        message: dead.reason.message,
+        bytes: dead.bytes,
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) settings: ServerSettings,
     pub(crate) searches: Admission,
     pub(crate) tails: Admission,
+    /// One at a time: what it has in hand is a letter, which may be 20 MB. Who waits holds nothing.
+    pub(crate) replays: Admission,
     pub(crate) metrics: Metrics,
     pub(crate) drain: DrainToken,
 }
@@ -68,6 +70,7 @@ impl Server {
         let shared = Arc::new(Shared {
             searches: Admission::new(settings.searches_running, settings.searches_waiting),
             tails: Admission::new(settings.tails, 0),
+            replays: Admission::new(1, usize::MAX),
             parts,
             settings,
             metrics,

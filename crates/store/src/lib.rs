@@ -19,7 +19,9 @@ mod seam;
 mod search;
 mod top;
 
-pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DeadReason};
+pub use dead_letter::{
+    DeadLetter, DeadLetterEntry, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DeadReason,
+};
 pub use error::{DeadLetterError, DropError, InspectError, SearchError, WriteError};
 pub use seam::{
     IndexInfo, IndexStore, PartitionAudit, PositionRun, Rejection, Verdicts, WriteBatch, WriteRecord,

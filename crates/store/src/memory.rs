@@ -8,6 +8,7 @@ mod partition;
 mod search;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use weir_model::{Day, EventId, IndexPrefix, Offset, StreamName, StreamPartition}
 
 use self::dead_letters::DeadLetters;
 use self::partition::Partition;
-use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKey, DeadLetterStore};
+use crate::dead_letter::{DeadLetter, DeadLetterEntry, DeadLetterFilter, DeadLetterKey, DeadLetterStore};
 use crate::error::{DeadLetterError, DropError, InspectError, SearchError, WriteError};
 use crate::seam::{IndexInfo, IndexStore, PartitionAudit, PositionRun, Verdicts, WriteBatch};
 use crate::search::{SearchRequest, SearchResponse};
@@ -175,8 +176,12 @@ impl DeadLetterStore for MemoryStore {
         filter: &DeadLetterFilter,
         after: Option<DeadLetterKey>,
         limit: usize,
-    ) -> Result<Vec<(DeadLetterKey, DeadLetter)>, DeadLetterError> {
+    ) -> Result<Vec<(DeadLetterKey, DeadLetterEntry)>, DeadLetterError> {
         Ok(self.state().letters.list(filter, after, limit))
+    }
+
+    async fn newest(&self) -> Result<Option<DeadLetterKey>, DeadLetterError> {
+        Ok(self.state().letters.newest())
     }
 
     async fn get(&self, id: &EventId) -> Result<Option<DeadLetter>, DeadLetterError> {
@@ -189,5 +194,17 @@ impl DeadLetterStore for MemoryStore {
 
     async fn counts(&self, stream: &StreamName) -> Result<Vec<(StreamPartition, u64)>, DeadLetterError> {
         Ok(self.state().letters.counts(stream))
+    }
+
+    async fn kept(&self, filter: &DeadLetterFilter) -> Result<Vec<(StreamPartition, u64)>, DeadLetterError> {
+        Ok(self.state().letters.kept(filter))
+    }
+
+    async fn kept_at(
+        &self,
+        partition: &StreamPartition,
+        offsets: Range<Offset>,
+    ) -> Result<u64, DeadLetterError> {
+        Ok(self.state().letters.kept_at(partition, &offsets))
     }
 }

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,9 +9,9 @@ use weir_model::{
     StreamPartition, Value,
 };
 use weir_store::{
-    DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DropError, IndexInfo,
-    IndexStore, InspectError, PartitionAudit, PositionRun, Rejection, SearchError, SearchRequest,
-    SearchResponse, Verdicts, WriteBatch, WriteError, WriteRecord,
+    DeadLetter, DeadLetterEntry, DeadLetterError, DeadLetterFilter, DeadLetterKey, DeadLetterStore,
+    DropError, IndexInfo, IndexStore, InspectError, PartitionAudit, PositionRun, Rejection, SearchError,
+    SearchRequest, SearchResponse, Verdicts, WriteBatch, WriteError, WriteRecord,
 };
 
 use crate::faults::{Call, Fate, Faults, Wanted};
@@ -186,9 +187,14 @@ impl DeadLetterStore for FaultyStore {
         filter: &DeadLetterFilter,
         after: Option<DeadLetterKey>,
         limit: usize,
-    ) -> Result<Vec<(DeadLetterKey, DeadLetter)>, DeadLetterError> {
+    ) -> Result<Vec<(DeadLetterKey, DeadLetterEntry)>, DeadLetterError> {
         self.reading().await?;
         self.dead_letters.list(filter, after, limit).await
+    }
+
+    async fn newest(&self) -> Result<Option<DeadLetterKey>, DeadLetterError> {
+        self.reading().await?;
+        self.dead_letters.newest().await
     }
 
     async fn get(&self, id: &EventId) -> Result<Option<DeadLetter>, DeadLetterError> {
@@ -203,6 +209,20 @@ impl DeadLetterStore for FaultyStore {
     async fn counts(&self, stream: &StreamName) -> Result<Vec<(StreamPartition, u64)>, DeadLetterError> {
         self.reading().await?;
         self.dead_letters.counts(stream).await
+    }
+
+    async fn kept(&self, filter: &DeadLetterFilter) -> Result<Vec<(StreamPartition, u64)>, DeadLetterError> {
+        self.reading().await?;
+        self.dead_letters.kept(filter).await
+    }
+
+    async fn kept_at(
+        &self,
+        partition: &StreamPartition,
+        offsets: Range<Offset>,
+    ) -> Result<u64, DeadLetterError> {
+        self.reading().await?;
+        self.dead_letters.kept_at(partition, offsets).await
     }
 }
 

@@ -3,11 +3,13 @@ use std::collections::BTreeMap;
 use weir_foundation::failure::{Audience, Disposition, Failure};
 use weir_journal::{Journal, ReadError, StreamInfo};
 use weir_model::{Offset, StreamName, StreamPartition};
-use weir_store::{DeadLetterError, DeadLetterStore, IndexStore, InspectError, PartitionAudit};
+use weir_store::{
+    DeadLetterError, DeadLetterFilter, DeadLetterStore, IndexStore, InspectError, PartitionAudit,
+};
 
 use super::{Account, Evidence, StreamReport, Verdict};
 use crate::census::events_within;
-use crate::ledger::{LOST_CUT, LOST_DAMAGED, LOST_EXPIRED, dead_in, lost_by_partition};
+use crate::ledger::{LOST_CUT, LOST_DAMAGED, LOST_EXPIRED};
 
 /// Why there is no audit.
 #[derive(Debug, thiserror::Error)]
@@ -108,8 +110,8 @@ impl Auditor<'_> {
             let mut account = Account::of(&evidence);
             if let Verdict::Surplus(_) = account.verdict() {
                 // Letters are written before the store passes their records, which are waiting until then.
-                let ahead = dead_in(self.dead_letters, partition, |offset| offset >= next);
-                evidence.dead = evidence.dead.saturating_sub(ahead.await.map_err(AuditError::DeadLetters)?);
+                let ahead = self.dead_letters.kept_at(partition, next..Offset::MAX).await;
+                evidence.dead = evidence.dead.saturating_sub(ahead.map_err(AuditError::DeadLetters)?);
                 account = Account::of(&evidence);
             }
             accounts.insert(partition.clone(), account);
@@ -119,8 +121,10 @@ impl Auditor<'_> {
 
     /// Of all streams, or of one.
     async fn losses(&self, only: Option<&StreamName>) -> Result<Losses, AuditError> {
-        let by_code = async |code| {
-            lost_by_partition(self.dead_letters, only, code).await.map_err(AuditError::DeadLetters)
+        let by_code = async |code: &str| {
+            let filter = DeadLetterFilter { stream: only.cloned(), code: Some(code.to_owned()) };
+            let kept = self.dead_letters.kept(&filter).await.map_err(AuditError::DeadLetters)?;
+            Ok(kept.into_iter().collect::<BTreeMap<_, _>>())
         };
         let expired = by_code(LOST_EXPIRED).await?;
         let mut lost = by_code(LOST_DAMAGED).await?;

@@ -8,7 +8,6 @@ use weir_store::{DeadLetterError, DeadLetterStore, IndexStore, InspectError, Par
 
 use super::compare::{Comparison, Difference};
 use super::{PartitionProof, Runs};
-use crate::ledger::dead_in;
 use crate::steps::{Step, steps};
 
 /// Why there is no proof.
@@ -89,7 +88,8 @@ impl Walk<'_> {
             at = to;
         }
         self.judge_beyond(bounds.end).await?;
-        let kept = dead_in(self.dead_letters, partition, |_| true).await.map_err(VerifyError::DeadLetters)?;
+        let kept = self.dead_letters.kept_at(partition, Offset::ZERO..Offset::MAX).await;
+        let kept = kept.map_err(VerifyError::DeadLetters)?;
         self.proof.explained = audit.dropped + died.saturating_sub(kept);
         Ok(self.proof)
     }

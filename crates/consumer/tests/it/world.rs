@@ -163,7 +163,11 @@ impl World {
 
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
         let letters = self.store.list(&DeadLetterFilter::default(), None, 100_000).await.expect("lists");
-        letters.into_iter().map(|(_, letter)| letter).collect()
+        let mut whole = Vec::new();
+        for (_, entry) in letters {
+            whole.extend(self.store.get(&EventId(entry.position)).await.expect("gets"));
+        }
+        whole
     }
 
     pub(crate) async fn committed(&self) -> BTreeMap<StreamPartition, u64> {

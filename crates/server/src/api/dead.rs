@@ -24,15 +24,15 @@ pub struct DeadListParameters {
 /// One page of dead letters, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetters {
-    pub letters: Vec<DeadLetter>,
+    pub letters: Vec<DeadLetterEntry>,
     /// Where the next page starts; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<i64>,
 }
 
-/// An event that no store took.
+/// An event that no store took, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DeadLetter {
+pub struct DeadLetterEntry {
     /// The identity that the event would have in a store.
     pub id: String,
     /// The full name of its stream.
@@ -46,12 +46,21 @@ pub struct DeadLetter {
     /// The index it was for, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// How to read `original`: `Timber`, `TimberCollection` or `Events`.
+    /// How to read the original: `Timber`, `TimberCollection` or `Events`.
     pub format: String,
     /// Why it is here: stable.
     pub code: String,
     /// Why it is here: for people.
     pub message: String,
+    /// How many bytes the original has.
+    pub bytes: u64,
+}
+
+/// An event that no store took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
+    #[serde(flatten)]
+    pub entry: DeadLetterEntry,
     /// The bytes of the event as they came, in base64 (RFC 4648 section 4).
     pub original: String,
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use weir_model::EventId;
-use weir_store::{DeadLetter, DeadLetterFilter, DeadLetterKey};
+use weir_store::{DeadLetter, DeadLetterFilter};
 
 use super::selection::{Selection, selection};
 use crate::api;
@@ -16,7 +16,7 @@ use crate::server::Shared;
 
 type Asked = Result<Json<api::DeadSelection>, JsonRejection>;
 
-/// Letters that are read at once.
+/// Letters that are listed at once.
 const PAGE: usize = 100;
 
 /// Refusals that an answer lists.
@@ -27,6 +27,7 @@ pub(super) async fn replay(
     asked: Asked,
 ) -> Result<Json<api::ReplayAnswer>, Failure> {
     let Json(asked) = asked?;
+    let _turn = shared.replays.enter().await?;
     let mut answer = api::ReplayAnswer { accepted: 0, refused: Vec::new(), refused_total: 0 };
     match selection(&shared.parts.names, asked)? {
         Selection::Ids(ids) => {
@@ -47,33 +48,26 @@ async fn replay_filtered(
     filter: &DeadLetterFilter,
     answer: &mut api::ReplayAnswer,
 ) -> Result<(), Failure> {
+    let dead_letters = &shared.parts.dead_letters;
     let mut after = None;
     // A letter that dies again gets a new key behind this one; without the bound a replay could chase it.
-    let last = last_key(shared, filter).await?;
+    let newest = dead_letters.newest().await?;
     loop {
-        let page = shared.parts.dead_letters.list(filter, after, PAGE).await?;
-        for (key, letter) in &page {
-            if Some(*key) > last {
-                return Ok(());
-            }
-            if give(shared, letter, answer).await? == Remedy::TryLater {
+        let page = dead_letters.list(filter, after, PAGE).await?;
+        for (key, entry) in &page {
+            if Some(*key) > newest {
                 return Ok(());
             }
             after = Some(*key);
+            let id = EventId(entry.position.clone());
+            // Absent if it was purged meanwhile.
+            let Some(letter) = dead_letters.get(&id).await? else { continue };
+            if give(shared, &letter, answer).await? == Remedy::TryLater {
+                return Ok(());
+            }
         }
         if page.len() < PAGE {
             return Ok(());
-        }
-    }
-}
-
-async fn last_key(shared: &Shared, filter: &DeadLetterFilter) -> Result<Option<DeadLetterKey>, Failure> {
-    let mut last = None;
-    loop {
-        let page = shared.parts.dead_letters.list(filter, last, PAGE).await?;
-        match page.last() {
-            Some((key, _)) => last = Some(*key),
-            None => return Ok(last),
         }
     }
 }
@@ -115,14 +109,16 @@ pub(super) async fn purge(
     let mut purged = 0;
     match selection(&shared.parts.names, asked)? {
         Selection::Ids(ids) => purged = dead_letters.purge(&ids).await?,
-        Selection::Filter(filter) => loop {
-            let page = dead_letters.list(&filter, None, PAGE).await?;
-            if page.is_empty() {
-                break;
+        Selection::Filter(filter) => {
+            let mut after = None;
+            loop {
+                let page = dead_letters.list(&filter, after, PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(*last);
+                let ids: Vec<_> = page.into_iter().map(|(_, entry)| EventId(entry.position)).collect();
+                purged += dead_letters.purge(&ids).await?;
             }
-            let ids: Vec<EventId> = page.iter().map(|(_, letter)| EventId(letter.position.clone())).collect();
-            purged += dead_letters.purge(&ids).await?;
-        },
+        }
     }
     Ok(Json(api::PurgeAnswer { purged }))
 }

@@ -45,6 +45,8 @@ async fn letters_are_listed_page_by_page_and_shown() {
     let (_, page) = world.get("/api/v1/dead?limit=3").await;
     let rest = ids(&world, &format!("after={}", page["next"])).await;
     assert_eq!(rest.len(), 2);
+    let listed = &page["letters"][0];
+    assert_eq!((&listed["bytes"], &listed["original"]), (&json!(5), &Value::Null), "no list carries bytes");
 
     let (status, letter) = world.get(&format!("/api/v1/dead/{}", rest[0])).await;
     assert_eq!(status, StatusCode::OK);

@@ -1,7 +1,7 @@
 //! Dead letters: kept once, listed, purged, counted.
 
 use bytes::Bytes;
-use weir_model::{Offset, Position, RecordFormat, StreamPartition};
+use weir_model::{EventId, Offset, Position, RecordFormat, StreamPartition};
 
 use super::Subject;
 use super::fixture::{at, id, numbered, numbers, partition, partition_of, prefix, write};
@@ -43,10 +43,11 @@ pub async fn letters_are_listed_in_pages(subject: &mut dyn Subject) {
         assert!(page.len() <= limit);
         let Some((key, _)) = page.last() else { break };
         after = Some(*key);
-        found.extend(page.into_iter().map(|(_, letter)| letter));
+        found.extend(page.into_iter().map(|(_, entry)| entry));
         store.purge(&[id(&partition(0), 0, 0)]).await.expect("purges");
     }
-    assert_eq!(found, letters);
+    assert_eq!(found, letters.iter().map(DeadLetter::entry).collect::<Vec<_>>());
+    assert_eq!(found[3].bytes, letters[3].original.len() as u64);
     assert_eq!(store.list(&DeadLetterFilter::default(), None, 0).await.expect("lists"), []);
 }
 
@@ -62,6 +63,23 @@ pub async fn a_letter_comes_before_older_rows_are_durable(subject: &mut dyn Subj
     subject.index().flush().await.expect("flushes");
     subject.reopen().await;
     assert_eq!(numbers(&*subject.index(), "shop", "*").await, [0]);
+}
+
+/// The newest key is behind everything that was put and before everything that is put later.
+pub async fn the_newest_key_bounds_a_walk(subject: &mut dyn Subject) {
+    let store = subject.dead_letters();
+    assert_eq!(store.newest().await.expect("answers"), None);
+    store.put(vec![letter(&partition(0), 0), letter(&partition(1), 1)]).await.expect("puts");
+    let page = store.list(&DeadLetterFilter::default(), None, 10).await.expect("lists");
+    let newest = store.newest().await.expect("answers");
+    assert_eq!(newest, page.last().map(|(key, _)| *key));
+    store.purge(&[id(&partition(0), 0, 0), id(&partition(1), 1, 0)]).await.expect("purges");
+    assert_eq!(store.newest().await.expect("answers"), newest, "a purge makes no key new again");
+    subject.reopen().await;
+    let store = subject.dead_letters();
+    assert_eq!(store.newest().await.expect("answers"), newest);
+    store.put(vec![letter(&partition(0), 2)]).await.expect("puts");
+    assert!(store.newest().await.expect("answers") > newest);
 }
 
 /// By stream, by code, by both.
@@ -85,7 +103,7 @@ pub async fn letters_are_filtered(subject: &mut dyn Subject) {
             code: code.map(str::to_owned),
         };
         let page = store.list(&filter, None, 10).await.expect("lists");
-        let found: Vec<_> = page.iter().map(|(_, letter)| letter.position.offset.0).collect();
+        let found: Vec<_> = page.iter().map(|(_, entry)| entry.position.offset.0).collect();
         assert_eq!(found, expected);
         let last = store.list(&filter, page.last().map(|(key, _)| *key), 10).await.expect("lists");
         assert_eq!(last, []);
@@ -121,6 +139,51 @@ pub async fn purged_letters_stay_counted(subject: &mut dyn Subject) {
     }
 }
 
+/// What is kept is counted by stream, by code, and by the offsets of a partition; what is purged is not.
+pub async fn kept_letters_are_counted(subject: &mut dyn Subject) {
+    let store = subject.dead_letters();
+    let cafe = partition_of("cafe_logs", 1, 0);
+    let lost = |of: &StreamPartition, offset: u64| {
+        let reason = DeadReason { code: "lost".to_owned(), message: "for people".to_owned() };
+        DeadLetter { reason, events: 5, ..letter(of, offset) }
+    };
+    let beside = Position { index: 3, ..letter(&partition(0), 2).position };
+    let letters = vec![
+        letter(&partition(0), 2),
+        DeadLetter { position: beside.clone(), ..letter(&partition(0), 2) },
+        lost(&partition(0), 4),
+        lost(&partition(1), 4),
+        letter(&cafe, 3),
+    ];
+    store.put(letters).await.expect("puts");
+    let by_filter = async |stream: Option<&StreamPartition>, code: Option<&str>| {
+        let filter = DeadLetterFilter {
+            stream: stream.map(|partition| partition.stream.clone()),
+            code: code.map(str::to_owned),
+        };
+        let mut kept = store.kept(&filter).await.expect("counts");
+        kept.sort();
+        kept
+    };
+    let at = async |of: &StreamPartition, from: u64, to: Offset| {
+        store.kept_at(of, Offset(from)..to).await.expect("counts")
+    };
+    assert_eq!(by_filter(None, None).await, [(cafe.clone(), 1), (partition(0), 7), (partition(1), 5)]);
+    assert_eq!(by_filter(Some(&cafe), None).await, [(cafe.clone(), 1)]);
+    assert_eq!(by_filter(None, Some("lost")).await, [(partition(0), 5), (partition(1), 5)]);
+    assert_eq!(by_filter(Some(&cafe), Some("lost")).await, []);
+    assert_eq!(at(&partition(0), 0, Offset::MAX).await, 7);
+    assert_eq!(at(&partition(0), 2, Offset(4)).await, 2);
+    assert_eq!(at(&partition(0), 3, Offset(5)).await, 5);
+    assert_eq!(at(&partition(0), 5, Offset::MAX).await, 0);
+    assert_eq!(at(&partition_of("none_logs", 1, 0), 0, Offset::MAX).await, 0);
+
+    store.purge(&[EventId(beside), id(&partition(1), 4, 0)]).await.expect("purges");
+    assert_eq!(by_filter(None, None).await, [(cafe.clone(), 1), (partition(0), 6)]);
+    assert_eq!(at(&partition(0), 2, Offset(3)).await, 1);
+    assert_eq!(at(&partition(1), 0, Offset::MAX).await, 0);
+}
+
 /// A letter is durable when it is put, without any flush.
 pub async fn letters_survive_a_restart(subject: &mut dyn Subject) {
     let letters: Vec<_> = (0..3).map(|offset| letter(&partition(0), offset)).collect();
@@ -149,8 +212,11 @@ fn letter(of: &StreamPartition, offset: u64) -> DeadLetter {
 }
 
 async fn all(store: &dyn DeadLetterStore) -> Vec<DeadLetter> {
-    let page = store.list(&DeadLetterFilter::default(), None, 1_000).await.expect("lists");
-    page.into_iter().map(|(_, letter)| letter).collect()
+    let mut letters = Vec::new();
+    for (_, entry) in store.list(&DeadLetterFilter::default(), None, 1_000).await.expect("lists") {
+        letters.extend(store.get(&EventId(entry.position)).await.expect("gets"));
+    }
+    letters
 }
 
 async fn counts(store: &dyn DeadLetterStore) -> Vec<(StreamPartition, u64)> {

@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use weir_model::{EventId, Position, StreamName, StreamPartition};
+use weir_model::{EventId, Offset, Position, StreamName, StreamPartition};
 
-use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKey};
+use crate::dead_letter::{DeadLetter, DeadLetterEntry, DeadLetterFilter, DeadLetterKey};
 
 /// Letters in the order in which they were put, and a memory of all that ever were.
 #[derive(Debug, Clone, Default)]
@@ -28,18 +29,17 @@ impl DeadLetters {
         filter: &DeadLetterFilter,
         after: Option<DeadLetterKey>,
         limit: usize,
-    ) -> Vec<(DeadLetterKey, DeadLetter)> {
-        let later = |key: &DeadLetterKey| after.is_none_or(|after| *key > after);
-        let wanted = |letter: &DeadLetter| {
-            filter.stream.as_ref().is_none_or(|stream| *stream == letter.position.partition.stream)
-                && filter.code.as_ref().is_none_or(|code| *code == letter.reason.code)
-        };
+    ) -> Vec<(DeadLetterKey, DeadLetterEntry)> {
         self.kept
             .iter()
-            .filter(|(key, letter)| later(key) && wanted(letter))
+            .filter(|(key, letter)| after.is_none_or(|after| **key > after) && wanted(filter, letter))
             .take(limit)
-            .map(|(key, letter)| (*key, letter.clone()))
+            .map(|(key, letter)| (*key, letter.entry()))
             .collect()
+    }
+
+    pub(super) fn newest(&self) -> Option<DeadLetterKey> {
+        (self.last_key > 0).then_some(DeadLetterKey(self.last_key))
     }
 
     pub(super) fn get(&self, id: &EventId) -> Option<DeadLetter> {
@@ -59,4 +59,22 @@ impl DeadLetters {
             .map(|(partition, count)| (partition.clone(), *count))
             .collect()
     }
+
+    pub(super) fn kept(&self, filter: &DeadLetterFilter) -> Vec<(StreamPartition, u64)> {
+        let mut kept = BTreeMap::new();
+        for letter in self.kept.values().filter(|letter| wanted(filter, letter)) {
+            *kept.entry(letter.position.partition.clone()).or_default() += u64::from(letter.events);
+        }
+        kept.into_iter().collect()
+    }
+
+    pub(super) fn kept_at(&self, partition: &StreamPartition, offsets: &Range<Offset>) -> u64 {
+        let at = |position: &Position| position.partition == *partition && offsets.contains(&position.offset);
+        self.kept.values().filter(|letter| at(&letter.position)).map(|letter| u64::from(letter.events)).sum()
+    }
+}
+
+fn wanted(filter: &DeadLetterFilter, letter: &DeadLetter) -> bool {
+    filter.stream.as_ref().is_none_or(|stream| *stream == letter.position.partition.stream)
+        && filter.code.as_ref().is_none_or(|code| *code == letter.reason.code)
 }

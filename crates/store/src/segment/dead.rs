@@ -1,5 +1,6 @@
 //! Dead letters, kept in the manifest.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,12 +14,14 @@ use weir_model::{
 use super::manifest::{is_full, optional, signed, unsigned};
 use super::source::{SourceId, parse_source, source_text};
 use super::store::{SegmentStore, Shared};
-use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DeadReason};
+use crate::dead_letter::{
+    DeadLetter, DeadLetterEntry, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DeadReason,
+};
 use crate::error::DeadLetterError;
 
 const COLUMNS: &str = "dead_letter.key, source.name, dead_letter.offset, dead_letter.event, \
      dead_letter.events, dead_letter.received, dead_letter.died, dead_letter.prefix, dead_letter.format, \
-     dead_letter.code, dead_letter.message, dead_letter.original";
+     dead_letter.code, dead_letter.message, length(dead_letter.original)";
 
 impl SegmentStore {
     async fn with_manifest<T: Send + 'static>(
@@ -71,7 +74,7 @@ impl DeadLetterStore for SegmentStore {
         filter: &DeadLetterFilter,
         after: Option<DeadLetterKey>,
         limit: usize,
-    ) -> Result<Vec<(DeadLetterKey, DeadLetter)>, DeadLetterError> {
+    ) -> Result<Vec<(DeadLetterKey, DeadLetterEntry)>, DeadLetterError> {
         let filter = filter.clone();
         self.with_manifest("index.dead.list", move |connection| {
             let sql = format!(
@@ -84,7 +87,7 @@ impl DeadLetterStore for SegmentStore {
             let mut letters = Vec::new();
             while letters.len() < limit {
                 let Some(row) = rows.next()? else { break };
-                let letter = letter(row)?;
+                let letter = entry(row)?;
                 if filter.stream.as_ref().is_none_or(|stream| *stream == letter.position.partition.stream) {
                     letters.push((DeadLetterKey(row.get(0)?), letter));
                 }
@@ -94,11 +97,21 @@ impl DeadLetterStore for SegmentStore {
         .await
     }
 
+    async fn newest(&self) -> Result<Option<DeadLetterKey>, DeadLetterError> {
+        self.with_manifest("index.dead.newest", |connection| {
+            let mut statement = connection.prepare_cached("select max(key) from dead_letter")?;
+            let newest: Option<i64> = statement.query_row([], |row| row.get(0))?;
+            Ok(newest.map(DeadLetterKey))
+        })
+        .await
+    }
+
     async fn get(&self, id: &EventId) -> Result<Option<DeadLetter>, DeadLetterError> {
         let position = id.0.clone();
         self.with_manifest("index.dead.get", move |connection| {
             let sql = format!(
-                "select {COLUMNS} from dead_letter join source on source.id = dead_letter.source \
+                "select {COLUMNS}, dead_letter.original \
+                 from dead_letter join source on source.id = dead_letter.source \
                  where dead_letter.original is not null and source.name = ?1 \
                  and dead_letter.offset = ?2 and dead_letter.event = ?3"
             );
@@ -151,6 +164,45 @@ impl DeadLetterStore for SegmentStore {
         })
         .await
     }
+
+    async fn kept(&self, filter: &DeadLetterFilter) -> Result<Vec<(StreamPartition, u64)>, DeadLetterError> {
+        let DeadLetterFilter { stream, code } = filter.clone();
+        self.with_manifest("index.dead.kept", move |connection| {
+            let mut statement = connection.prepare_cached(
+                "select source.name, sum(dead_letter.events) \
+                 from dead_letter join source on source.id = dead_letter.source \
+                 where dead_letter.original is not null and (?1 is null or dead_letter.code = ?1) \
+                 group by source.id",
+            )?;
+            let mut rows = statement.query(params![code])?;
+            let mut kept = Vec::new();
+            while let Some(row) = rows.next()? {
+                let partition = partition(&row.get::<_, String>(0)?)?;
+                if stream.as_ref().is_none_or(|stream| *stream == partition.stream) {
+                    kept.push((partition, unsigned(row.get(1)?)));
+                }
+            }
+            Ok(kept)
+        })
+        .await
+    }
+
+    async fn kept_at(
+        &self,
+        partition: &StreamPartition,
+        offsets: Range<Offset>,
+    ) -> Result<u64, DeadLetterError> {
+        let name = source_text(partition);
+        self.with_manifest("index.dead.kept_at", move |connection| {
+            let mut statement = connection.prepare_cached(
+                "select coalesce(sum(events), 0) from dead_letter where original is not null \
+                 and source = (select id from source where name = ?1) and offset >= ?2 and offset < ?3",
+            )?;
+            let range = params![name, signed(offsets.start.0), signed(offsets.end.0)];
+            Ok(unsigned(statement.query_row(range, |row| row.get(0))?))
+        })
+        .await
+    }
 }
 
 fn insert(connection: &Connection, source: u32, letter: &DeadLetter) -> rusqlite::Result<()> {
@@ -193,10 +245,15 @@ fn place(position: &Position) -> [Value; 3] {
 }
 
 fn letter(row: &Row<'_>) -> Result<DeadLetter, DeadLetterError> {
+    let DeadLetterEntry { position, events, received, died, prefix, format, reason, bytes: _ } = entry(row)?;
+    let original = Bytes::from(row.get::<_, Vec<u8>>(12)?);
+    Ok(DeadLetter { position, events, received, died, prefix, format, reason, original })
+}
+
+fn entry(row: &Row<'_>) -> Result<DeadLetterEntry, DeadLetterError> {
     let prefix: Option<String> = row.get(7)?;
     let format: String = row.get(8)?;
-    let original: Vec<u8> = row.get(11)?;
-    Ok(DeadLetter {
+    Ok(DeadLetterEntry {
         position: Position {
             partition: partition(&row.get::<_, String>(1)?)?,
             offset: Offset(unsigned(row.get(2)?)),
@@ -208,7 +265,7 @@ fn letter(row: &Row<'_>) -> Result<DeadLetter, DeadLetterError> {
         prefix: prefix.as_deref().map(IndexPrefix::new).transpose().map_err(damaged)?,
         format: format.parse::<RecordFormat>().map_err(damaged)?,
         reason: DeadReason { code: row.get(9)?, message: row.get(10)? },
-        original: Bytes::from(original),
+        bytes: unsigned(row.get(11)?),
     })
 }
 

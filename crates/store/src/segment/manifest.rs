@@ -69,6 +69,8 @@ create table dead_letter (
 ) strict;
 -- So that counting looks at no letter.
 create index dead_letter_count on dead_letter (source, events);
+-- So that listing looks at no purged one.
+create index dead_letter_kept on dead_letter (key) where original is not null;
 ";
 
 #[derive(Debug)]

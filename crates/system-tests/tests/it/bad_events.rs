@@ -55,6 +55,8 @@ struct Letter {
     format: String,
     code: String,
     message: String,
+    /// Absent in a list.
+    #[serde(default)]
     original: String,
 }
 

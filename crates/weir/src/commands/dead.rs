@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use weir_foundation::exit::ExitCode;
 use weir_server::api::{
-    DeadLetter, DeadLetters, DeadListParameters, DeadSelection, PurgeAnswer, ReplayAnswer,
+    DeadLetter, DeadLetterEntry, DeadLetters, DeadListParameters, DeadSelection, PurgeAnswer, ReplayAnswer,
 };
 
 use super::{OutputArgs, block_on, zone};
@@ -107,16 +107,17 @@ fn show(id: &str, output: OutputArgs, server: &ServerArgs) -> Result<ExitCode> {
 }
 
 fn write_letter(out: &mut dyn Write, letter: &DeadLetter, zone: &Zone) -> Result<()> {
+    let DeadLetter { entry, original } = letter;
     let lines = [
-        ("id", letter.id.clone()),
-        ("stream", letter.stream.clone()),
-        ("index prefix", letter.prefix.clone().unwrap_or_else(|| "unknown".to_owned())),
-        ("events", letter.events.to_string()),
-        ("received", local_text(letter.received.0, zone)),
-        ("died", local_text(letter.died.0, zone)),
-        ("reason", format!("{} ({})", letter.message, letter.code)),
-        ("format", letter.format.clone()),
-        ("original", format!("{} (base64)", letter.original)),
+        ("id", entry.id.clone()),
+        ("stream", entry.stream.clone()),
+        ("index prefix", entry.prefix.clone().unwrap_or_else(|| "unknown".to_owned())),
+        ("events", entry.events.to_string()),
+        ("received", local_text(entry.received.0, zone)),
+        ("died", local_text(entry.died.0, zone)),
+        ("reason", format!("{} ({})", entry.message, entry.code)),
+        ("format", entry.format.clone()),
+        ("original", format!("{original} (base64)")),
     ];
     lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}{value}"))?;
     Ok(())
@@ -151,6 +152,14 @@ fn selection(arguments: SelectArguments) -> Result<DeadSelection> {
 }
 
 impl Row for DeadLetter {
+    const COLUMNS: &'static [Column] = DeadLetterEntry::COLUMNS;
+
+    fn cells(&self, zone: &Zone) -> Vec<String> {
+        self.entry.cells(zone)
+    }
+}
+
+impl Row for DeadLetterEntry {
     const COLUMNS: &'static [Column] =
         &[left("id"), left("died"), right("events"), left("code"), left("message")];
 
