@@ -14,6 +14,14 @@ pub fn raise_limit() -> io::Result<Option<u64>> {
     Ok(maximum)
 }
 
+/// How many connections one listener may hold at the most: a third of what may be open, since there are two
+/// busy ones, and the journal and the index need the rest.
+#[must_use]
+pub fn most_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+    (limit.unwrap_or(usize::MAX) / 3).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

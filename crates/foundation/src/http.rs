@@ -40,6 +40,7 @@ use self::body::PacedBody;
 use self::rest::Rest;
 use self::timer::ClockTimer;
 use crate::clock::{self, Clock};
+use crate::descriptors;
 use crate::failure::{BoxError, chain};
 use crate::supervise::{DrainPhase, DrainToken, Policy, Spawner};
 
@@ -117,6 +118,11 @@ pub fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let spawner = process.spawner.clone();
+    let most = descriptors::most_connections();
+    if limits.connections > most {
+        warn!(name, limit = most, "fewer connections than were asked for: more would use up the open files");
+        limits.connections = most;
+    }
     limits.drain = limits.drain.min(spawner.deadline(phase) / 5 * 4);
     let rest = Rest {
         task_name: format!("{name}.rest"),

@@ -144,9 +144,10 @@ impl Setup {
         weir
     }
 
-    /// Starts it as a shell with this soft limit of open files does, and waits until it is ready.
-    pub async fn start_under_limit(&self, open_files: u32) -> Weir {
-        let script = format!("ulimit -Sn {open_files} && exec \"$0\" up");
+    /// Starts it as a shell with a limit of open files does, and waits until it is ready: `-Sn 1024` is a limit
+    /// that the process may raise, `-n 1024` one that it may not.
+    pub async fn start_under_limit(&self, limit: &str) -> Weir {
+        let script = format!("ulimit {limit} && exec \"$0\" up");
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &script]).arg(binary());
         self.prepare(&mut command);

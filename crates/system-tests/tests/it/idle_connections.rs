@@ -25,7 +25,7 @@ const OTHER_FILES: usize = 200;
 const MEMORY: u64 = (64 << 20) + 2 * CONNECTIONS as u64 * (32 << 10);
 
 /// The soft limit of open files that a login shell commonly has, and systemd gives.
-const SOFT_LIMIT: u32 = 1024;
+const SOFT_LIMIT: &str = "-Sn 1024";
 
 const APP: &str = "idle";
 
@@ -112,6 +112,29 @@ async fn five_thousand_idle_connections_harm_nobody() {
 
     drop((by_grpc, by_http));
     has_open(&weir, "connections are gone with their clients", |open| open < OTHER_FILES).await;
+    serves(&setup, "after").await;
+    verified(&setup);
+    assert!(weir.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_can_not_use_up_the_open_files() {
+    const FILES: usize = 300;
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::new(directory.path());
+    let weir = setup.start_under_limit(&format!("-n {FILES}")).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 * FILES {
+        clients.push(TcpStream::connect(setup.addresses.http).await.expect("the system takes it"));
+    }
+    has_open(&weir, "the door holds as many as it may", |open| open > FILES / 3).await;
+    // By the other door, into the journal.
+    let client = RawClient::connect(setup.addresses.grpc).await;
+    let value = field(3, b"x");
+    let timber = field(3, &field(1, &[field(1, b"id"), field(2, &value)].concat()));
+    client.produce_batch(collection(APP, [&timber[..]])).await.expect("is taken");
+    assert!(weir.open_files() < FILES, "{} files are open", weir.open_files());
+    drop(clients);
     serves(&setup, "after").await;
     verified(&setup);
     assert!(weir.terminate().await.success());

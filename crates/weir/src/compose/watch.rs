@@ -29,8 +29,10 @@ async fn follow(mut condition: watch::Receiver<Condition>, progress: &Progress, 
             Condition::Closed => progress.failed("closed"),
         }
         tokio::select! {
-            () = drain.draining() => return,
+            // What was said last is shown, also when it is why the process drains.
+            biased;
             changed = condition.changed() => if changed.is_err() { return },
+            () = drain.draining() => return,
         }
     }
 }
