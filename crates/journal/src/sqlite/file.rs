@@ -81,11 +81,10 @@ pub(super) fn file_name(sequence: u32) -> String {
 
 /// The number in a name such as `journal-000017.db`.
 pub(super) fn sequence_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("journal-")?.strip_suffix(".db")?;
-    if digits.len() < 6 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok()
+    let sequence = name.strip_prefix("journal-")?.strip_suffix(".db")?.parse().ok()?;
+    // There is one before and one behind it.
+    let is_legal = (1..u32::MAX).contains(&sequence) && file_name(sequence) == name;
+    is_legal.then_some(sequence)
 }
 
 /// The companion that SQLite keeps for writes that are not in the file yet.

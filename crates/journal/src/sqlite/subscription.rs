@@ -119,14 +119,12 @@ impl Subscription for Member {
                 let (id, from) = (*id, *from);
                 let read = reading.await;
                 self.reading = None;
-                let scan = match read {
-                    Ok(Ok(scan)) => scan,
-                    Ok(Err(error)) => {
-                        self.feed.ready(id);
-                        return Err(ReadError::Failed(Box::new(error)));
-                    }
-                    Err(error) => return Err(ReadError::Failed(Box::new(error))),
+                let read = match read {
+                    Ok(read) => read.map_err(|error| ReadError::Failed(Box::new(error))),
+                    Err(error) => Err(ReadError::Failed(Box::new(error))),
                 };
+                // What could not be read is still there.
+                let scan = read.inspect_err(|_| self.feed.ready(id))?;
                 if let Some(batch) = self.finish(id, from, scan) {
                     return Ok(SubscriptionEvent::Batch(batch));
                 }

@@ -297,10 +297,15 @@ async fn foreign_files_are_left_alone() {
     let refused = try_open(settings(directory.path()));
     assert!(matches!(refused, Err(OpenError::ForeignFile { path }) if path == foreign));
     assert!(foreign.exists());
-    std::fs::rename(&foreign, directory.path().join("journal-copy.db")).expect("renamed");
-    let refused = try_open(settings(directory.path()));
-    assert!(matches!(refused, Err(OpenError::ForeignFile { path }) if path.ends_with("journal-copy.db")));
-    std::fs::remove_file(directory.path().join("journal-copy.db")).expect("removed");
+    let mut path = foreign;
+    for name in ["journal-copy.db", "journal-000000.db", "journal-0000001.db", "journal-4294967295.db"] {
+        let renamed = directory.path().join(name);
+        std::fs::rename(&path, &renamed).expect("renamed");
+        let refused = try_open(settings(directory.path()));
+        assert!(matches!(refused, Err(OpenError::ForeignFile { path }) if path == renamed), "{name}");
+        path = renamed;
+    }
+    std::fs::remove_file(path).expect("removed");
     open(directory.path()).close().await;
 }
 
