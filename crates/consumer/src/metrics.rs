@@ -3,8 +3,9 @@
 //! `barito_*` names have the meaning that they had in barito-flow (spec B section 14); the values of `status`
 //! and `result` are where their names say, which they were not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -18,6 +19,7 @@ use crate::decode::code;
 /// The counters of delivery. Clones share them.
 #[derive(Debug, Clone)]
 pub struct ConsumerMetrics {
+    indexes: Indexes,
     records: Family<Topic, Counter>,
     convert_errors: Family<Index, Plain>,
     stored: Family<Stored, Counter>,
@@ -30,6 +32,15 @@ pub struct ConsumerMetrics {
     retries: Counter,
     commits: Counter,
 }
+
+/// The index prefixes that have series of their own: the first ones. Clients name them as they like, so that
+/// without a bound anyone could fill the memory.
+#[derive(Debug, Clone, Default)]
+struct Indexes(Arc<Mutex<BTreeSet<IndexPrefix>>>);
+
+const MOST_INDEXES: usize = 1_000;
+/// Stands for all prefixes beyond them.
+const OTHER: &str = "other";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Topic {
@@ -77,6 +88,7 @@ impl ConsumerMetrics {
     #[must_use]
     pub fn register(builder: &mut Builder) -> Self {
         let metrics = Self {
+            indexes: Indexes::default(),
             records: Family::default(),
             convert_errors: Family::default(),
             stored: Family::default(),
@@ -146,7 +158,8 @@ impl ConsumerMetrics {
     ) {
         let stream = partition.stream.to_string();
         for (prefix, events) in taken {
-            let stored = Stored { index: prefix.to_string(), status: "201", result: "created", error: "" };
+            let index = self.indexes.label(prefix);
+            let stored = Stored { index, status: "201", result: "created", error: "" };
             self.stored.get_or_create(&stored).inc_by(*events);
             self.delivered.get_or_create(&Stream { stream: stream.clone() }).inc_by(*events);
         }
@@ -159,7 +172,8 @@ impl ConsumerMetrics {
         let events = u64::from(letter.events);
         let dead = Dead { stream: stream.to_owned(), code: letter.reason.code.clone() };
         self.dead.get_or_create(&dead).inc_by(events);
-        let index = letter.prefix.as_ref().map_or_else(|| "no_index".to_owned(), IndexPrefix::to_string);
+        let prefix = letter.prefix.as_ref();
+        let index = prefix.map_or_else(|| "no_index".to_owned(), |prefix| self.indexes.label(prefix));
         if letter.reason.code == code::REJECTED {
             let stored = Stored { index, status: "400", result: "rejected", error: "undefined_error" };
             self.stored.get_or_create(&stored).inc_by(events);
@@ -195,5 +209,47 @@ impl ConsumerMetrics {
 
     pub(crate) fn committed(&self) {
         self.commits.inc();
+    }
+}
+
+impl Indexes {
+    fn label(&self, prefix: &IndexPrefix) -> String {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_INDEXES {
+            known.insert(prefix.clone());
+        }
+        if known.contains(prefix) { prefix.to_string() } else { OTHER.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_model::{Incarnation, PartitionIndex, StreamName};
+
+    use super::*;
+
+    #[test]
+    fn clients_can_not_make_series_without_end() {
+        let mut builder = Builder::new();
+        let metrics = ConsumerMetrics::register(&mut builder);
+        let partition = StreamPartition {
+            stream: StreamName::new("shop_logs").expect("legal"),
+            incarnation: Incarnation(1),
+            partition: PartitionIndex(0),
+        };
+        let prefix = |number: usize| IndexPrefix::new(&format!("prefix-{number}")).expect("legal");
+        for number in 0..MOST_INDEXES + 50 {
+            metrics.delivered(&partition, &BTreeMap::from([(prefix(number), 1)]), &[]);
+        }
+        metrics.delivered(&partition, &BTreeMap::from([(prefix(0), 1)]), &[]);
+        let text = builder.build().exposition();
+        let stored: Vec<_> =
+            text.lines().filter(|line| line.starts_with("barito_consumer_log_stored")).collect();
+        assert_eq!(stored.len(), MOST_INDEXES + 1);
+        let has = |index: &str, events: &str| {
+            let label = format!("index=\"{index}\"");
+            stored.iter().any(|line| line.contains(&label) && line.ends_with(events))
+        };
+        assert!(has("prefix-0", " 2") && has(OTHER, " 50"), "{text}");
     }
 }
