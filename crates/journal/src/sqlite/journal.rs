@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 use weir_foundation::clock::Clock;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
@@ -36,6 +37,9 @@ use crate::seam::{
 
 /// The oldest SQLite without the WAL-reset bug.
 const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Larger values are compressed off the runtime's threads.
+const INLINE: usize = 1 << 20;
 
 /// The journal in files of its own. Dropping it closes it, without waiting; see [`SqliteJournal::close`].
 pub struct SqliteJournal {
@@ -238,6 +242,17 @@ impl Shared {
         }
     }
 
+    async fn frame(&self, label: Label, value: &Bytes) -> Result<Frame, AppendError> {
+        let codec = self.settings.codec;
+        if value.len() <= INLINE {
+            return Ok(Frame::new(codec, &label, value));
+        }
+        let value = value.clone();
+        let frame =
+            self.spawner.blocking("journal.compress", move || Frame::new(codec, &label, &value)).await;
+        frame.map_err(|error| AppendError::Unavailable(Box::new(error)))
+    }
+
     /// Moves the end of a partition up to what a group has dealt with beyond it.
     async fn cut(&self, group: &str, partition: &Arc<Partition>, to: u64) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
@@ -268,7 +283,7 @@ impl Journal for SqliteJournal {
         let partition = Arc::clone(known.choose(key).ok_or_else(unknown)?);
         let place = partition.place.clone();
         let label = Label::of(&record, place.incarnation, partition.id);
-        let frame = Frame::new(self.shared.settings.codec, &label, &record.value);
+        let frame = self.shared.frame(label, &record.value).await?;
         let value = self.shared.feeds.is_followed().then_some(record.value);
         let (answer, answered) = oneshot::channel();
         let append = Append { partition, label, frame, value, answer };
