@@ -58,7 +58,15 @@ impl Writer {
                 return Err(self.fail(&failure));
             }
         }
-        match self.file.finish(&self.shared) {
+        let finished = match self.file.finish(&self.shared) {
+            // What was answered is durable; the next start deals with the damage.
+            Err(FileError::Damaged(error)) => {
+                tracing::error!(file = self.file.sequence(), %error, "the journal file is damaged");
+                Ok(())
+            }
+            finished => finished,
+        };
+        match finished {
             Ok(()) => {
                 // The last connection that closes removes the WAL.
                 self.shared.reader.close();

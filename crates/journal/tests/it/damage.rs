@@ -453,3 +453,18 @@ async fn a_damaged_file_that_a_reader_keeps_busy_is_left_whole() {
     check(read_from(&*again, &place, 0).await);
     again.close().await;
 }
+
+#[tokio::test]
+async fn an_index_that_names_offsets_that_never_were_costs_nothing() {
+    let directory = closed_journal(60).await;
+    let newest = files_like(directory.path(), "journal-0").pop().expect("there are files");
+    let bytes = std::fs::read(&newest).expect("read");
+    // An entry of the index on place, in SQLite's record format: partition 0, offset 59, and the id.
+    let entry = bytes.windows(5).position(|window| window == [4, 8, 1, 1, 59]).expect("the last is in it");
+    flip(&newest, entry as u64 + 4);
+    let journal = try_open(small_files(directory.path())).expect("it opens");
+    let batch = read_from(&*journal, &partition(&*journal, STREAM, 0).await, 0).await;
+    check_honest(&batch, 60);
+    assert_eq!(batch.records.len(), 60, "each record says itself where it belongs");
+    journal.close().await;
+}

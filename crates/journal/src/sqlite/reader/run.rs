@@ -49,7 +49,8 @@ impl RunReader<'_> {
             let began = scan.next.offset;
             let stretch = self.stretch(scan)?;
             for raw in stretch.records {
-                if raw.offset < scan.next.offset {
+                // Also where a damaged index says so.
+                if !(scan.next.offset..self.run.to).contains(&raw.offset) {
                     continue;
                 }
                 while scan.next.offset < raw.offset {
