@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) use self::active::{ActiveFile, Unsummarized};
-use self::group::{Group, Trouble};
+use self::group::{Group, Refusal, Trouble};
 use super::condition::{Condition, JournalFailed};
 use super::file::FileError;
 use super::journal::Shared;
@@ -90,7 +90,7 @@ impl Writer {
         let mut rest = Vec::new();
         let all = GroupLimits { bytes: usize::MAX, callers: 0, linger: Duration::ZERO };
         while self.shared.queue.take(&mut rest, all) {
-            group::refuse_unavailable(&mut rest, &why);
+            group::refuse(&mut rest, Refusal::Unavailable, &why);
         }
         self.shared.feeds.close_all();
         JournalFailed(why)
@@ -118,12 +118,14 @@ impl Writer {
                 self.refuse_full(jobs, error.to_string());
                 return Ok(());
             }
-            Err(Trouble::Busy(error)) => group::refuse_unavailable(jobs, &error.to_string().into()),
+            Err(Trouble::Busy(error)) => {
+                group::refuse(jobs, Refusal::Unavailable, &error.to_string().into());
+            }
             Err(Trouble::Damaged(error) | Trouble::Failed(error)) => {
                 let why: Arc<str> = error.to_string().into();
                 // First, so that whoever gets the answer finds the condition.
                 self.shared.condition.failed(&why);
-                group::refuse_failed(jobs, &why);
+                group::refuse(jobs, Refusal::Failed, &why);
                 return Err(FileError::Sqlite(error));
             }
         }
@@ -147,9 +149,10 @@ impl Writer {
             return Err(trouble);
         }
         let took = self.shared.clock.monotonic().saturating_duration_since(started);
-        if group.records() > 0 {
-            self.shared.counters.committed(group.records(), took);
-            self.last = LastCommit { records: group.records.len(), took };
+        let records = group.records().count();
+        if records > 0 {
+            self.shared.counters.committed(records as u64, took);
+            self.last = LastCommit { records, took };
         }
         Ok(group)
     }
@@ -209,7 +212,7 @@ impl Writer {
         self.note_full(&why);
         let appends = jobs.iter().filter(|job| matches!(job, Job::Append(_))).count();
         add(&self.shared.counters.refused_full, appends as u64);
-        group::refuse_full(jobs, &why.into());
+        group::refuse(jobs, Refusal::Full, &why.into());
     }
 }
 

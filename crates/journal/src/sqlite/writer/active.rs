@@ -93,7 +93,7 @@ impl ActiveFile {
     pub(super) fn commit(&mut self, group: &Group) -> Result<(), Trouble> {
         self.connection.prepare_cached("commit")?.execute([])?;
         let mut bytes = 0;
-        for record in &group.records {
+        for record in group.records() {
             self.summary.add(record.bytes, record.received);
             bytes += record.bytes + ROW_BYTES;
         }

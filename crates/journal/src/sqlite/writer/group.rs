@@ -62,7 +62,6 @@ pub(super) struct Group {
     heads: HashMap<u32, Head>,
     created: Vec<Arc<Stream>>,
     outcomes: Vec<Outcome>,
-    pub(super) records: Vec<Staged>,
 }
 
 /// Where a partition stands, with what the group added.
@@ -72,8 +71,11 @@ struct Head {
     event: u64,
 }
 
+/// A record in the open transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Staged {
+    offset: u64,
+    event: u64,
     pub(super) bytes: u64,
     value_bytes: u64,
     pub(super) received: Timestamp,
@@ -81,7 +83,7 @@ pub(super) struct Staged {
 
 #[derive(Debug)]
 enum Outcome {
-    Stored { offset: u64, event: u64 },
+    Stored(Staged),
     Created(usize),
     Existed(Arc<Stream>),
     TooMany,
@@ -90,8 +92,11 @@ enum Outcome {
 }
 
 impl Group {
-    pub(super) fn records(&self) -> u64 {
-        self.records.len() as u64
+    pub(super) fn records(&self) -> impl Iterator<Item = &Staged> {
+        self.outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Stored(staged) => Some(staged),
+            _ => None,
+        })
     }
 
     /// Number of partitions that got records.
@@ -137,12 +142,13 @@ impl Group {
         head.event += u64::from(label.events);
         let frame = append.frame.seal(offset, event);
         file.insert(&label, offset, event, frame)?;
-        self.records.push(Staged {
+        Ok(Outcome::Stored(Staged {
+            offset,
+            event,
             bytes: frame.len() as u64,
             value_bytes: claimed_length(frame) as u64,
             received: label.received,
-        });
-        Ok(Outcome::Stored { offset, event })
+        }))
     }
 
     fn create(
@@ -189,24 +195,23 @@ impl Group {
 
     /// The transaction is durable: shows it to readers, then answers.
     pub(super) fn publish(self, shared: &Shared, file: u32, jobs: &mut Vec<Job>) {
-        let mut staged = self.records.iter();
         let mut fresh = Vec::new();
         for (job, outcome) in jobs.iter_mut().zip(&self.outcomes) {
             match (job, outcome) {
-                (Job::Append(append), Outcome::Stored { offset, event }) => {
-                    let Some(record) = staged.next() else { continue };
-                    let label = append.label;
-                    append.partition.extent().push(file, *offset, *event, label.events, record.bytes);
-                    add(&shared.counters.events, u64::from(label.events));
-                    add(&shared.counters.stored_bytes, record.bytes);
-                    add(&shared.counters.value_bytes, record.value_bytes);
-                    fresh.extend(append.stored(Offset(*offset), *event));
+                (Job::Append(append), Outcome::Stored(staged)) => {
+                    let Staged { offset, event, bytes, value_bytes, .. } = *staged;
+                    let events = append.label.events;
+                    append.partition.extent().push(file, offset, event, events, bytes);
+                    add(&shared.counters.events, u64::from(events));
+                    add(&shared.counters.stored_bytes, bytes);
+                    add(&shared.counters.value_bytes, value_bytes);
+                    fresh.extend(append.stored(Offset(offset), event));
                 }
                 (Job::Skip(skip), Outcome::Skipped(to)) => skip.partition.extent().skip(*to, LossReason::Cut),
                 _ => {}
             }
         }
-        add(&shared.counters.records, self.records());
+        add(&shared.counters.records, self.records().count() as u64);
         for stream in &self.created {
             shared.catalog.insert(Arc::clone(stream));
         }
@@ -222,9 +227,9 @@ impl Group {
         let mut outcomes = self.outcomes.into_iter();
         for job in jobs.drain(..) {
             match (job, outcomes.next()) {
-                (Job::Append(append), Some(Outcome::Stored { offset, .. })) => {
+                (Job::Append(append), Some(Outcome::Stored(staged))) => {
                     // Nobody may be waiting any more; the record is durable all the same.
-                    drop(append.answer.send(Ok(offset)));
+                    drop(append.answer.send(Ok(staged.offset)));
                 }
                 (Job::Create(create), outcome) => {
                     let answer = match outcome {
@@ -252,48 +257,43 @@ impl Group {
 #[error("{0}")]
 struct Reason(Arc<str>);
 
-pub(super) fn refuse_full(jobs: &mut Vec<Job>, why: &Arc<str>) {
-    let reason = || Reason(Arc::clone(why)).into();
-    refuse(
-        jobs,
-        || AppendError::Full(Some(reason())),
-        |_| CreateStreamError::Full(Some(reason())),
-        |group| CommitError::Failed { group, source: reason() },
-    );
+/// How jobs are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Full,
+    /// They were not tried, or are not stored for certain.
+    Unavailable,
+    /// Whether they are stored is not known.
+    Failed,
 }
 
-/// Of jobs that were not tried, or not stored for certain.
-pub(super) fn refuse_unavailable(jobs: &mut Vec<Job>, why: &Arc<str>) {
-    let reason = || Reason(Arc::clone(why)).into();
-    refuse(
-        jobs,
-        || AppendError::Unavailable(reason()),
-        |name| CreateStreamError::Failed { name, source: reason() },
-        |group| CommitError::Failed { group, source: reason() },
-    );
+impl Refusal {
+    fn of_append(self, reason: Reason) -> AppendError {
+        match self {
+            Self::Full => AppendError::Full(Some(reason.into())),
+            Self::Unavailable => AppendError::Unavailable(reason.into()),
+            Self::Failed => AppendError::Failed(reason.into()),
+        }
+    }
+
+    fn of_creation(self, name: StreamName, reason: Reason) -> CreateStreamError {
+        match self {
+            Self::Full => CreateStreamError::Full(Some(reason.into())),
+            Self::Unavailable | Self::Failed => CreateStreamError::Failed { name, source: reason.into() },
+        }
+    }
 }
 
-pub(super) fn refuse_failed(jobs: &mut Vec<Job>, why: &Arc<str>) {
-    let reason = || Reason(Arc::clone(why)).into();
-    refuse(
-        jobs,
-        || AppendError::Failed(reason()),
-        |name| CreateStreamError::Failed { name, source: reason() },
-        |group| CommitError::Failed { group, source: reason() },
-    );
-}
-
-fn refuse(
-    jobs: &mut Vec<Job>,
-    append_error: impl Fn() -> AppendError,
-    create_error: impl Fn(StreamName) -> CreateStreamError,
-    commit_error: impl Fn(String) -> CommitError,
-) {
+pub(super) fn refuse(jobs: &mut Vec<Job>, refusal: Refusal, why: &Arc<str>) {
     for job in jobs.drain(..) {
+        let reason = Reason(Arc::clone(why));
         match job {
-            Job::Append(append) => drop(append.answer.send(Err(append_error()))),
-            Job::Create(create) => drop(create.answer.send(Err(create_error(create.name)))),
-            Job::Skip(skip) => drop(skip.answer.send(Err(commit_error(skip.group)))),
+            Job::Append(append) => drop(append.answer.send(Err(refusal.of_append(reason)))),
+            Job::Create(create) => drop(create.answer.send(Err(refusal.of_creation(create.name, reason)))),
+            Job::Skip(skip) => {
+                let error = CommitError::Failed { group: skip.group, source: reason.into() };
+                drop(skip.answer.send(Err(error)));
+            }
             Job::Maintain => {}
         }
     }
