@@ -75,7 +75,8 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
     let listen = loaded.section("listen", |raw| Listen::validate(&raw.listen));
     let log = loaded.section("log", |raw| LogSettings::validate(&raw.log));
     let drain = loaded.section("drain", |raw| DrainDeadlines::validate(&raw.drain));
-    let journal = loaded.section("journal", |raw| raw.journal.validate(journal_dir));
+    let journal =
+        loaded.section("journal", |raw| weir_journal::sqlite::Settings::validate(&raw.journal, journal_dir));
     let store = loaded.section("store", |raw| weir_store::segment::Settings::validate(&raw.store, index_dir));
     let producer = loaded.section("producer", |raw| {
         let producer = weir_producer::Settings::validate(&raw.producer)?;

@@ -111,6 +111,13 @@ pub enum Undelivered {
     Drop,
 }
 
+/// Smaller files cost more than they hold.
+const LEAST_FILE: u64 = 1 << 20;
+/// Beyond it lengths in a file would not be exact any more.
+const MOST_RECORD: u64 = 256 << 20;
+/// An index page per partition is written with every group of records.
+const MOST_PARTITIONS: u32 = 1024;
+
 impl Settings {
     /// The defaults.
     #[must_use]
@@ -135,34 +142,25 @@ impl Settings {
             maintenance: Duration::from_secs(1),
         }
     }
-}
 
-/// Smaller files cost more than they hold.
-const LEAST_FILE: u64 = 1 << 20;
-/// Beyond it lengths in a file would not be exact any more.
-const MOST_RECORD: u64 = 256 << 20;
-/// An index page per partition is written with every group of records.
-const MOST_PARTITIONS: u32 = 1024;
-
-impl JournalSection {
-    /// The settings of a journal in `directory`.
-    pub fn validate(&self, directory: PathBuf) -> Result<Settings, Problems> {
-        let default = Settings::new(directory);
+    /// Checks the section; the journal is in `directory`.
+    pub fn validate(raw: &JournalSection, directory: PathBuf) -> Result<Self, Problems> {
+        let default = Self::new(directory);
         let mut problems = Problems::default();
-        let settings = Settings {
-            codec: self.compression.unwrap_or(default.codec),
-            file_size: size(self.file_size, default.file_size),
-            file_age: self.file_age.map_or(default.file_age, DurationText::duration),
-            max_partitions: self.max_partitions.unwrap_or(default.max_partitions),
-            max_streams: self.max_streams.map_or(default.max_streams, |most| most as usize),
-            max_record: size(self.max_record, default.max_record),
-            queue: size(self.queue, default.queue),
-            read_batch: size(self.read_batch, default.read_batch),
-            reserve: size(self.reserve, default.reserve),
+        let settings = Self {
+            codec: raw.compression.unwrap_or(default.codec),
+            file_size: size(raw.file_size, default.file_size),
+            file_age: raw.file_age.map_or(default.file_age, DurationText::duration),
+            max_partitions: raw.max_partitions.unwrap_or(default.max_partitions),
+            max_streams: raw.max_streams.map_or(default.max_streams, |most| most as usize),
+            max_record: size(raw.max_record, default.max_record),
+            queue: size(raw.queue, default.queue),
+            read_batch: size(raw.read_batch, default.read_batch),
+            reserve: size(raw.reserve, default.reserve),
             retention: Retention {
-                age: self.max_age.map(DurationText::duration).or(default.retention.age),
-                size: self.max_size.map(|size| ByteSize(size.bytes())).or(default.retention.size),
-                undelivered: self.when_full.unwrap_or_default(),
+                age: raw.max_age.map(DurationText::duration).or(default.retention.age),
+                size: raw.max_size.map(|size| ByteSize(size.bytes())).or(default.retention.size),
+                undelivered: raw.when_full.unwrap_or_default(),
             },
             ..default
         };

@@ -12,8 +12,8 @@ fn directory() -> PathBuf {
 #[test]
 fn the_documented_defaults_are_the_real_ones() {
     let documented: JournalSection = documented_defaults();
-    assert_eq!(documented.validate(directory()), Ok(Settings::new(directory())));
-    assert_eq!(JournalSection::default().validate(directory()), Ok(Settings::new(directory())));
+    assert_eq!(Settings::validate(&documented, directory()), Ok(Settings::new(directory())));
+    assert_eq!(Settings::validate(&JournalSection::default(), directory()), Ok(Settings::new(directory())));
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn what_can_not_work_is_refused() {
     let check = |change: fn(&mut JournalSection), path: &str| {
         let mut section = JournalSection::default();
         change(&mut section);
-        let problems = section.validate(directory()).expect_err(path);
+        let problems = Settings::validate(&section, directory()).expect_err(path);
         let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(paths, [path]);
     };
@@ -44,7 +44,7 @@ fn given_values_are_taken() {
         when_full: Some(Undelivered::Drop),
         ..JournalSection::default()
     };
-    let settings = section.validate(directory()).expect("valid");
+    let settings = Settings::validate(&section, directory()).expect("valid");
     assert_eq!(settings.codec, Codec::Zstd);
     assert_eq!(settings.retention.size, Some(ByteSize::gib(4)));
     assert_eq!(settings.retention.undelivered, Undelivered::Drop);
