@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
 
 use super::catalog::Gap;
 use super::inventory::{self, PartitionRow, StreamRow, Summary};
@@ -110,6 +110,9 @@ pub(super) enum FileError {
     /// Not a database any more, or one without the tables that it needs.
     #[error("the file is damaged")]
     Damaged(#[source] rusqlite::Error),
+    /// The disk does not give back what was written.
+    #[error("the disk can not read the file")]
+    Unreadable(#[source] rusqlite::Error),
     #[error("the directory of the file could not be changed")]
     Io(#[source] std::io::Error),
     #[error("the file could not be read or written")]
@@ -120,6 +123,9 @@ impl From<rusqlite::Error> for FileError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::{Error, ErrorCode};
 
+        if is_bad_sector(&error) {
+            return Self::Unreadable(error);
+        }
         let damaged = match error.sqlite_error_code() {
             // "Unknown" is "no such table" here: the page that names the tables lost one.
             Some(code) => {
@@ -137,6 +143,11 @@ impl From<rusqlite::Error> for FileError {
         };
         if damaged { Self::Damaged(error) } else { Self::Sqlite(error) }
     }
+}
+
+fn is_bad_sector(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_CORRUPTFS))
 }
 
 /// What a new file begins with.

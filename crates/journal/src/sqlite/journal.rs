@@ -219,7 +219,7 @@ impl Shared {
                 .reader
                 .with(file, |connection| row::known_batches(connection, since, most, &mut batches));
             match listed {
-                Err(FileError::Damaged(error)) => {
+                Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
                     tracing::error!(file, %error, "the batches of a damaged journal file are not known");
                 }
                 listed => listed?,

@@ -28,7 +28,13 @@ pub(super) struct Reader {
     active: AtomicU32,
     idle: Mutex<Vec<Lease>>,
     salvaged: Mutex<HashMap<u32, Arc<Salvage>>>,
+    /// How often the disk could not read a file (the first number) for a partition (the second).
+    unread: Mutex<HashMap<(u32, u32), u32>>,
 }
+
+/// Attempts after which what the disk can not read is taken to be lost, so that it does not keep everything
+/// behind it for ever. Who follows a partition waits longer and longer between them.
+const ATTEMPTS: u32 = 8;
 
 /// A connection to one file.
 #[derive(Debug)]
@@ -82,7 +88,13 @@ impl Scan {
 
 impl Reader {
     pub(super) fn new(directory: PathBuf, active: u32) -> Self {
-        Self { directory, active: AtomicU32::new(active), idle: Mutex::default(), salvaged: Mutex::default() }
+        Self {
+            directory,
+            active: AtomicU32::new(active),
+            idle: Mutex::default(),
+            salvaged: Mutex::default(),
+            unread: Mutex::default(),
+        }
     }
 
     /// From now on this file is written, and none before it.
@@ -105,6 +117,7 @@ impl Reader {
     pub(super) fn forget(&self, file: u32) {
         self.idle().retain(|lease| lease.file != file);
         self.salvaged().remove(&file);
+        self.unread().retain(|(of, _), _| *of != file);
     }
 
     /// Reads on from a cursor until the budget is used or the end is reached.
@@ -124,12 +137,14 @@ impl Reader {
                     if !scan.records.is_empty() && (scan.left.records == 0 || scan.left.bytes == 0) {
                         return Ok(scan);
                     }
-                    match self.read_run(partition, run, &mut scan) {
+                    let read = self.read_run(partition, run, &mut scan);
+                    self.note_attempt(partition, run, read.as_ref().err());
+                    match read {
                         Ok(RunEnd::Reached) => {}
                         Ok(RunEnd::Budget) => return Ok(scan),
                         // Retention was faster: what is there now?
                         Err(_) if !self.holds(partition, run) => {}
-                        Err(error) if self.is_gone(run, &error) => {
+                        Err(error) if self.is_gone(partition, run, &error) => {
                             tracing::error!(file = run.file, %error, "a journal file can not be read any more");
                             scan.lose(run.rest(scan.next), Some(run.to_event));
                         }
@@ -141,8 +156,28 @@ impl Reader {
     }
 
     /// Whether no later attempt will read the file either.
-    fn is_gone(&self, run: Run, error: &FileError) -> bool {
-        matches!(error, FileError::Damaged(_)) || !self.path(run.file).exists()
+    fn is_gone(&self, partition: &Partition, run: Run, error: &FileError) -> bool {
+        match error {
+            FileError::Damaged(_) => true,
+            FileError::Unreadable(_) => self.is_given_up(partition, run),
+            _ => !self.path(run.file).exists(),
+        }
+    }
+
+    fn note_attempt(&self, partition: &Partition, run: Run, error: Option<&FileError>) {
+        let place = (run.file, partition.id);
+        let mut unread = self.unread();
+        match error {
+            None => drop(unread.remove(&place)),
+            Some(FileError::Unreadable(_)) => *unread.entry(place).or_default() += 1,
+            Some(_) => {}
+        }
+    }
+
+    /// Whether what the disk can not read is lost. What is in the file that is written is the writer's concern.
+    fn is_given_up(&self, partition: &Partition, run: Run) -> bool {
+        let attempts = self.unread().get(&(run.file, partition.id)).copied().unwrap_or(0);
+        attempts >= ATTEMPTS && run.file < self.active.load(Ordering::Acquire)
     }
 
     fn holds(&self, partition: &Partition, run: Run) -> bool {
@@ -224,6 +259,10 @@ impl Reader {
 
     fn idle(&self) -> MutexGuard<'_, Vec<Lease>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unread(&self) -> MutexGuard<'_, HashMap<(u32, u32), u32>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn salvaged(&self) -> MutexGuard<'_, HashMap<u32, Arc<Salvage>>> {

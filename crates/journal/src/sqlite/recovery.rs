@@ -70,7 +70,7 @@ pub(super) fn find(directory: &Path, access: Access) -> Result<Found, OpenError>
             Ok(loaded) => {
                 files.insert(*sequence, loaded);
             }
-            Err(FileError::Damaged(error)) => {
+            Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
                 quarantined += 1;
                 quarantined_at.insert(*sequence);
                 tracing::error!(file = %path.display(), %error, "a journal file can not be read at all");

@@ -8,7 +8,7 @@ use std::path::Path;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use weir_journal::sqlite::{Codec, JUMP, Settings, SqliteJournal};
-use weir_journal::{Journal, Loss, LossReason, OpenError, ReadBatch};
+use weir_journal::{Journal, Loss, LossReason, OpenError, ReadBatch, ReadError};
 use weir_model::{ByteSize, Offset};
 
 use crate::support::{
@@ -467,4 +467,37 @@ async fn an_index_that_names_offsets_that_never_were_costs_nothing() {
     check_honest(&batch, 60);
     assert_eq!(batch.records.len(), 60, "each record says itself where it belongs");
     journal.close().await;
+}
+
+/// In the place of a file, one that the kernel opens and can not read, like a disk with bad sectors.
+fn make_unreadable(file: &Path) {
+    std::fs::remove_file(file).expect("removed");
+    // Nothing is mapped at address 0.
+    std::os::unix::fs::symlink("/proc/self/mem", file).expect("made");
+}
+
+#[tokio::test]
+async fn what_the_disk_can_not_read_is_tried_again_and_then_lost() {
+    let directory = closed_journal(60).await;
+    let journal = try_open(small_files(directory.path())).expect("it opens");
+    let place = partition(&*journal, STREAM, 0).await;
+    let files = files_like(directory.path(), "journal-0");
+    make_unreadable(&files[0]);
+    let mut failures = 0;
+    let first = loop {
+        match journal.read(&place, Offset(0), crate::support::NO_LIMIT).await {
+            Ok(batch) => break batch,
+            Err(error) => assert!(matches!(error, ReadError::Failed(_)), "{error:?}"),
+        }
+        failures += 1;
+        assert!(failures < 100, "what can not be read would hold back everything behind it");
+    };
+    assert!(failures > 3, "it might have been a moment only");
+    assert_eq!(first.losses.len(), 1);
+    check_honest(&first, 60);
+    journal.close().await;
+    let again = try_open(small_files(directory.path())).expect("it opens");
+    assert_eq!(again.stats().quarantined_files, 1);
+    check_honest(&read_from(&*again, &place, 0).await, 60);
+    again.close().await;
 }

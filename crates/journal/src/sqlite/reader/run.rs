@@ -143,6 +143,9 @@ impl RunReader<'_> {
                     records.push(raw);
                 }
                 Err(FileError::Damaged(_)) => return Ok(Stretch { records, end: StretchEnd::Damage }),
+                Err(FileError::Unreadable(_)) if self.reader.is_given_up(self.partition, self.run) => {
+                    return Ok(Stretch { records, end: StretchEnd::Damage });
+                }
                 Err(error) => return Err(error),
             }
             // One more than is wanted, so that a loss before it can be counted.

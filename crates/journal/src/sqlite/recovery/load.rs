@@ -33,10 +33,11 @@ pub(super) fn load_newest(path: &Path) -> Result<Loaded, FileError> {
     let written = file::open_writer(path).and_then(|connection| {
         inventory::check_tables(&connection)?;
         let loaded = load_from(path, &connection)?;
-        Ok(Loaded { connection: Some(connection), ..loaded })
+        let complete = loaded.complete && loaded.is_tail_sound(&connection)?;
+        Ok(Loaded { complete, connection: Some(connection), ..loaded })
     });
     match written {
-        Err(FileError::Damaged(error)) => {
+        Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
             tracing::error!(file = %path.display(), %error, "the newest journal file can not be written on");
             let loaded = load_from(path, &file::open_reader(path, file::phase(path))?)?;
             Ok(Loaded { complete: false, ..loaded })
@@ -72,7 +73,7 @@ fn load_from(path: &Path, connection: &Connection) -> Result<Loaded, FileError> 
     loaded.find_missing(connection);
     if let Err(error) = loaded.count(connection) {
         match error {
-            FileError::Damaged(error) => {
+            FileError::Damaged(error) | FileError::Unreadable(error) => {
                 tracing::error!(file = %path.display(), %error, "a journal file is damaged");
                 loaded.complete = false;
             }
@@ -95,7 +96,7 @@ fn take_over_wal(path: &Path, sequence: u32) -> Result<(), FileError> {
         connection.close().map_err(|(_, error)| error.into())
     });
     match taken {
-        Err(FileError::Damaged(error) | FileError::Sqlite(error)) => {
+        Err(FileError::Damaged(error) | FileError::Unreadable(error) | FileError::Sqlite(error)) => {
             tracing::error!(file = sequence, %error, "the WAL of a journal file stays beside it");
             Ok(())
         }
@@ -116,6 +117,9 @@ struct Count {
     lost_in_a_row: u64,
 }
 
+/// More records than the last page of a file can have.
+const TAIL: u64 = 256;
+
 /// Rows in a row that can not be read after which the file is taken to have no more.
 const PATIENCE: u64 = 100_000;
 
@@ -135,7 +139,7 @@ impl Loaded {
             match self.count_on(connection, &lives, &mut count) {
                 Ok(()) => break,
                 // What is behind the damage is still there.
-                Err(FileError::Damaged(error)) => {
+                Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
                     if count.lost == 0 {
                         tracing::error!(%error, "a record of a journal file can not be read");
                     }
@@ -209,6 +213,26 @@ impl Loaded {
         self.unsummarized.partitions.insert(partition);
     }
 
+    /// Whether the last records are where they were put: a damaged page does not keep what is written into it.
+    fn is_tail_sound(&self, connection: &Connection) -> Result<bool, FileError> {
+        let lives = self.incarnations();
+        let mut id = self.summary.records.saturating_sub(TAIL);
+        let mut statement =
+            connection.prepare_cached("select id, partition, offset from record where id > ? order by id")?;
+        let mut rows = statement.query([id.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            id += 1;
+            let (found, partition, offset) = (file::unsigned(row, 0)?, row.get(1)?, file::unsigned(row, 2)?);
+            let indexed = row::indexed_id(connection, partition, offset);
+            let witnessed = matches!(indexed, Ok(Some(indexed)) if indexed.cast_unsigned() == id);
+            if found != id || !(witnessed || is_verified(connection, id, &lives)) {
+                tracing::error!(id, "the last page of a journal file is damaged");
+                return Ok(false);
+            }
+        }
+        Ok(id == self.summary.records)
+    }
+
     /// Asks the index about partitions whose own row is damaged.
     fn find_missing(&mut self, connection: &Connection) {
         let known = self.streams.iter().flat_map(|stream| {
@@ -233,4 +257,10 @@ impl Loaded {
         };
         self.streams.iter().flat_map(numbered).collect()
     }
+}
+
+fn is_verified(connection: &Connection, id: u64, lives: &HashMap<u32, Incarnation>) -> bool {
+    let read = connection.prepare_cached(row::columns!("not indexed where id = ?"));
+    let raw = read.and_then(|mut read| read.query_row([id.cast_signed()], RawRecord::of));
+    raw.is_ok_and(|raw| lives.get(&raw.partition).is_some_and(|life| raw.verify(*life).is_some()))
 }

@@ -45,7 +45,9 @@ impl From<rusqlite::Error> for Trouble {
 impl From<FileError> for Trouble {
     fn from(error: FileError) -> Self {
         match error {
-            FileError::Damaged(error) | FileError::Sqlite(error) => error.into(),
+            FileError::Damaged(error) | FileError::Unreadable(error) | FileError::Sqlite(error) => {
+                error.into()
+            }
             FileError::Io(ref io) if io.kind() == std::io::ErrorKind::StorageFull => {
                 Self::Full(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
             }
