@@ -93,15 +93,15 @@ impl Groups {
         Ok(Self { memory: Arc::new(Mutex::new(memory)), disk: Arc::new(tokio::sync::Mutex::new(Some(disk))) })
     }
 
-    /// Refused while the group has a member.
-    pub(super) fn join(&self, name: &str) -> Result<Membership, GroupsError> {
+    /// Nothing while the group has a member.
+    pub(super) fn join(&self, name: &str) -> Option<Membership> {
         let mut memory = self.memory();
         let group = memory.groups.entry(name.to_owned()).or_default();
         if group.live {
-            return Err(GroupsError::Taken);
+            return None;
         }
         group.live = true;
-        Ok(Membership { memory: Arc::clone(&self.memory), group: name.to_owned() })
+        Some(Membership { memory: Arc::clone(&self.memory), group: name.to_owned() })
     }
 
     pub(super) fn position(&self, name: &str, partition: u32) -> Option<Position> {
@@ -176,7 +176,7 @@ impl Groups {
     /// Refused while the group has a member.
     pub(super) async fn delete(&self, spawner: &Spawner, name: &str) -> Result<(), GroupsError> {
         // Until it is gone, or known to stay, nobody else becomes its member.
-        let member = self.join(name)?;
+        let member = self.join(name).ok_or(GroupsError::Taken)?;
         let disk = Arc::clone(&self.disk);
         let delete = move || {
             let asked = Asked::new(&member.memory, vec![Change::Deleted { group: member.group.clone() }]);

@@ -345,8 +345,8 @@ impl Journal for SqliteJournal {
         pattern: StreamPattern,
     ) -> Result<Box<dyn Subscription>, SubscribeError> {
         let shared = &self.shared;
-        let joined = shared.groups.join(group);
-        let membership = joined.map_err(|_| SubscribeError::Taken(group.to_owned()))?;
+        let membership = shared.groups.join(group);
+        let membership = membership.ok_or_else(|| SubscribeError::Taken(group.to_owned()))?;
         let feed = shared.feeds.open(pattern.clone(), &shared.catalog);
         let member = Member::new(Arc::clone(shared), membership, feed);
         let wanted = shared.catalog.streams().into_iter().filter(|stream| pattern.matches(&stream.name));

@@ -219,8 +219,8 @@ async fn after_a_newest_file_that_can_not_be_read_offsets_jump() {
     again.close().await;
 }
 
-/// Flips a byte, zeroes a page or cuts the file.
-fn damage(victim: &Path, random: &mut StdRng) {
+/// Flips a byte, zeroes a page or cuts the file; says what it did.
+fn damage(victim: &Path, random: &mut StdRng) -> String {
     let length = std::fs::metadata(victim).expect("it is there").len();
     let kind = random.random_range(0..3);
     let at = random.random_range(0..length);
@@ -236,7 +236,7 @@ fn damage(victim: &Path, random: &mut StdRng) {
         }
         _ => OpenOptions::new().write(true).open(victim).expect("opened").set_len(at).expect("cut"),
     }
-    eprintln!("kind {kind} at {at} of {length} in {}", victim.display());
+    format!("kind {kind} at {at} of {length} in {}", victim.display())
 }
 
 /// Lives with the damage: it costs the same in each of them, and no offset is given twice.
@@ -276,9 +276,23 @@ async fn random_damage_is_never_taken_for_data() {
             let copy = copy_of(directory.path());
             let files = files_like(copy.path(), ".db");
             let files: Vec<_> = files.iter().filter(|path| is_journal_file(path)).collect();
-            damage(files[random.random_range(0..files.len())], &mut random);
+            let done = damage(files[random.random_range(0..files.len())], &mut random);
+            eprintln!("{done}");
             live_with(copy.path(), 80).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn records_are_not_written_into_a_damaged_page() {
+    let directory = closed_journal(80).await;
+    let newest = files_like(directory.path(), "journal-0").pop().expect("there are files");
+    let last_page = std::fs::metadata(&newest).expect("it is there").len() - 8_192;
+    // The head of the page: its kind, where it has room, how many rows it has and where they are.
+    for at in last_page..last_page + 24 {
+        let copy = copy_of(directory.path());
+        flip(&copy.path().join(newest.file_name().expect("it has a name")), at);
+        live_with(copy.path(), 80).await;
     }
 }
 
