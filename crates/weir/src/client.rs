@@ -184,8 +184,18 @@ impl ClientError {
             },
             // Nobody is there: an address that never answered is more likely wrong than slow.
             Self::Unreachable { .. } => reached_before.then_some(Duration::ZERO),
-            Self::Broken { .. } => Some(Duration::ZERO),
+            Self::Broken { source, .. } => (!source.is_builder()).then_some(Duration::ZERO),
             Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// Whether what was sent may be stored all the same.
+    pub(crate) fn leaves_open(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.status.is_server_error(),
+            Self::Unreachable { .. } => false,
+            Self::Broken { source, .. } => !source.is_builder(),
+            Self::Unreadable { .. } => true,
         }
     }
 

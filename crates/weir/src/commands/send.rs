@@ -1,10 +1,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use futures_util::FutureExt;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
+use weir_foundation::supervise::Signals;
 
 use super::block_on;
 use crate::client::{Client, ServerArgs};
@@ -15,7 +17,8 @@ use crate::send::{Again, BadText, Job, Limits, Report, Sender, Source};
 /// Sends lines and says how many were acknowledged, which means that they are durable.
 ///
 /// A file that is sent again, for example after a failure, is not stored twice as long as weir remembers its
-/// batches. Ends with exit code 1 if not every line was acknowledged.
+/// batches. Ends with exit code 1 if not every line was acknowledged. The first Ctrl-C ends the reading and waits for
+/// the last answers, a second one ends at once.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Which app the events are of
@@ -50,11 +53,13 @@ const BATCH_BYTES: usize = 2 << 20;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let client = Client::new(&arguments.server)?;
+    let signals = Signals::listen().context("listen to signals")?;
     let (report, outcome, took) = block_on(async {
         let clock = SystemClock;
         let began = clock.monotonic();
         let sources = sources(&arguments.files);
-        let (report, outcome) = Sender::new(&client, &clock, job(arguments)).send(&sources).await;
+        let stop = signals.first().map(|_signal| ());
+        let (report, outcome) = Sender::new(&client, &clock, job(arguments)).send(&sources, stop).await;
         Ok((report, outcome, clock.monotonic() - began))
     })?;
     for rejected in &report.named {
@@ -89,7 +94,7 @@ fn job(arguments: &Arguments) -> Job {
 }
 
 fn summary(report: &Report, took: Duration) -> String {
-    let Report { sent, acknowledged, known, rejected, unanswered, .. } = report;
+    let Report { sent, acknowledged, known, rejected, unanswered, refused, cut_short, .. } = report;
     let rate = (*acknowledged as f64 / took.as_secs_f64().max(0.001)) as u64;
     let mut text = format!(
         "{} of {} events acknowledged in {:.1} s ({}/s)\n",
@@ -107,6 +112,12 @@ fn summary(report: &Report, took: Duration) -> String {
     if *unanswered > 0 {
         text += &format!("{} without an answer; send again to be sure\n", output::count(*unanswered));
     }
+    if *refused > 0 {
+        text += &format!("{} not stored\n", output::count(*refused));
+    }
+    if *cut_short {
+        text += "not everything was read; send again for the rest\n";
+    }
     text
 }
 
@@ -121,14 +132,18 @@ mod tests {
             acknowledged: 11_000,
             known: 2_000,
             rejected: 3,
-            unanswered: 997,
+            unanswered: 900,
+            refused: 97,
+            cut_short: true,
             ..Report::default()
         };
         insta::assert_snapshot!(summary(&report, Duration::from_millis(2_500)), @r"
         11,000 of 12,000 events acknowledged in 2.5 s (4,400/s)
         2,000 of them were stored before and are not stored twice
         3 rejected
-        997 without an answer; send again to be sure
+        900 without an answer; send again to be sure
+        97 not stored
+        not everything was read; send again for the rest
         ");
     }
 }

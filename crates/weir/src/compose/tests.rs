@@ -59,6 +59,18 @@ impl World {
     }
 
     async fn send_file(&self, app: &str, file: PathBuf, media_type: &'static str) -> Report {
+        let (report, outcome) = self.send_until(app, file, media_type, std::future::pending()).await;
+        outcome.expect("every batch is answered");
+        report
+    }
+
+    async fn send_until(
+        &self,
+        app: &str,
+        file: PathBuf,
+        media_type: &'static str,
+        stop: impl Future<Output = ()>,
+    ) -> (Report, Result<()>) {
         let job = Job {
             app: app.to_owned(),
             media_type,
@@ -67,10 +79,7 @@ impl World {
             run: 1,
             again: Again::No,
         };
-        let sender = Sender::new(&self.client, &*self.process.clock, job);
-        let (report, outcome) = sender.send(&[Source::named(file)]).await;
-        outcome.expect("every batch is answered");
-        report
+        Sender::new(&self.client, &*self.process.clock, job).send(&[Source::named(file)], stop).await
     }
 
     /// The answer to a search once it has so many hits.
@@ -151,6 +160,55 @@ async fn lines_that_weir_can_not_take_are_named() {
     assert_eq!((report.sent, report.acknowledged, report.rejected), (7, 2, 5));
     let lines: Vec<u64> = report.named.iter().map(|rejected| rejected.line).collect();
     assert_eq!(lines, [2, 3, 6, 7, 8]);
+
+    std::fs::write(&file, b"\x1f\x8b\x08\0\n\n").expect("there is space");
+    let (report, outcome) = world.send_until("shop", file, "text/plain", std::future::pending()).await;
+    let error = outcome.expect_err("it is compressed").to_string();
+    assert!(error.ends_with("bad.log is compressed with gzip"), "{error}");
+    assert_eq!(report.sent, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_read_another_way_are_other_events() {
+    let world = World::new().await;
+    let file = world.directory.path().join("events.log");
+    std::fs::write(&file, "{\"n\":1}\n").expect("there is space");
+    for media_type in ["application/x-ndjson", "text/plain"] {
+        let report = world.send_file("shop", file.clone(), media_type).await;
+        assert_eq!((report.acknowledged, report.known), (1, 0), "{media_type}");
+    }
+    world.found("shop", "", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_or_reached_nobody_is_not_in_doubt() {
+    let mut world = World::new().await;
+    let file = world.directory.path().join("lines.log");
+    std::fs::write(&file, "one\ntwo\n").expect("there is space");
+    let check = async |world: &World, app: &str| {
+        let (report, outcome) =
+            world.send_until(app, file.clone(), "text/plain", std::future::pending()).await;
+        outcome.expect_err("nothing is taken");
+        assert_eq!((report.sent, report.refused, report.unanswered), (2, 2, 0), "{app}");
+    };
+    check(&world, "Not A Name").await;
+    // It is not bound: whoever had it is gone.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("some port is free");
+    let nobody = free.local_addr().expect("is bound");
+    drop(free);
+    let server = format!("http://{nobody}").parse().expect("is a URL");
+    world.client = Client::new(&ServerArgs { server: Some(server) }).expect("it has no TLS to fail");
+    check(&world, "shop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_not_read_to_its_end_is_sent_again() {
+    let world = World::new().await;
+    let file = world.directory.path().join("lines.log");
+    std::fs::write(&file, "one\ntwo\n").expect("there is space");
+    let (report, outcome) = world.send_until("shop", file, "text/plain", std::future::ready(())).await;
+    outcome.expect("nothing failed");
+    assert_eq!((report.sent, report.cut_short, report.is_complete()), (0, true, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,6 +279,30 @@ async fn a_line_of_a_live_source_does_not_wait_for_its_batch_to_be_full() {
     let (report, ()) = tokio::join!(sending, writing);
     assert_eq!((report.sent, report.acknowledged), (2, 2));
     world.found("shop", "", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_of_a_live_source_is_sent_when_it_is_interrupted() {
+    let world = World::new().await;
+    let pipe = world.directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there");
+    assert!(made.success());
+    let (interrupt, interrupted) = tokio::sync::oneshot::channel();
+    let stop = async { interrupted.await.expect("the other side sends") };
+    let sending = world.send_until("shop", pipe.clone(), "text/plain", stop);
+    let writing = async {
+        let mut writer = tokio::fs::OpenOptions::new().write(true).open(&pipe).await.expect("it is read");
+        writer.write_all(b"first\nwithout an end").await.expect("it is read");
+        writer.flush().await.expect("it is read");
+        world.found("shop", "first", 1).await;
+        interrupt.send(()).expect("it is waited for");
+        // Held, so that it is not the writer who ends it.
+        writer
+    };
+    let ((report, outcome), _writer) = tokio::join!(sending, writing);
+    outcome.expect("every batch is answered");
+    assert_eq!((report.sent, report.acknowledged, report.is_complete()), (2, 2, true));
+    world.found("shop", "end", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,8 +14,8 @@ pub(crate) struct Limits {
 /// What tells two batches with the same bytes apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Once {
-    /// The app, the name of the file and the place in it: sent again, it is the same batch.
-    Ever { app: String, file: String },
+    /// The app, how the lines are read, the name of the file and the place in it: sent again, it is the same batch.
+    Ever { app: String, media_type: &'static str, file: String },
     /// This run too: for standard input, whose second run is new input.
     PerRun { app: String, run: u128 },
 }
@@ -91,13 +91,13 @@ impl Batcher {
 impl Once {
     fn id(&self, start: u64, body: &[u8]) -> String {
         let mut hash = Xxh3::new();
-        let (kind, app, rest) = match self {
-            Self::Ever { app, file } => (0u8, app, file.as_bytes().to_vec()),
-            Self::PerRun { app, run } => (1u8, app, run.to_le_bytes().to_vec()),
+        let (kind, app, media_type, rest) = match self {
+            Self::Ever { app, media_type, file } => (0u8, app, *media_type, file.as_bytes().to_vec()),
+            Self::PerRun { app, run } => (1u8, app, "", run.to_le_bytes().to_vec()),
         };
         hash.update(&[kind]);
         // Lengths in front, so that no two lists of parts are the same bytes.
-        for part in [app.as_bytes(), &rest, body] {
+        for part in [app.as_bytes(), media_type.as_bytes(), &rest, body] {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -111,7 +111,11 @@ mod tests {
     use super::*;
 
     fn ever() -> Once {
-        Once::Ever { app: "shop".to_owned(), file: "/var/log/app.log".to_owned() }
+        of("text/plain", "/var/log/app.log")
+    }
+
+    fn of(media_type: &'static str, file: &str) -> Once {
+        Once::Ever { app: "shop".to_owned(), media_type, file: file.to_owned() }
     }
 
     fn batches(limits: Limits, once: Once, lines: &[&str]) -> Vec<Batch> {
@@ -145,8 +149,10 @@ mod tests {
         let first = batches(limits, ever(), &lines);
         assert_eq!(first, batches(limits, ever(), &lines));
         assert_ne!(first[0].id, first[1].id, "the place in the file is part of the id");
-        let other = Once::Ever { app: "shop".to_owned(), file: "/var/log/app.log.1".to_owned() };
-        assert_ne!(first[0].id, batches(limits, other, &lines)[0].id);
+        for other in [of("text/plain", "/var/log/app.log.1"), of("application/x-ndjson", "/var/log/app.log")]
+        {
+            assert_ne!(first[0].id, batches(limits, other, &lines)[0].id);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use weir_foundation::clock::Clock;
 use weir_foundation::retry::Attempts;
 
 use super::batch::Batch;
+use super::progress::Progress;
 use crate::client::{Client, ClientError, backoff};
 
 /// Delivers batches of one app. Clones share what they know of weir.
@@ -20,6 +21,16 @@ pub(super) struct Deliverer<'a> {
     media_type: &'static str,
     /// Whether weir has answered at all; until then nobody waits for it.
     reached: Arc<AtomicBool>,
+    /// Whether it was told that weir gives no answers; until the next one it is not told again.
+    told: Arc<AtomicBool>,
+}
+
+/// A batch that weir did not take.
+#[derive(Debug)]
+pub(super) struct Undelivered {
+    pub(super) error: ClientError,
+    /// Whether it may be stored all the same: one of the attempts had an unknown end.
+    pub(super) open: bool,
 }
 
 /// weir's answer to a batch.
@@ -44,25 +55,37 @@ pub(super) struct Rejection {
 
 impl<'a> Deliverer<'a> {
     pub(super) fn new(client: &'a Client, clock: &'a dyn Clock, app: &str, media_type: &'static str) -> Self {
-        Self { client, clock, app: app.into(), media_type, reached: Arc::default() }
+        Self { client, clock, app: app.into(), media_type, reached: Arc::default(), told: Arc::default() }
     }
 
     /// Gives the batch to weir, again and again where that can help; always under the same id, so that it is
     /// stored once.
-    pub(super) async fn deliver(self, batch: Batch) -> (Batch, Result<Answer, ClientError>) {
+    pub(super) async fn deliver(
+        self,
+        batch: Batch,
+        progress: Progress,
+    ) -> (Batch, Result<Answer, Undelivered>) {
         let mut delays = backoff(ATTEMPTS).delays(rand::rng());
+        let mut open = false;
         loop {
             let error = match self.attempt(&batch).await {
                 Ok(answer) => {
                     self.reached.store(true, Ordering::Relaxed);
+                    self.told.store(false, Ordering::Relaxed);
                     return (batch, Ok(answer));
                 }
                 Err(error) => error,
             };
+            open |= error.leaves_open();
             let asked_for = error.retry_after(self.reached.load(Ordering::Relaxed));
             let Some((asked_for, own)) = asked_for.zip(delays.next()) else {
-                return (batch, Err(error));
+                return (batch, Err(Undelivered { error, open }));
             };
+            if let Some(outage) = outage(&error)
+                && !self.told.swap(true, Ordering::Relaxed)
+            {
+                progress.note(&format!("-- {outage}; trying again --"));
+            }
             self.clock.sleep(asked_for.max(own)).await;
         }
     }
@@ -71,6 +94,17 @@ impl<'a> Deliverer<'a> {
         let headers = [("content-type", self.media_type), ("weir-batch-id", &*batch.id)];
         let path = ["apps", &self.app, "events"];
         self.client.post_bytes(&path, &headers, batch.body.clone()).await.or_else(nothing_stored)
+    }
+}
+
+/// What there is to say about an error that is waited out; being slowed down is nothing special.
+fn outage(error: &ClientError) -> Option<String> {
+    match error {
+        ClientError::Refused(refusal) if refusal.status.is_server_error() => {
+            Some(format!("weir takes nothing: {error}"))
+        }
+        ClientError::Refused(_) => None,
+        _ => Some("the connection to weir is lost".to_owned()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happens while a source is sent: a line comes, a batch is answered, or a line has waited long enough.
 
 use std::io;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
@@ -8,11 +9,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use weir_foundation::clock::Clock;
 
 use super::batch::Batch;
-use super::deliver::Answer;
+use super::deliver::{Answer, Undelivered};
 use super::source::{Lines, Nature, RawLine};
-use crate::client::ClientError;
 
-pub(super) type Answered = (Batch, Result<Answer, ClientError>);
+pub(super) type Answered = (Batch, Result<Answer, Undelivered>);
 
 pub(super) enum Next {
     Line(RawLine),
@@ -20,6 +20,8 @@ pub(super) enum Next {
     Late,
     Ended,
     Unreadable(io::Error),
+    /// Whoever started this wants it to end.
+    Stopped,
     Answered(Answered),
 }
 
@@ -31,6 +33,7 @@ pub(super) struct Flow<'a> {
     nature: Nature,
     /// When the open batch got its first line.
     open_since: Option<Instant>,
+    stopped: bool,
 }
 
 /// Batches under way at a time.
@@ -42,7 +45,14 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 impl<'a> Flow<'a> {
     pub(super) fn new(lines: Lines, clock: &'a dyn Clock, nature: Nature) -> Self {
-        Self { lines: Some(lines), under_way: FuturesUnordered::new(), clock, nature, open_since: None }
+        Self {
+            lines: Some(lines),
+            under_way: FuturesUnordered::new(),
+            clock,
+            nature,
+            open_since: None,
+            stopped: false,
+        }
     }
 
     pub(super) fn send(&mut self, delivery: LocalBoxFuture<'a, Answered>) {
@@ -67,8 +77,18 @@ impl<'a> Flow<'a> {
         self.open_since = None;
     }
 
+    /// A live source ends with what was read of it. The rest of a file can be sent another time, but only if
+    /// its batches are cut where they always are.
+    fn stop(&mut self) {
+        self.stopped = true;
+        match (self.nature, &mut self.lines) {
+            (Nature::Live, Some(lines)) => lines.end(),
+            _ => self.stop_reading(),
+        }
+    }
+
     /// Waits for what happens next; nothing once the source has ended and every batch is answered.
-    pub(super) async fn next(&mut self) -> Option<Next> {
+    pub(super) async fn next(&mut self, stop: Pin<&mut impl Future<Output = ()>>) -> Option<Next> {
         let room = self.under_way.len() < IN_FLIGHT;
         let since = self.open_since.map(|since| self.clock.monotonic().saturating_duration_since(since));
         let left = PATIENCE.saturating_sub(since.unwrap_or_default());
@@ -76,6 +96,10 @@ impl<'a> Flow<'a> {
         tokio::select! {
             biased;
             Some(answered) = self.under_way.next() => Some(Next::Answered(answered)),
+            () = stop, if reading && !self.stopped => {
+                self.stop();
+                Some(Next::Stopped)
+            }
             () = self.clock.sleep(left), if room && since.is_some() => Some(Next::Late),
             line = read(&mut self.lines), if room && reading => Some(match line {
                 Ok(Some(line)) => Next::Line(line),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use futures_util::FutureExt;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
@@ -34,6 +35,14 @@ pub(super) struct RawLine {
     pub(super) raw_length: u64,
 }
 
+/// A program that compressed a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Compression {
+    pub(super) name: &'static str,
+    /// Writes to standard output what was compressed.
+    pub(super) undone_by: &'static str,
+}
+
 /// Lines of a source, read when they are asked for.
 pub(super) struct Lines {
     reader: Box<dyn AsyncBufRead + Send + Unpin>,
@@ -41,13 +50,30 @@ pub(super) struct Lines {
     /// What was read of the next line.
     partial: Vec<u8>,
     partial_length: u64,
+    /// Nothing more is waited for.
+    ended: bool,
 }
 
 /// Bytes of the longest line: well below what a door takes at once.
 pub(super) const LINE_LIMIT: usize = 8 << 20;
 
+/// By the first bytes of a file: RFC 1952, RFC 8878.
+const COMPRESSIONS: [(&[u8], Compression); 2] = [
+    (b"\x1f\x8b", Compression { name: "gzip", undone_by: "zcat" }),
+    (b"\x28\xb5\x2f\xfd", Compression { name: "zstd", undone_by: "zstdcat" }),
+];
+
 /// Larger reads mean fewer trips to the threads that do them.
 const BUFFER: usize = 256 << 10;
+
+impl RawLine {
+    /// What compressed the source, if this line is the beginning of such a file: no text begins like that.
+    pub(super) fn compression(&self) -> Option<Compression> {
+        let beginning = self.bytes.as_ref().filter(|_| self.number == 1)?;
+        let found = COMPRESSIONS.iter().find(|(magic, _)| beginning.starts_with(magic));
+        found.map(|(_, compression)| *compression)
+    }
+}
 
 impl Source {
     /// `-` is standard input.
@@ -90,13 +116,21 @@ impl Source {
 
 impl Lines {
     fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>) -> Self {
-        Self { reader, number: 0, partial: Vec::new(), partial_length: 0 }
+        Self { reader, number: 0, partial: Vec::new(), partial_length: 0, ended: false }
+    }
+
+    /// From now on what was read is all that there is.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// The next line; nothing at the end. Cancelling loses nothing.
     pub(super) async fn next(&mut self) -> io::Result<Option<RawLine>> {
         loop {
-            let read = self.reader.fill_buf().await?;
+            let read = match self.ended {
+                true => self.reader.fill_buf().now_or_never().transpose()?.unwrap_or_default(),
+                false => self.reader.fill_buf().await?,
+            };
             if read.is_empty() {
                 return Ok((self.partial_length > 0).then(|| self.finish()));
             }
@@ -130,6 +164,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[tokio::test]
@@ -146,6 +182,32 @@ mod tests {
         }
         let expected = [(1, "one", 5), (2, "", 1), (3, "two  ", 6), (4, "last", 4)];
         assert_eq!(found, expected.map(|(number, text, length)| (number, text.to_owned(), length)));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_when_reading_is_ended_is_still_given() {
+        let (mut writer, reader) = tokio::io::duplex(100);
+        let mut lines = Lines::new(Box::new(BufReader::new(reader)));
+        writer.write_all(b"one\ntwo\nhal").await.expect("there is room");
+        let next = async |lines: &mut Lines| lines.next().await.expect("memory can be read");
+        assert_eq!(next(&mut lines).await.expect("was written").bytes, Some(b"one".to_vec()));
+        lines.end();
+        assert_eq!(next(&mut lines).await.expect("was written").bytes, Some(b"two".to_vec()));
+        assert_eq!(next(&mut lines).await.expect("was written").bytes, Some(b"hal".to_vec()));
+        assert_eq!(next(&mut lines).await, None, "although the writer may go on");
+    }
+
+    #[test]
+    fn compressed_sources_are_known_by_their_first_bytes() {
+        let check = |number: u64, bytes: &[u8], expected: Option<&str>| {
+            let line = RawLine { number, bytes: Some(bytes.to_vec()), raw_length: bytes.len() as u64 };
+            assert_eq!(line.compression().map(|compression| compression.name), expected, "{bytes:?}");
+        };
+        check(1, b"\x1f\x8b\x08\0", Some("gzip"));
+        check(1, b"\x28\xb5\x2f\xfd\x24", Some("zstd"));
+        check(2, b"\x1f\x8b\x08\0", None);
+        check(1, b"(text", None);
+        check(1, b"", None);
     }
 
     #[tokio::test]

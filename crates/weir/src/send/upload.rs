@@ -1,15 +1,18 @@
 //! Sources to batches to answers, and what became of every line.
 
+use std::pin::{Pin, pin};
+
 use anyhow::{Context as _, Result};
 use futures_util::FutureExt;
 use weir_foundation::clock::Clock;
 
 use super::batch::{Batch, Batcher, Limits, Once};
-use super::deliver::{Answer, Deliverer, Rejection};
+use super::deliver::{Answer, Deliverer, Rejection, Undelivered};
 use super::flow::{Flow, Next};
 use super::progress::Progress;
-use super::source::{LINE_LIMIT, Nature, RawLine, Source};
-use crate::client::{Client, ClientError};
+use super::source::{Compression, LINE_LIMIT, Nature, RawLine, Source};
+use crate::client::Client;
+use crate::console::Advised;
 
 /// What to send, and how.
 #[derive(Debug, Clone)]
@@ -50,8 +53,12 @@ pub(crate) struct Report {
     pub(crate) rejected: u64,
     /// The first of the rejected.
     pub(crate) named: Vec<Rejected>,
-    /// Events of batches that were never answered for good, with what was the matter.
+    /// Events of batches that were never answered for good; they may be stored.
     pub(crate) unanswered: u64,
+    /// Events of batches that were refused or reached nobody; they are not stored.
+    pub(crate) refused: u64,
+    /// Whether files were not read to their end, because it was asked to stop.
+    pub(crate) cut_short: bool,
     pub(crate) bytes: u64,
 }
 
@@ -72,26 +79,36 @@ pub(crate) struct Sender<'a> {
     deliverer: Deliverer<'a>,
     job: Job,
     report: Report,
+    stopped: bool,
 }
 
 impl<'a> Sender<'a> {
     pub(crate) fn new(client: &'a Client, clock: &'a dyn Clock, job: Job) -> Self {
         let deliverer = Deliverer::new(client, clock, &job.app, job.media_type);
-        Self { clock, deliverer, job, report: Report::default() }
+        Self { clock, deliverer, job, report: Report::default(), stopped: false }
     }
 
-    /// Sends all sources, one after the other. Fails if a source can not be read or weir can not be reached;
-    /// what was sent until then is in the report all the same.
-    pub(crate) async fn send(mut self, sources: &[Source]) -> (Report, Result<()>) {
+    /// Sends all sources, one after the other, until `stop`; what was sent then is still answered. Fails if a
+    /// source can not be read or weir can not be reached; what was sent until then is in the report all the same.
+    pub(crate) async fn send(
+        mut self,
+        sources: &[Source],
+        stop: impl Future<Output = ()>,
+    ) -> (Report, Result<()>) {
+        let mut stop = pin!(stop);
         let mut total = Some(0);
         for source in sources {
             total = total.zip(source.size().await).map(|(sum, size)| sum + size);
         }
-        let mut progress = Progress::new(total);
+        let progress = Progress::new(total);
         let mut outcome = Ok(());
         for source in sources {
+            if self.stopped {
+                self.report.cut_short = true;
+                break;
+            }
             let first = self.report.named.len();
-            outcome = self.source(source, &mut progress).await;
+            outcome = self.source(source, &progress, stop.as_mut()).await;
             // Batches are answered in any order.
             self.report.named[first..].sort_by_key(|rejected| rejected.line);
             if outcome.is_err() {
@@ -102,19 +119,37 @@ impl<'a> Sender<'a> {
         (self.report, outcome)
     }
 
-    async fn source(&mut self, source: &Source, progress: &mut Progress) -> Result<()> {
+    async fn source(
+        &mut self,
+        source: &Source,
+        progress: &Progress,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<()> {
         let name = source.name();
         let nature = source.nature().await;
         let mut flow = Flow::new(source.open().await?, self.clock, nature);
         let mut batcher = Batcher::new(self.job.limits, self.once(source, nature));
         let mut outcome = Ok(());
-        while let Some(next) = flow.next().await {
+        while let Some(next) = flow.next(stop.as_mut()).await {
             let batch = match next {
-                Next::Line(line) => self.add(&mut batcher, &name, &line),
+                Next::Line(line) => match line.compression() {
+                    None => self.add(&mut batcher, &name, &line),
+                    Some(compression) => {
+                        flow.stop_reading();
+                        outcome = outcome.and(Err(self.compressed(&name, compression).into()));
+                        None
+                    }
+                },
                 Next::Late | Next::Ended => batcher.finish(),
                 Next::Unreadable(error) => {
                     outcome = outcome.and(Err(error).with_context(|| format!("read {name}")));
                     None
+                }
+                Next::Stopped => {
+                    progress.note("-- interrupted: no more is read; a second signal ends at once --");
+                    self.stopped = true;
+                    self.report.cut_short |= nature == Nature::Regular;
+                    continue;
                 }
                 Next::Answered((batch, answer)) => {
                     let settled = self.settle(&name, &batch, answer, progress);
@@ -128,7 +163,7 @@ impl<'a> Sender<'a> {
             if let Some(batch) = batch {
                 self.report.sent += batch.lines.len() as u64;
                 flow.closed();
-                flow.send(self.deliverer.clone().deliver(batch).boxed_local());
+                flow.send(self.deliverer.clone().deliver(batch, progress.clone()).boxed_local());
             }
             if !batcher.is_empty() {
                 flow.opened();
@@ -159,6 +194,13 @@ impl<'a> Sender<'a> {
         }
     }
 
+    fn compressed(&self, name: &str, Compression { name: by, undone_by }: Compression) -> Advised {
+        Advised {
+            what: format!("{name} is compressed with {by}"),
+            hint: format!("`{undone_by} FILE | weir send --app {}` sends what is in it", self.job.app),
+        }
+    }
+
     /// Names a line that is not sent.
     fn pass_over(
         &mut self,
@@ -178,14 +220,15 @@ impl<'a> Sender<'a> {
         &mut self,
         name: &str,
         batch: &Batch,
-        answer: Result<Answer, ClientError>,
-        progress: &mut Progress,
+        answer: Result<Answer, Undelivered>,
+        progress: &Progress,
     ) -> Result<()> {
         let events = batch.lines.len() as u64;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => {
-                self.report.unanswered += events;
+            Err(Undelivered { error, open }) => {
+                let count = if open { &mut self.report.unanswered } else { &mut self.report.refused };
+                *count += events;
                 return Err(error.into());
             }
         };
@@ -200,7 +243,7 @@ impl<'a> Sender<'a> {
             let number = at.and_then(|at| batch.lines.get(at)).copied().unwrap_or_default();
             self.reject(name, number, reason);
         }
-        progress.acknowledged(answer.accepted, batch.source_bytes);
+        progress.acknowledged(self.report.acknowledged, batch.source_bytes);
         Ok(())
     }
 
@@ -211,11 +254,12 @@ impl<'a> Sender<'a> {
     }
 
     fn once(&self, source: &Source, nature: Nature) -> Once {
-        let app = self.job.app.clone();
+        let Job { app, media_type, .. } = &self.job;
+        let app = app.clone();
         match (source, nature, self.job.again) {
             (Source::File(path), Nature::Regular, Again::No) => {
                 let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-                Once::Ever { app, file: path.display().to_string() }
+                Once::Ever { app, media_type, file: path.display().to_string() }
             }
             _ => Once::PerRun { app, run: self.job.run },
         }
@@ -225,6 +269,6 @@ impl<'a> Sender<'a> {
 impl Report {
     /// Whether every line is stored.
     pub(crate) fn is_complete(&self) -> bool {
-        self.acknowledged == self.sent
+        self.acknowledged == self.sent && !self.cut_short
     }
 }
