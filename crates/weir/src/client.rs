@@ -19,7 +19,7 @@ use crate::console::Misused;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ServerArgs {
     /// HTTP address of weir [default: $WEIR_SERVER, else http://127.0.0.1:8080]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = server_url)]
     pub(crate) server: Option<Url>,
 }
 
@@ -210,6 +210,11 @@ impl ClientError {
                 "query-timed-out" | "query-too-large" => {
                     Some("narrow the time with `--since` and `--until`".to_owned())
                 }
+                UNKNOWN => Some(
+                    "is that the address of weir's API? `--server` takes the one that `weir up` was given with \
+                     `--http`"
+                        .to_owned(),
+                ),
                 _ => None,
             },
             Self::Broken { .. } | Self::Unreadable { .. } => None,
@@ -220,10 +225,22 @@ impl ClientError {
 /// Names the HTTP address of weir for the commands that ask it.
 const VARIABLE: &str = "WEIR_SERVER";
 
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
 fn from_environment(environment: &Environment) -> Result<Url> {
     let server = environment.get(VARIABLE).filter(|server| !server.is_empty());
-    let server = server.unwrap_or("http://127.0.0.1:8080");
-    server.parse().map_err(|error| Misused(format!("`{VARIABLE}` is `{server}`: {error}")).into())
+    let server = server.unwrap_or(DEFAULT_SERVER);
+    server_url(server).map_err(|error| Misused(format!("`{VARIABLE}` is `{server}`: {error}")).into())
+}
+
+/// An address without a scheme is one for HTTP.
+fn server_url(text: &str) -> Result<Url, String> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url: Url = whole.parse().map_err(|error| format!("{error}; write it like {DEFAULT_SERVER}"))?;
+    match url.scheme() {
+        "http" => Ok(url),
+        other => Err(format!("weir is not reached by `{other}`; write it like {DEFAULT_SERVER}")),
+    }
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
@@ -231,11 +248,14 @@ fn retry_after(response: &Response) -> Option<Duration> {
     seconds.parse().ok().map(Duration::from_secs)
 }
 
+/// The code of an answer that has none.
+const UNKNOWN: &str = "unknown";
+
 /// An answer without weir's error body: another program, or a proxy in between.
 fn unknown_error(status: StatusCode, body: &[u8]) -> ErrorDetail {
     let text: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
     let message = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
-    ErrorDetail { code: "unknown".to_owned(), message, column: None, expected: None }
+    ErrorDetail { code: UNKNOWN.to_owned(), message, column: None, expected: None }
 }
 
 #[cfg(test)]
@@ -281,8 +301,27 @@ mod tests {
         check(Environment::from([(VARIABLE, "")]), "http://127.0.0.1:8080/");
         check(Environment::from([(VARIABLE, "http://weir:81")]), "http://weir:81/");
         check(
-            Environment::from([(VARIABLE, "weir")]),
-            "`WEIR_SERVER` is `weir`: relative URL without a base",
+            Environment::from([(VARIABLE, "ftp://weir")]),
+            "`WEIR_SERVER` is `ftp://weir`: weir is not reached by `ftp`; write it like http://127.0.0.1:8080",
         );
+    }
+
+    #[test]
+    fn an_address_needs_no_scheme_and_has_no_other() {
+        let check = |text: &str, expected: Result<&str, &str>| {
+            let found = server_url(text).map(String::from);
+            let expected = expected.map(str::to_owned);
+            assert_eq!(
+                found,
+                expected.map_err(|what| format!("{what}; write it like {DEFAULT_SERVER}")),
+                "{text}"
+            );
+        };
+        check("localhost:8080", Ok("http://localhost:8080/"));
+        check("127.0.0.1:8080", Ok("http://127.0.0.1:8080/"));
+        check("[::1]:8080", Ok("http://[::1]:8080/"));
+        check("http://weir/base", Ok("http://weir/base"));
+        check("https://weir", Err("weir is not reached by `https`"));
+        check("localhost:http", Err("invalid port number"));
     }
 }
