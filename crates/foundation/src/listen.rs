@@ -39,16 +39,22 @@ pub enum BindError {
     },
 }
 
+/// Whether an address may be bound, as far as that can be known without binding it.
+pub fn permit(address: SocketAddr, exposure: Exposure) -> Result<(), BindError> {
+    match exposure {
+        Exposure::Loopback { allow_with } if !is_loopback(address) => {
+            Err(BindError::NotLoopback { address, setting: allow_with })
+        }
+        Exposure::Loopback { .. } | Exposure::Public => Ok(()),
+    }
+}
+
 /// A listening socket that does not block, ready for `tokio::net::TcpListener::from_std`.
 ///
 /// With port 0 the system chooses; ask the socket for its address. The address may be bound again right after
 /// the process has ended (`SO_REUSEADDR`).
 pub fn bind(address: SocketAddr, exposure: Exposure) -> Result<TcpListener, BindError> {
-    if let Exposure::Loopback { allow_with } = exposure
-        && !is_loopback(address)
-    {
-        return Err(BindError::NotLoopback { address, setting: allow_with });
-    }
+    permit(address, exposure)?;
     open(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address },
         io::ErrorKind::PermissionDenied => BindError::NotPermitted { address },

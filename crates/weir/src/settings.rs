@@ -6,6 +6,7 @@ mod section;
 use std::path::{Path, PathBuf};
 
 use weir_consumer::section::{ConsumerSection, ConsumerSettings};
+use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
     Environment, Explanation, FlagValue, Loaded, Problem, Problems, Sources, load,
@@ -80,7 +81,7 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
     let store = loaded.section("store", |raw| weir_store::segment::Settings::validate(&raw.store, index_dir));
     let producer = loaded.section("producer", |raw| {
         let producer = weir_producer::Settings::validate(&raw.producer)?;
-        fits(&producer, journal.as_ref()).map(|()| producer)
+        fits(&producer, journal.as_ref(), raw.listen.exposure()).map(|()| producer)
     });
     let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
@@ -99,18 +100,20 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
     })
 }
 
-/// Whether every batch that the doors take is one that the journal takes.
+/// Whether every batch that the doors take is one that the journal takes, and the gRPC door is as open as the
+/// others.
 fn fits(
     producer: &weir_producer::Settings,
     journal: Option<&weir_journal::sqlite::Settings>,
+    exposure: Exposure,
 ) -> Result<(), Problems> {
-    match journal {
-        Some(journal) if producer.max_message > journal.max_record => {
-            let message = format!("must be at most `journal.max_record`, which is {}", journal.max_record);
-            Err(Problem::at("max_message", message).into())
-        }
-        _ => Ok(()),
+    let mut problems = Problems::default();
+    if let Some(journal) = journal.filter(|journal| producer.max_message > journal.max_record) {
+        let message = format!("must be at most `journal.max_record`, which is {}", journal.max_record);
+        problems.push(Problem::at("max_message", message));
     }
+    section::check_reach(&mut problems, "grpc_listen", producer.grpc_listen, exposure);
+    problems.or(())
 }
 
 /// Where the journal is in the data directory.

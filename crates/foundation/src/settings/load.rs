@@ -13,7 +13,7 @@ use super::interpolate::interpolate;
 use super::layers::{self, FlagValue};
 use super::origin::Origin;
 use super::problem::{Problem, Problems};
-use super::shape::{Kind, Shape};
+use super::shape::{Kind, Shape, show};
 use super::tree::{Content, Tree, keys};
 use super::{unknown, yaml};
 
@@ -144,9 +144,13 @@ fn deserialize<Raw: DeserializeOwned + Default>(
             .rev()
             .fold(value.to_value(), |value, key| Value::Object([(key.clone(), value)].into_iter().collect()));
         if let Err(error) = Raw::deserialize(alone) {
-            let message = match shape.holds_secret() {
-                true => "is not a text".to_owned(),
-                false => plain_words(&error.to_string()),
+            let message = match error.to_string().as_str() {
+                _ if shape.holds_secret() => "is not a text".to_owned(),
+                NO_ADDRESS => format!(
+                    "`{}` is not an address, expected an IP address with its port, such as `127.0.0.1:8080`",
+                    show(&value.to_value())
+                ),
+                message => plain_words(message),
             };
             problems.push(Problem::at(path.join("."), message).from(value.origin.clone()));
             tree.remove(&path.iter().map(String::as_str).collect::<Vec<_>>());
@@ -176,6 +180,9 @@ fn collect_values<'a>(
         _ => found.push((path.to_vec(), shape)),
     }
 }
+
+/// What the standard library says of every text that is no socket address.
+const NO_ADDRESS: &str = "invalid socket address syntax";
 
 /// serde names Rust's types; people know numbers.
 fn plain_words(message: &str) -> String {

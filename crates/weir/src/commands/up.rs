@@ -8,7 +8,6 @@ use tokio::runtime::Runtime;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::descriptors;
 use weir_foundation::exit::ExitCode;
-use weir_foundation::listen::BindError;
 use weir_foundation::settings::{Environment, FlagValue};
 use weir_foundation::supervise::{DrainPhase, Policy, Signals, Spawner, Supervisor};
 use weir_foundation::telemetry;
@@ -65,13 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let outcome = live(&runtime, &settings, arguments.demo);
     runtime.shutdown_background();
-    match outcome {
-        Err(error) if refused_address(&error) => {
-            console::report(&error);
-            Ok(ExitCode::Configuration)
-        }
-        outcome => outcome,
-    }
+    outcome
 }
 
 fn flags(arguments: &Arguments) -> Vec<FlagValue> {
@@ -124,11 +117,6 @@ fn start_demo(spawner: &Spawner, clock: &Arc<dyn Clock>, grpc: std::net::SocketA
         tracing::info!(events = outcome.acknowledged, "the demonstration ended");
         Ok::<(), anyhow::Error>(())
     });
-}
-
-/// An address that may not be bound is a matter of the settings; one that can not be, of the machine.
-fn refused_address(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<BindError>(), Some(BindError::NotLoopback { .. }))
 }
 
 fn write_banner(out: &mut dyn Write, addresses: Addresses, settings: &Settings) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_consumer::section::ConsumerSection;
-use weir_foundation::listen::Exposure;
+use weir_foundation::listen::{Exposure, permit};
 use weir_foundation::settings::{Problem, Problems};
 use weir_foundation::supervise::DrainSection;
 use weir_foundation::telemetry::LogSection;
@@ -54,20 +54,36 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
+impl ListenSection {
+    pub(super) fn exposure(&self) -> Exposure {
+        match self.allow_public {
+            Some(true) => Exposure::Public,
+            Some(false) | None => Exposure::Loopback { allow_with: "listen.allow_public" },
+        }
+    }
+}
+
 impl Listen {
     pub(crate) fn validate(raw: &ListenSection) -> Result<Self, Problems> {
         let listen = Self {
             http: raw.http.unwrap_or(loopback(8080)),
             ops: raw.ops.unwrap_or(loopback(8008)),
-            exposure: match raw.allow_public {
-                Some(true) => Exposure::Public,
-                Some(false) | None => Exposure::Loopback { allow_with: "listen.allow_public" },
-            },
+            exposure: raw.exposure(),
         };
         let mut problems = Problems::default();
+        for (path, address) in [("http", listen.http), ("ops", listen.ops)] {
+            check_reach(&mut problems, path, address, listen.exposure);
+        }
         if listen.http == listen.ops && listen.http.port() != 0 {
             problems.push(Problem::at("ops", format!("is the address of `listen.http`, `{}`", listen.http)));
         }
         problems.or(listen)
+    }
+}
+
+/// Whether an address may be reached by those who reach it.
+pub(super) fn check_reach(problems: &mut Problems, path: &str, address: SocketAddr, exposure: Exposure) {
+    if let Err(error) = permit(address, exposure) {
+        problems.push(Problem::at(path, error.to_string()));
     }
 }

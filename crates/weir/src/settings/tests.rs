@@ -48,6 +48,16 @@ fn the_journal_takes_what_the_doors_take() {
 }
 
 #[test]
+fn addresses_that_others_can_reach_have_to_be_allowed() {
+    let yaml = "listen: {http: '0.0.0.0:9080', ops: '[::]:9008'}\n";
+    let environment = Environment::from([("BARITO_PRODUCER_GRPC", ":9082")]);
+    insta::assert_snapshot!(problems(yaml, environment));
+    let environment =
+        Environment::from([("BARITO_PRODUCER_GRPC", ":9082"), ("WEIR_LISTEN__ALLOW_PUBLIC", "true")]);
+    Given { environment, ..Given::default() }.read().settings.expect("is allowed");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_a_problem() {
     let given = Given { file: Some("/nonexistent/weir.yaml".into()), ..Given::default() };
     let problems = given.read().settings.expect_err("there is no such file");
