@@ -11,6 +11,7 @@ use crate::commands::{
     audit, check, completions, dead, demo, groups, indices, journal, man, query, role, send, streams, tail,
     up,
 };
+use crate::console::Advised;
 use crate::{console, output};
 
 /// Collects what machines emit, carries it through one durable journal, delivers it, shows it
@@ -67,6 +68,11 @@ enum Command {
 
 /// Runs the command that the arguments name. Prints what is wrong and what to do next.
 pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(word) = negated_word(&arguments) {
+        console::report(&word.into());
+        return ExitCode::Usage;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return no_command(&error),
@@ -79,6 +85,19 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             console::exit(&error)
         }
     }
+}
+
+/// A word of a query like `-healthz`, where it would be read as options: `-h` is the help.
+fn negated_word(arguments: &[OsString]) -> Option<Advised> {
+    let (command, arguments) = arguments.get(1..)?.split_first()?;
+    let command = command.to_str().filter(|name| ["query", "tail"].contains(name))?;
+    let options = arguments.iter().map_while(|argument| argument.to_str().filter(|text| *text != "--"));
+    let is_word = |text: &&str| text.len() > 2 && text.starts_with('-') && !text.starts_with("--");
+    let word = options.filter(is_word).find(|text| !text.starts_with("-o"))?;
+    Some(Advised {
+        what: format!("`{word}` would be read as options"),
+        hint: format!("give options first, then the query behind `--`: `weir {command} APP -- {word}`"),
+    })
 }
 
 fn no_command(error: &clap::Error) -> ExitCode {

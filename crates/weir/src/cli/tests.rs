@@ -44,6 +44,24 @@ fn bad_usage_has_its_own_exit_code() {
 }
 
 #[test]
+fn a_negated_word_among_options_is_not_taken_for_options() {
+    let check = |arguments: &str, word: Option<&str>| {
+        let arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
+        let found = negated_word(&arguments).map(|advised| advised.what);
+        assert_eq!(found, word.map(|word| format!("`{word}` would be read as options")), "{arguments:?}");
+    };
+    check("weir query shop -healthz", Some("-healthz"));
+    check("weir tail shop level:error -error --limit 1", Some("-error"));
+    check("weir query shop --limit 1 -- -healthz", None);
+    check("weir query shop error --limit 1 -o json -h", None);
+    check("weir query shop -ojson", None);
+    check("weir send -healthz", None);
+    check("weir", None);
+    let refused = main(["weir", "query", "shop", "-healthz"].map(OsString::from));
+    assert_eq!(refused, ExitCode::Usage, "not the help");
+}
+
+#[test]
 fn a_query_may_stand_before_and_behind_flags() {
     let check = |arguments: &[&str]| {
         let arguments = arguments.iter().map(OsString::from);

@@ -24,7 +24,7 @@ use crate::{console, sse};
 pub(crate) struct Arguments {
     /// The stream without prefix and suffix: through weir's own doors the name of the app
     stream: String,
-    /// Which events; all, if absent. One that begins with `-` stands behind `--`
+    /// Which events; all, if absent. One that begins with `-` stands behind `--`, after all options
     query: Vec<String>,
     /// Start with what was received at this time: an age like `5m`, a date, or a time
     #[arg(long, value_name = "TIME")]
