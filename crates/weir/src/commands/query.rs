@@ -3,7 +3,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Result;
 use clap::Args;
 use weir_foundation::exit::ExitCode;
-use weir_server::api::{Histogram, SearchAnswer, SearchParameters, Unreadable};
+use weir_server::api::{Histogram, Indices, IndicesParameters, SearchAnswer, SearchParameters, Unreadable};
 
 use super::{OutputArgs, block_on, moment, zone};
 use crate::client::{Client, ServerArgs};
@@ -20,7 +20,7 @@ mod aggregate;
 pub(crate) struct Arguments {
     /// The prefix of the indices: through weir's own doors the name of the app
     prefix: String,
-    /// Which events; all, if absent. One that begins with `-` stands behind `--`
+    /// Which events; all, if absent. One that begins with `-` stands behind `--`, after all options
     query: Vec<String>,
     /// From this time on: an age like `1h`, a date, or a time; local if it names no offset
     #[arg(long, value_name = "TIME")]
@@ -58,9 +58,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let format = arguments.output.output;
     let parameters = parameters(arguments, &zone)?;
     let query = parameters.q.clone();
-    let answer =
-        block_on(async { console::of_query(client.get(&["search"], &parameters).await, query.as_deref()) })?;
+    let (answer, note) = block_on(async {
+        let answer = client.get(&["search"], &parameters).await;
+        let answer: SearchAnswer = console::of_query(answer, query.as_deref())?;
+        let silent = format == Format::Text && parameters.limit != Some(0) && answer.hits.is_empty();
+        let note = if silent { Some(absence(&client, &parameters).await?) } else { None };
+        Ok((answer, note))
+    })?;
     print(&mut console::stdout(), format, zone.clone(), &answer)?;
+    if let Some(note) = note {
+        console::note(&note);
+    }
     for Unreadable { from, to, reason } in &answer.unreadable {
         let (from, to) = (output::local_text(from.0, &zone), output::local_text(to.0, &zone));
         console::note(&format!(
@@ -71,6 +79,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         console::note(&format!("more: --after '{next}'"));
     }
     Ok(ExitCode::Good)
+}
+
+/// Why nothing is shown.
+async fn absence(client: &Client, parameters: &SearchParameters) -> Result<String> {
+    let prefix = parameters.prefix.clone();
+    let name = prefix.clone().unwrap_or_default();
+    let Indices { indices, .. } = client.get(&["indices"], &IndicesParameters { prefix }).await?;
+    Ok(match indices.is_empty() {
+        true => format!("there is no index of `{name}`; `weir indices` lists them"),
+        false if parameters.after.is_some() => "no more events match".to_owned(),
+        false => "no events match".to_owned(),
+    })
 }
 
 fn parameters(arguments: Arguments, zone: &Zone) -> Result<SearchParameters> {
