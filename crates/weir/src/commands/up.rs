@@ -15,7 +15,7 @@ use weir_foundation::telemetry;
 use crate::compose::{self, Addresses, Process};
 use crate::console;
 use crate::demo::{self, Bounds, Plan};
-use crate::settings::{Given, Settings};
+use crate::settings::{Given, Listen, Settings};
 
 /// Accepts events by gRPC and HTTP, keeps them in a journal, delivers them to an index, and answers searches:
 /// all in one process, in one directory, on this machine alone.
@@ -121,22 +121,52 @@ fn start_demo(spawner: &Spawner, clock: &Arc<dyn Clock>, grpc: std::net::SocketA
 
 fn write_banner(out: &mut dyn Write, addresses: Addresses, settings: &Settings) -> std::io::Result<()> {
     let Addresses { http, grpc, ops } = addresses;
+    // The other commands look for weir where it is by default.
+    let server = match Addresses::local(http) {
+        local if local == Listen::DEFAULT_HTTP => String::new(),
+        local => format!(" --server {local}"),
+    };
     let (prefix, suffix) = (&settings.producer.stream_prefix, &settings.producer.stream_suffix);
     writeln!(
         out,
         "
   weir {version} is up
 
-  send   weir send --app shop app.log
+  send   weir send --app shop app.log{server}
          curl --data-binary @app.log http://{http}/api/v1/apps/shop/events
          gRPC `producer.Producer` on {grpc}
-  look   weir tail shop
-         weir query shop 'level:error -healthz' --since 1h
-         weir streams · weir audit · http://{ops}/status
+  look   weir tail shop{server}
+         weir query shop 'level:warn -healthz' --since 1h{server}
+         weir streams{server} · weir audit{server} · http://{ops}/status
   kept   {data_dir}, streams `{prefix}<app>{suffix}`
   stop   Ctrl-C; a second one ends at once
 ",
         version = env!("CARGO_PKG_VERSION"),
         data_dir = settings.data_dir.display(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn banner(http: &str) -> String {
+        let address = |text: &str| text.parse().expect("is an address");
+        let addresses = Addresses {
+            http: address(http),
+            grpc: address("127.0.0.1:8082"),
+            ops: address("127.0.0.1:8008"),
+        };
+        let settings = Given::default().read().settings.expect("the defaults are good");
+        let settings = Settings { data_dir: "/var/lib/weir".into(), ..settings };
+        let mut out = Vec::new();
+        write_banner(&mut out, addresses, &settings).expect("memory takes it");
+        String::from_utf8(out).expect("is text").replace(env!("CARGO_PKG_VERSION"), "VERSION")
+    }
+
+    #[test]
+    fn the_banner_names_commands_that_reach_this_process() {
+        assert!(!banner("127.0.0.1:8080").contains("--server"));
+        insta::assert_snapshot!(banner("0.0.0.0:9080"));
+    }
 }

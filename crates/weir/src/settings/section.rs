@@ -64,9 +64,11 @@ impl ListenSection {
 }
 
 impl Listen {
+    pub(crate) const DEFAULT_HTTP: SocketAddr = loopback(8080);
+
     pub(crate) fn validate(raw: &ListenSection) -> Result<Self, Problems> {
         let listen = Self {
-            http: raw.http.unwrap_or(loopback(8080)),
+            http: raw.http.unwrap_or(Self::DEFAULT_HTTP),
             ops: raw.ops.unwrap_or(loopback(8008)),
             exposure: raw.exposure(),
         };
