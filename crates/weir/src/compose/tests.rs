@@ -257,6 +257,16 @@ async fn the_demonstration_ends_by_itself_and_its_books_agree() {
     };
     let outcome = demo::run(plan, &*world.process.clock, std::future::pending()).await.expect("it is taken");
     assert_eq!(outcome.acknowledged, 500);
+    // As many as come in ten seconds by default; the query is that of README.md.
+    let readme = r#"level:warn "answered request" -healthz status:>=400"#;
+    let found = world
+        .until(async || {
+            let query = [("prefix", "shop"), ("q", readme)];
+            let answer: SearchAnswer = world.client.get(&["search"], &query).await.expect("it answers");
+            answer.hits.into_iter().next()
+        })
+        .await;
+    assert_eq!(found.stream, "shop_logs");
     let audit = world.audit().await;
     assert_eq!((audit.streams[0].delivered, audit.verdict), (500, AuditVerdict::Agrees));
 }
