@@ -59,7 +59,7 @@ mod unknown;
 mod yaml;
 
 pub use self::env::{Alias, Environment};
-pub use self::explain::Explanation;
+pub use self::explain::Explained;
 pub use self::layers::FlagValue;
 pub use self::load::{Loaded, Sources, documented_defaults, load};
 pub use self::origin::Origin;

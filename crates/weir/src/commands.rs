@@ -16,14 +16,61 @@ pub(crate) mod streams;
 pub(crate) mod tail;
 pub(crate) mod up;
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use clap::Args;
 use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::settings::{Environment, FlagValue};
 use weir_model::Timestamp;
 use weir_store::query::parse_time;
 
 use crate::console::Misused;
 use crate::output::{Format, Zone};
+use crate::settings::Given;
+
+/// The settings that have flags.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SettingsArgs {
+    /// Where weir keeps its files [default: weir-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The YAML file with the settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address for HTTP: sending by REST, and the API [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// Address for gRPC [default: 127.0.0.1:8082]
+    #[arg(long, value_name = "ADDRESS")]
+    grpc: Option<String>,
+    /// Address for health, status and metrics [default: 127.0.0.1:8008]
+    #[arg(long, value_name = "ADDRESS")]
+    ops: Option<String>,
+    /// Allow addresses that other machines can reach; nothing authenticates them
+    #[arg(long)]
+    allow_public: bool,
+}
+
+impl SettingsArgs {
+    fn given(&self, environment: &Environment) -> Given {
+        let data_dir = self.data_dir.as_ref().map(|path| path.display().to_string());
+        let flags = [
+            ("data_dir", "--data-dir", data_dir),
+            ("listen.http", "--http", self.http.clone()),
+            ("producer.grpc_listen", "--grpc", self.grpc.clone()),
+            ("listen.ops", "--ops", self.ops.clone()),
+            ("listen.allow_public", "--allow-public", self.allow_public.then(|| "true".to_owned())),
+        ];
+        let flag =
+            |(path, flag, value): (_, _, Option<String>)| Some(FlagValue { path, flag, value: value? });
+        Given {
+            file: self.config.clone(),
+            flags: flags.into_iter().filter_map(flag).collect(),
+            environment: environment.clone(),
+        }
+    }
+}
 
 /// How a list is printed.
 #[derive(Debug, Clone, Copy, Args)]

@@ -9,7 +9,7 @@ use weir_consumer::section::{ConsumerSection, ConsumerSettings};
 use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
-    Environment, Explanation, FlagValue, Loaded, Problem, Problems, Sources, load,
+    Environment, Explained, FlagValue, Loaded, Problem, Problems, Sources, load,
 };
 use weir_foundation::supervise::DrainDeadlines;
 use weir_foundation::telemetry::LogSettings;
@@ -35,7 +35,7 @@ pub(crate) struct Settings {
 /// What reading the settings came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) explanation: Explanation,
+    pub(crate) explanation: Vec<Explained>,
     pub(crate) settings: Result<Settings, Problems>,
 }
 

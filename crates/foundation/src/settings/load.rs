@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::env::{Alias, Environment};
-use super::explain::Explanation;
+use super::explain::{Explained, explain};
 use super::interpolate::interpolate;
 use super::layers::{self, FlagValue};
 use super::origin::Origin;
@@ -81,8 +81,8 @@ impl<Raw> Loaded<Raw> {
 
     /// Every setting with its value and origin; secrets are masked.
     #[must_use]
-    pub fn explain(&self) -> Explanation {
-        Explanation::new(&self.tree, &self.shape)
+    pub fn explain(&self) -> Vec<Explained> {
+        explain(&self.tree, &self.shape)
     }
 
     /// The raw settings, if nothing was wrong with any layer or section.

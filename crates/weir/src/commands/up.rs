@@ -1,5 +1,4 @@
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -8,37 +7,22 @@ use tokio::runtime::Runtime;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::descriptors;
 use weir_foundation::exit::ExitCode;
-use weir_foundation::settings::{Environment, FlagValue};
+use weir_foundation::settings::Environment;
 use weir_foundation::supervise::{DrainPhase, Policy, Signals, Spawner, Supervisor};
 use weir_foundation::telemetry;
 
+use super::SettingsArgs;
 use crate::compose::{self, Addresses, Process};
 use crate::console;
 use crate::demo::{self, Bounds, Plan};
-use crate::settings::{Given, Listen, Settings};
+use crate::settings::{Listen, Settings};
 
 /// Accepts events by gRPC and HTTP, keeps them in a journal, delivers them to an index, and answers searches:
 /// all in one process, in one directory, on this machine alone.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Where weir keeps its files [default: weir-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The YAML file with the settings
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Address for HTTP: sending by REST, and the API [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
-    http: Option<String>,
-    /// Address for gRPC [default: 127.0.0.1:8082]
-    #[arg(long, value_name = "ADDRESS")]
-    grpc: Option<String>,
-    /// Address for health, status and metrics [default: 127.0.0.1:8008]
-    #[arg(long, value_name = "ADDRESS")]
-    ops: Option<String>,
-    /// Allow addresses that other machines can reach; nothing authenticates them
-    #[arg(long)]
-    allow_public: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Send the events of a small shop, to have something to look at
     #[arg(long)]
     demo: bool,
@@ -46,13 +30,14 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let environment = Environment::of_process();
-    let given =
-        Given { file: arguments.config.clone(), flags: flags(arguments), environment: environment.clone() };
+    let given = arguments.settings.given(&environment);
     let settings = match given.read().settings {
         Ok(settings) => settings,
         Err(problems) => {
             console::note(problems.to_string().trim_end());
-            console::note("`weir check --explain` shows every setting and where it came from");
+            console::note(
+                "`weir check --explain` with the same flags shows every setting and where it came from",
+            );
             return Ok(ExitCode::Configuration);
         }
     };
@@ -65,19 +50,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let outcome = live(&runtime, &settings, arguments.demo);
     runtime.shutdown_background();
     outcome
-}
-
-fn flags(arguments: &Arguments) -> Vec<FlagValue> {
-    let data_dir = arguments.data_dir.as_ref().map(|path| path.display().to_string());
-    let given = [
-        ("data_dir", "--data-dir", data_dir),
-        ("listen.http", "--http", arguments.http.clone()),
-        ("producer.grpc_listen", "--grpc", arguments.grpc.clone()),
-        ("listen.ops", "--ops", arguments.ops.clone()),
-        ("listen.allow_public", "--allow-public", arguments.allow_public.then(|| "true".to_owned())),
-    ];
-    let flag = |(path, flag, value): (_, _, Option<String>)| Some(FlagValue { path, flag, value: value? });
-    given.into_iter().filter_map(flag).collect()
 }
 
 /// From signals to the last phase of the drain.
@@ -149,6 +121,7 @@ fn write_banner(out: &mut dyn Write, addresses: Addresses, settings: &Settings) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Given;
 
     fn banner(http: &str) -> String {
         let address = |text: &str| text.parse().expect("is an address");

@@ -176,17 +176,22 @@ fn a_later_layer_wins_and_is_named() {
     assert_eq!(raw.door.port, Some(8080));
     assert_eq!(raw.door.origins, Some(vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(raw.door.password, Some(Secret::new("hunter2")));
-    insta::assert_snapshot!(case.clean(&case.load().explain().to_string()), @r#"
-    data_dir                /flag      flag --data-dir
-    door.apps.shop.max_tps  5          file weir.yaml:9
-    door.apps.cart.max_tps  7          env WEIR_DOOR__APPS__CART__MAX_TPS
-    door.mode               -          default
-    door.origins            ["a","b"]  env WEIR_DOOR__ORIGINS
-    door.password           ***        file weir.yaml:7
-    door.port               8080       env WEIR_DOOR__PORT
-    door.tls                true       env WEIR_DOOR__TLS
-    journal.keep            2d         env WEIR_JOURNAL__KEEP
-    journal.roll_at         1GiB       file weir.yaml:3
+    let explained = case.load().explain();
+    let line = |Explained { path, value, origin }: &Explained| {
+        format!("{path}  {}  {origin}", value.as_deref().unwrap_or("-"))
+    };
+    let lines: Vec<String> = explained.iter().map(line).collect();
+    insta::assert_snapshot!(case.clean(&lines.join("\n")), @r#"
+    data_dir  /flag  flag --data-dir
+    door.apps.shop.max_tps  5  file weir.yaml:9
+    door.apps.cart.max_tps  7  env WEIR_DOOR__APPS__CART__MAX_TPS
+    door.mode  -  default
+    door.origins  ["a","b"]  env WEIR_DOOR__ORIGINS
+    door.password  ***  file weir.yaml:7
+    door.port  8080  env WEIR_DOOR__PORT
+    door.tls  true  env WEIR_DOOR__TLS
+    journal.keep  2d  env WEIR_JOURNAL__KEEP
+    journal.roll_at  1GiB  file weir.yaml:3
     "#);
 }
 
