@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use weir_foundation::exit::ExitCode;
 use weir_journal::sqlite::Inspector;
 use weir_journal::{OpenError, ReadBudget};
@@ -13,7 +15,7 @@ use weir_server::api::{
 use weir_server::{CHECK_BUDGET, DUMP_BYTES, Tally, describe};
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientError, ServerArgs};
 use crate::console::{self, Advised, Misused};
 use crate::output::{Column, Format, Row, Zone, json_line, left, local_text, print_rows, right};
 use crate::settings::journal_directory;
@@ -68,10 +70,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Check { place, output } => {
             let found = match &place.data_dir {
                 Some(directory) => check(&open(directory)?)?,
-                None => {
-                    let client = Client::new(&place.server)?;
-                    block_on(async { Ok(client.get(&["journal", "check"], &()).await?) })?
-                }
+                None => ask(&place.server, &["journal", "check"], &())?,
             };
             print_check(&mut console::stdout(), output.output, &found)
         }
@@ -81,9 +80,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             let found = match &place.data_dir {
                 Some(directory) => dump(&open(directory)?, &wanted)?,
                 None => {
-                    let client = Client::new(&place.server)?;
                     let path = ["journal", "dump", &wanted.stream, &wanted.partition.to_string()];
-                    block_on(async { Ok(client.get(&path, &wanted.parameters).await?) })?
+                    ask(&place.server, &path, &wanted.parameters)?
                 }
             };
             print_dump(&mut console::stdout(), output.output, &found)
@@ -96,6 +94,19 @@ struct Wanted {
     stream: String,
     partition: u32,
     parameters: JournalDumpParameters,
+}
+
+/// Asks the weir that runs.
+fn ask<T: DeserializeOwned>(server: &ServerArgs, path: &[&str], query: &impl Serialize) -> Result<T> {
+    let client = Client::new(server)?;
+    block_on(async { Ok(client.get(path, query).await) })?.map_err(|error| match error {
+        ClientError::Unreachable { .. } => anyhow::Error::from(error).context(Advised {
+            what: "the weir that runs could not be asked".to_owned(),
+            hint: "if none runs, name its files with `--data-dir DIR`, else its address with `--server URL`"
+                .to_owned(),
+        }),
+        error => error.into(),
+    })
 }
 
 fn open(data_dir: &Path) -> Result<Inspector> {
