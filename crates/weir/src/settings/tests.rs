@@ -65,6 +65,25 @@ fn a_file_that_is_not_there_is_a_problem() {
 }
 
 #[test]
+fn the_example_is_good_as_it_is_and_without_its_comments() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd/weir.yaml");
+    let example = fs::read_to_string(&path).expect("it is there");
+    let given = Given { file: Some(path), ..Given::default() };
+    given.read().settings.expect("all is commented out");
+
+    // Prose has one space behind its `#`, a setting none or more.
+    let is_setting = |line: &&str| !line.starts_with("# ") || line.starts_with("#  ");
+    let lines: Vec<&str> =
+        example.lines().filter(is_setting).map(|line| line.trim_start_matches('#')).collect();
+    let directory = tempfile::tempdir().expect("there is space");
+    let file = directory.path().join("weir.yaml");
+    fs::write(&file, lines.join("\n")).expect("there is space");
+    let given = Given { file: Some(file), ..Given::default() };
+    let settings = given.read().settings.expect("every setting is legal");
+    assert_eq!(settings.store.keep_for, Some(std::time::Duration::from_secs(30 * 86_400)));
+}
+
+#[test]
 fn nothing_given_is_good() {
     let settings = Given::default().read().settings.expect("the defaults are good");
     assert!(settings.data_dir.is_absolute() && settings.data_dir.ends_with(DATA_DIR));
