@@ -5,6 +5,8 @@
 //!   never completed the head of a request, after [`Limits::first_request`]. So a client that dribbles a head holds a connection for a
 //!   bounded time and no memory to speak of.
 //! * A request's body has to keep a [`Pace`]; otherwise reading it fails with [`Stalled`].
+//! * A client that takes nothing of an answer for a window of the [`Pace`] (twice that at the latest) is cut off,
+//!   with all that it has under way in the connection.
 //! * HTTP/2 windows bound what a client may send ahead of the handlers. What it sends for a request that is
 //!   answered already is read and dropped, for as long as a window of the [`Pace`].
 //!
@@ -267,6 +269,10 @@ impl Connection {
         let end = tokio::select! {
             outcome = connection.as_mut() => return ended(outcome),
             () = activity.idle(&*clock, &self.limits) => End::Idle,
+            () = activity.untaken(&*clock, self.limits.pace.window) => {
+                debug!("a client that does not take its answer is cut off");
+                return;
+            }
             () = drain.draining() => End::Drain,
         };
         connection.as_mut().graceful_shutdown();

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use weir_model::EventId;
 use weir_store::{DeadLetterEntry, DeadLetterKey};
 
 use crate::failure::Failure;
+use crate::parcel::Pieces;
 use crate::route::Route;
 use crate::server::Shared;
-use crate::{api, base64};
+use crate::{api, base64, parcel};
 
 const DEFAULT_LIMIT: u32 = 100;
 const LIMIT: u32 = 1_000;
@@ -61,18 +63,19 @@ async fn list(
     Ok(Json(api::DeadLetters { letters: found.into_iter().map(|(_, dead)| entry(dead)).collect(), next }))
 }
 
-async fn show(
-    State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-) -> Result<Json<api::DeadLetter>, Failure> {
+async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, Failure> {
     let id = event_id(&id)?;
-    match shared.parts.dead_letters.get(&id).await? {
-        Some(dead) => {
-            let original = base64::encode(&dead.original);
-            Ok(Json(api::DeadLetter { entry: entry(dead.entry()), original }))
-        }
-        None => Err(Failure::not_found(format!("there is no dead letter `{id}`"))),
-    }
+    // It may be 20 MB: no more of that at once than of searches.
+    let place = shared.searches.enter().await?;
+    let Some(dead) = shared.parts.dead_letters.get(&id).await? else {
+        return Err(Failure::not_found(format!("there is no dead letter `{id}`")));
+    };
+    let write = move |body: &mut Pieces| {
+        let original = base64::encode(&dead.original);
+        serde_json::to_writer(body, &api::DeadLetter { entry: entry(dead.entry()), original })?;
+        Ok(parcel::content("application/json"))
+    };
+    parcel::answer(&shared, place, write).await
 }
 
 fn event_id(text: &str) -> Result<EventId, Failure> {

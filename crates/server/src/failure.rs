@@ -8,6 +8,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use weir_foundation::failure::chain;
+use weir_foundation::supervise::BlockingError;
 use weir_journal::{CommitError, ReadError};
 use weir_store::{DeadLetterError, DropError, IllegalCursor, IllegalInterval, InspectError, SearchError};
 
@@ -92,6 +93,15 @@ impl From<SearchError> for Failure {
             SearchError::Busy => Self::busy(codes::TOO_MANY_SEARCHES, message),
             SearchError::Cancelled | SearchError::Closing => Self::closing(),
             SearchError::Failed(_) => Self::internal(codes::STORE_FAILED, &error),
+        }
+    }
+}
+
+impl From<BlockingError> for Failure {
+    fn from(error: BlockingError) -> Self {
+        match error {
+            BlockingError::ShuttingDown { .. } => Self::closing(),
+            BlockingError::Panicked { .. } => Self::internal(codes::STORE_FAILED, &error),
         }
     }
 }

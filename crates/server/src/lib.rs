@@ -19,6 +19,7 @@ mod journal;
 mod metrics;
 mod names;
 mod openapi;
+mod parcel;
 mod question;
 mod records;
 mod route;

@@ -13,11 +13,12 @@ use axum::response::Response;
 use weir_foundation::clock;
 use weir_store::{SearchError, SearchRequest, SearchResponse};
 
-use crate::api;
+use crate::admission::Place;
 use crate::failure::Failure;
 use crate::metrics::SearchLabels;
 use crate::route::Route;
 use crate::server::Shared;
+use crate::{api, parcel};
 
 const PATH: &str = "/api/v1/search";
 
@@ -56,25 +57,29 @@ async fn search(shared: &Shared, parameters: api::SearchParameters) -> Result<Re
     let outcome = in_turn(shared, asked.request).await;
     let took = shared.parts.clock.monotonic().saturating_duration_since(began);
     count(shared, &outcome, took);
-    answer::answer(asked.format, outcome?, took)
+    let (place, response) = outcome?;
+    parcel::answer(shared, place, move |body| answer::write(asked.format, response, took, body)).await
 }
 
 /// The time-out runs from the arrival: the search gets what its wait has left of it.
-async fn in_turn(shared: &Shared, mut request: SearchRequest) -> Result<SearchResponse, SearchError> {
+async fn in_turn(
+    shared: &Shared,
+    mut request: SearchRequest,
+) -> Result<(Place, SearchResponse), SearchError> {
     let clock = &*shared.parts.clock;
     let limit = request.limits.timeout;
     let began = clock.monotonic();
     let waited = clock::timeout(clock, limit, shared.searches.enter()).await;
-    let _place =
+    let place =
         waited.map_err(|_elapsed| SearchError::TimedOut { limit })?.map_err(|_crowded| SearchError::Busy)?;
     request.limits.timeout = limit.saturating_sub(clock.monotonic().saturating_duration_since(began));
     match shared.parts.store.search(request).await {
         Err(SearchError::TimedOut { .. }) => Err(SearchError::TimedOut { limit }),
-        outcome => outcome,
+        outcome => outcome.map(|response| (place, response)),
     }
 }
 
-fn count(shared: &Shared, outcome: &Result<SearchResponse, SearchError>, took: Duration) {
+fn count<T>(shared: &Shared, outcome: &Result<T, SearchError>, took: Duration) {
     let outcome = match outcome {
         Ok(_) => "answered",
         Err(SearchError::TimedOut { .. }) => "timed-out",

@@ -14,7 +14,7 @@ pub struct ServerSection {
     pub search_timeout: Option<DurationText>,
     /// Working memory of one search. Default: `128MiB`.
     pub search_memory: Option<SizeText>,
-    /// How many searches run at once. Default: `2`.
+    /// How many searches run at once; one whose answer is not read yet counts. Default: `2`.
     pub searches_running: Option<usize>,
     /// How many more searches wait for their turn; the next one is told to try again. Default: `32`.
     pub searches_waiting: Option<usize>,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri, header};
 use prometheus_client::registry::Registry;
 use weir_foundation::clock::Clock;
-use weir_foundation::supervise::DrainToken;
+use weir_foundation::supervise::{DrainToken, Spawner};
 use weir_journal::Journal;
 use weir_store::{DeadLetterStore, IndexStore};
 
@@ -31,6 +31,7 @@ pub struct Parts {
     pub door: Arc<dyn Door>,
     pub auditor: Arc<dyn Auditor>,
     pub clock: Arc<dyn Clock>,
+    pub spawner: Spawner,
     pub names: StreamNames,
 }
 

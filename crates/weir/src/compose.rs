@@ -163,6 +163,7 @@ fn server(
         door: Arc::new(OwnDoors::new(addresses, names.clone())),
         auditor: Arc::new(Books::new(storage.journal(), storage.index(), storage.dead_letters())),
         clock: Arc::clone(&process.clock),
+        spawner: process.spawner.clone(),
         names,
     };
     Server::new(parts, settings.server, metrics.weir())

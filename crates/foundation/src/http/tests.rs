@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use axum::routing::get;
+use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -39,7 +40,7 @@ async fn connect(address: SocketAddr) -> TcpStream {
 async fn ask(stream: &mut TcpStream) -> String {
     stream.write_all(b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n").await.expect("is taken");
     let mut answer = Vec::new();
-    while !answer.ends_with(b"hello") {
+    while !answer.trim_ascii_end().ends_with(b"hello") {
         let count = stream.read_buf(&mut answer).await.expect("there is an answer");
         assert_ne!(count, 0, "the answer ends early");
     }
@@ -78,14 +79,57 @@ async fn a_connection_is_kept_for_the_next_request_and_closed_when_idle() {
     assert!(while_time_passes(&world.clock, is_closed(&mut stream)).await);
 }
 
+/// Of an answer that is larger than what the machine buffers, nothing is taken; a tail that has nothing to say
+/// for as long is left alone.
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
+    let (dropped, gone) = oneshot::channel::<()>();
+    let dropped = Arc::new(std::sync::Mutex::new(Some(dropped)));
+    let large = move || {
+        let dropped = dropped.lock().expect("no test panics with it").take();
+        let pieces = futures_util::stream::repeat_with(move || {
+            let _held = &dropped;
+            Ok::<_, Infallible>(vec![b'x'; 64 << 10])
+        });
+        async move { axum::body::Body::from_stream(pieces) }
+    };
+    let quiet = || async {
+        let pieces = futures_util::stream::once(async { Ok::<_, Infallible>("hello") });
+        axum::body::Body::from_stream(pieces.chain(futures_util::stream::pending()))
+    };
+    let world = world(Router::new().route("/", get(quiet)).route("/large", get(large)));
+    let mut tail = connect(world.address).await;
+    ask(&mut tail).await;
+    let mut client = connect(world.address).await;
+    client.write_all(b"GET /large HTTP/1.1\r\nhost: weir\r\n\r\n").await.expect("is taken");
+    assert!(
+        while_time_passes(&world.clock, gone).await.is_err(),
+        "the answer is dropped with its connection"
+    );
+    let mut more = [0];
+    let ten_windows = async {
+        for _ in 0..300 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let quiet = async {
+        tokio::select! {
+            biased;
+            _ = tail.read(&mut more) => false,
+            () = ten_windows => true,
+        }
+    };
+    assert!(while_time_passes(&world.clock, quiet).await, "the tail is cut off");
+}
+
 #[tokio::test]
 async fn the_drain_closes_idle_connections_at_once() {
     let world = world(hello());
     let mut used = connect(world.address).await;
     ask(&mut used).await;
     let mut fresh = connect(world.address).await;
-    // Both connections have begun to wait.
-    world.clock.sleepers(2).await;
+    // Both connections have begun to wait, each with two timers.
+    world.clock.sleepers(4).await;
     let drain = world.supervisor.run_until(async {});
     let closed = async { is_closed(&mut used).await && is_closed(&mut fresh).await };
     let both = async { tokio::join!(drain, closed) };

@@ -1,14 +1,13 @@
 //! The answer to a search in its three forms.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
-use axum::Json;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use weir_store::{SearchResponse, TopValue, Unreadable};
 
-use crate::failure::Failure;
-use crate::{api, codes, hit};
+use crate::parcel::{self, Pieces};
+use crate::{api, hit};
 
 /// The cursor of the next page, where the body holds hits only.
 const NEXT: HeaderName = HeaderName::from_static("weir-next");
@@ -19,16 +18,27 @@ const TOTAL: HeaderName = HeaderName::from_static("weir-total");
 /// How many parts of the index the answer is without, if any, where the body holds hits only.
 const UNREADABLE: HeaderName = HeaderName::from_static("weir-unreadable");
 
-pub(super) fn answer(
+/// Writes the body and answers the headers.
+pub(super) fn write(
     format: api::Format,
     response: SearchResponse,
     took: Duration,
-) -> Result<Response, Failure> {
+    body: &mut Pieces,
+) -> io::Result<HeaderMap> {
     let answer = api_answer(response, took);
     match format {
-        api::Format::Json => Ok(Json(answer).into_response()),
-        api::Format::Ndjson => Ok(lines("application/x-ndjson", ndjson(&answer.hits)?, &answer)),
-        api::Format::Csv => Ok(lines("text/csv; charset=utf-8; header=present", csv(&answer.hits)?, &answer)),
+        api::Format::Json => {
+            serde_json::to_writer(body, &answer)?;
+            Ok(parcel::content("application/json"))
+        }
+        api::Format::Ndjson => {
+            ndjson(&answer.hits, body)?;
+            Ok(of_lines("application/x-ndjson", &answer))
+        }
+        api::Format::Csv => {
+            csv(&answer.hits, body)?;
+            Ok(of_lines("text/csv; charset=utf-8; header=present", &answer))
+        }
     }
 }
 
@@ -61,39 +71,30 @@ fn unreadable(part: Unreadable) -> api::Unreadable {
     api::Unreadable { from: part.from.into(), to: part.to.into(), reason: part.reason }
 }
 
-fn ndjson(hits: &[api::Hit]) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
+fn ndjson(hits: &[api::Hit], body: &mut Pieces) -> io::Result<()> {
     for hit in hits {
-        serde_json::to_writer(&mut body, hit).map_err(|error| unwritable(&error))?;
-        body.push(b'\n');
+        serde_json::to_writer(&mut *body, hit)?;
+        body.write_all(b"\n")?;
     }
-    Ok(body)
+    Ok(())
 }
 
-fn csv(hits: &[api::Hit]) -> Result<Vec<u8>, Failure> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(["id", "stream", "time", "received", "content"])
-        .map_err(|error| unwritable(&error))?;
+fn csv(hits: &[api::Hit], body: &mut Pieces) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(body);
+    writer.write_record(["id", "stream", "time", "received", "content"])?;
     for hit in hits {
         let (time, received) = (hit.time.to_string(), hit.received.to_string());
-        let record = [&*hit.id, &*hit.stream, &*time, &*received, hit.content.get()];
-        writer.write_record(record).map_err(|error| unwritable(&error))?;
+        writer.write_record([&*hit.id, &*hit.stream, &*time, &*received, hit.content.get()])?;
     }
-    writer.into_inner().map_err(|error| unwritable(error.error()))
+    writer.flush()
 }
 
-fn lines(content_type: &'static str, body: Vec<u8>, answer: &api::SearchAnswer) -> Response {
-    let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
+fn of_lines(content_type: &'static str, answer: &api::SearchAnswer) -> HeaderMap {
+    let mut headers = parcel::content(content_type);
     let next = answer.next.as_deref().and_then(|next| HeaderValue::from_str(next).ok());
-    response.headers_mut().extend(next.map(|next| (NEXT, next)));
-    response.headers_mut().extend(answer.total.map(|total| (TOTAL, HeaderValue::from(total))));
+    headers.extend(next.map(|next| (NEXT, next)));
+    headers.extend(answer.total.map(|total| (TOTAL, HeaderValue::from(total))));
     let unreadable = Some(answer.unreadable.len()).filter(|parts| *parts > 0);
-    response.headers_mut().extend(unreadable.map(|parts| (UNREADABLE, HeaderValue::from(parts))));
-    response
-}
-
-fn unwritable(error: &(dyn std::error::Error + 'static)) -> Failure {
-    tracing::error!(%error, "an answer could not be written");
-    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, codes::STORE_FAILED, "the answer could not be written")
+    headers.extend(unreadable.map(|parts| (UNREADABLE, HeaderValue::from(parts))));
+    headers
 }

@@ -173,3 +173,25 @@ async fn a_caller_that_leaves_ends_its_search() {
     }
     gate.running(0).await;
 }
+
+/// An answer that is larger than what lies on the way to the caller keeps its place until it is read.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_keeps_its_place() {
+    let settings = ServerSettings { searches_running: 1, searches_waiting: 0, ..ServerSettings::default() };
+    let world = World::with(settings, |inner| inner).await;
+    let partition = world.create_stream("shop_logs").await;
+    let event = json!({ "text": "x".repeat(1 << 20) }).to_string();
+    for second in 0..48 {
+        world.append(&partition, second, std::slice::from_ref(&event)).await;
+    }
+    world.deliver(&partition).await;
+    let small = "/api/v1/search?prefix=shop&limit=1";
+
+    let large = world.ask(Method::GET, SEARCH, None).await;
+    assert_eq!(large.status(), StatusCode::OK);
+    assert_eq!(world.get(small).await.0, StatusCode::TOO_MANY_REQUESTS);
+    let large = large.bytes().await.expect("the answer is whole");
+    assert!(large.len() > 48 << 20);
+    let free = async { while world.get(small).await.0 != StatusCode::OK {} };
+    tokio::time::timeout(Duration::from_secs(10), free).await.expect("the place is given back");
+}

@@ -77,6 +77,8 @@ impl World {
         let journal = MemoryJournal::new(Arc::clone(&clock));
         let store = Arc::new(MemoryStore::new(Durability::Immediate, FilingWindow::default()));
         let door = Arc::new(FakeDoor::default());
+        let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
+        let spawner = supervisor.spawner();
         let parts = Parts {
             journal: Arc::new(journal.clone()),
             store: wrap(Arc::<MemoryStore>::clone(&store)),
@@ -84,11 +86,10 @@ impl World {
             door: Arc::<FakeDoor>::clone(&door),
             auditor: Arc::new(FakeAuditor),
             clock: Arc::clone(&clock),
+            spawner: spawner.clone(),
             names: StreamNames { prefix: String::new(), suffix: "_logs".to_owned() },
         };
         let server = Server::new(parts, settings, &mut Registry::default());
-        let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
-        let spawner = supervisor.spawner();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let phase = DrainPhase::StopIntake;
