@@ -29,7 +29,7 @@ pub use self::ast::{Expr, FieldPath, Leaf, Operand, Pattern, Range, Scalar, Test
 pub use self::error::QueryParseError;
 pub use self::matcher::TextMatcher;
 pub use self::number::Number;
-pub use self::parse::{MAX_BYTES, MAX_DEPTH, MAX_TERMS};
+pub use self::parse::{MAX_ANY_CHARACTERS, MAX_BYTES, MAX_DEPTH, MAX_TERMS};
 pub use self::text::{LowerBuffer, append_lowered, tokens};
 pub use self::time::{ParseTimeError, TimeRange, parse_time};
 pub use self::value::ValueMatcher;
@@ -65,7 +65,8 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// The text is no query, or goes beyond [`MAX_BYTES`], [`MAX_TERMS`] or [`MAX_DEPTH`].
+    /// The text is no query, or goes beyond [`MAX_BYTES`], [`MAX_TERMS`],
+    /// [`MAX_DEPTH`] or [`MAX_ANY_CHARACTERS`].
     pub fn parse(text: &str) -> Result<Self, QueryParseError> {
         parse::parse(text).map(Self::new)
     }

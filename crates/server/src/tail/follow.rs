@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use weir_foundation::failure::chain;
+use weir_foundation::supervise::BlockingError;
 use weir_journal::{Loss, LossReason, PartitionBounds, ReadBatch, ReadBudget, ReadError, StoredRecord};
 use weir_model::{EventId, Offset, Position, StreamName, StreamPartition, Timestamp};
 use weir_store::query::Query;
@@ -31,7 +32,7 @@ pub(super) struct Follow {
     _admitted: Admitted,
     open: OpenTail,
     stream: StreamName,
-    query: Query,
+    query: Arc<Query>,
     start: Start,
     /// How many more hits to show.
     left: u64,
@@ -59,6 +60,9 @@ type Timed = (Timestamp, Shown);
 /// Of one partition and round.
 const BUDGET: ReadBudget = ReadBudget { bytes: 512 << 10, records: 256 };
 
+/// Of records, that are looked at without going to another thread.
+const INLINE: usize = 64 << 10;
+
 /// Between two rounds, so that a busy journal is not asked after each of its syncs.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -79,7 +83,7 @@ impl Follow {
             _admitted: admitted,
             open,
             stream,
-            query,
+            query: Arc::new(query),
             start,
             left: limit.unwrap_or(u64::MAX),
             places: Vec::new(),
@@ -168,11 +172,30 @@ impl Follow {
             progress = Progress::Some;
             place.next = batch.next;
             place.full = fills(&batch);
-            take(&self.query, place, &batch, &mut found);
+            place.events += batch.losses.iter().filter_map(|loss| loss.events).sum::<u64>();
+            if let Some(last) = batch.records.last() {
+                place.events = last.first_event + u64::from(last.record.events);
+            }
+            let partition = place.partition.clone();
+            found.extend(self.look(partition, batch).await?);
         }
         found.sort_by_key(|(received, _)| *received);
         self.pending.extend(found.into_iter().map(|(_, shown)| shown));
         Ok(progress)
+    }
+
+    /// Finds what is to be shown, away from the runtime where that may last.
+    async fn look(&self, partition: StreamPartition, batch: ReadBatch) -> Result<Vec<Timed>, ReadError> {
+        let query = Arc::clone(&self.query);
+        if size(&batch) <= INLINE {
+            return Ok(shown(&query, &partition, &batch));
+        }
+        let work = move || shown(&query, &partition, &batch);
+        let found = self.shared.parts.spawner.blocking("server.tail", work).await;
+        found.map_err(|error| match error {
+            BlockingError::ShuttingDown { .. } => ReadError::Closing,
+            BlockingError::Panicked { .. } => ReadError::Failed(error.into()),
+        })
     }
 
     /// Takes a place to the end if it is live and too far behind.
@@ -204,20 +227,23 @@ enum Progress {
     Some,
 }
 
-fn fills(batch: &ReadBatch) -> bool {
-    let bytes: usize = batch.records.iter().map(|stored| stored.record.value.len()).sum();
-    batch.records.len() >= BUDGET.records || bytes >= BUDGET.bytes / 2
+fn size(batch: &ReadBatch) -> usize {
+    batch.records.iter().map(|stored| stored.record.value.len()).sum()
 }
 
-fn take(query: &Query, place: &mut Place, batch: &ReadBatch, found: &mut Vec<Timed>) {
+fn fills(batch: &ReadBatch) -> bool {
+    batch.records.len() >= BUDGET.records || size(batch) >= BUDGET.bytes / 2
+}
+
+fn shown(query: &Query, partition: &StreamPartition, batch: &ReadBatch) -> Vec<Timed> {
+    let mut found = Vec::new();
     for Loss { events, reason, .. } in &batch.losses {
-        place.events += events.unwrap_or(0);
-        found.push((Timestamp::MIN, Shown::Gap(gap(&place.partition, *events, reason_text(*reason)))));
+        found.push((Timestamp::MIN, Shown::Gap(gap(partition, *events, reason_text(*reason)))));
     }
     for stored in &batch.records {
-        place.events = stored.first_event + u64::from(stored.record.events);
-        take_record(query, &place.partition, stored, found);
+        take_record(query, partition, stored, &mut found);
     }
+    found
 }
 
 fn take_record(query: &Query, partition: &StreamPartition, stored: &StoredRecord, found: &mut Vec<Timed>) {

@@ -28,6 +28,8 @@ pub const MAX_BYTES: usize = 8 * 1024;
 pub const MAX_TERMS: usize = 256;
 /// The most parentheses in parentheses.
 pub const MAX_DEPTH: usize = 32;
+/// The most wildcards `?`. Each of them may cost a step at each character of a text.
+pub const MAX_ANY_CHARACTERS: usize = 64;
 
 const TERM: &str = "a word, a quoted text, `field:value` or `(`";
 const VALUE: &str = "a value directly behind the colon (a text with a colon in it needs quotes)";
@@ -38,6 +40,7 @@ type Parsed<T> = Result<T, QueryParseError>;
 struct Parser {
     cursor: Cursor,
     n_terms: usize,
+    n_any_characters: usize,
     depth: usize,
 }
 
@@ -49,7 +52,7 @@ pub(super) fn parse(text: &str) -> Parsed<Expr> {
             found: format!("{} bytes", text.len()),
         });
     }
-    let mut parser = Parser { cursor: Cursor::new(text), n_terms: 0, depth: 0 };
+    let mut parser = Parser { cursor: Cursor::new(text), n_terms: 0, n_any_characters: 0, depth: 0 };
     parser.cursor.skip_space();
     if parser.cursor.is_at_end() {
         return Ok(Expr::All);
@@ -277,6 +280,15 @@ impl Parser {
             return Err(self.cursor.error_at(start, expected, "one more"));
         }
         self.n_terms += 1;
+        Ok(())
+    }
+
+    /// At a `?`.
+    fn count_any_character(&mut self) -> Parsed<()> {
+        if self.n_any_characters == MAX_ANY_CHARACTERS {
+            return Err(self.cursor.error(format!("at most {MAX_ANY_CHARACTERS} wildcards `?`")));
+        }
+        self.n_any_characters += 1;
         Ok(())
     }
 }

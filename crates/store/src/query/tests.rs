@@ -129,6 +129,8 @@ fn limits_are_exact() {
     check(&"x".repeat(8193), Some((1, "a query of at most 8192 bytes")));
     check(&"x ".repeat(256), None);
     check(&"x ".repeat(257), Some((513, "at most 256 terms")));
+    check(&"x?y? ".repeat(32), None);
+    check(&"x?y? ".repeat(33), Some((162, "at most 64 wildcards `?`")));
     check(&format!("{}x{}", "(".repeat(32), ")".repeat(32)), None);
     check(
         &format!("{}x{}", "(".repeat(33), ")".repeat(33)),

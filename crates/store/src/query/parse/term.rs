@@ -139,6 +139,10 @@ impl Parser {
                     push(&mut parts, self.escaped()?);
                     continue;
                 }
+                Some('?') => {
+                    self.count_any_character()?;
+                    '?'
+                }
                 Some(c) => c,
             };
             self.cursor.advance();
