@@ -2,6 +2,7 @@
 
 mod hit;
 mod number;
+mod printable;
 mod table;
 mod time;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub(crate) use self::hit::HitPrinter;
 pub(crate) use self::number::count;
+pub(crate) use self::printable::printable;
 pub(crate) use self::table::print_table;
 pub(crate) use self::time::{Zone, local_text};
 
@@ -65,7 +67,8 @@ pub(crate) fn print_rows<R: Row + Serialize>(
 ) -> io::Result<()> {
     match format {
         Format::Text => {
-            let cells: Vec<Vec<String>> = rows.iter().map(|row| row.cells(zone)).collect();
+            let shown = |row: &R| row.cells(zone).iter().map(|cell| printable(cell)).collect();
+            let cells: Vec<Vec<String>> = rows.iter().map(shown).collect();
             print_table(out, R::COLUMNS, &cells)
         }
         Format::Json => rows.iter().try_for_each(|row| json_line(out, row)),
@@ -139,6 +142,15 @@ mod tests {
         "apple, red",7
         fig,12000
         "#);
+    }
+
+    #[test]
+    fn no_cell_of_a_table_moves_the_terminal() {
+        let mut out = Vec::new();
+        let rows = [Fruit { name: "\u{1b}]0;x\u{7}\n\u{9d}", count: 7 }];
+        print_rows(&mut out, Format::Text, &Zone::utc(), &rows).expect("memory takes it");
+        let text = String::from_utf8(out).expect("is text");
+        assert_eq!(text.lines().nth(1), Some(r"\u{1b}]0;x\u{7}\n\u{9d}      7"), "{text:?}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn write_letter(out: &mut dyn Write, letter: &DeadLetter, zone: &Zone) -> Result
         ("format", entry.format.clone()),
         ("original", format!("{original} (base64)")),
     ];
-    lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}{value}"))?;
+    lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}{}", output::printable(value)))?;
     Ok(())
 }
 
@@ -128,7 +128,7 @@ fn replay(arguments: SelectArguments) -> Result<ExitCode> {
     let selection = selection(arguments)?;
     let answer: ReplayAnswer = block_on(async { Ok(client.post(&["dead", "replay"], &selection).await?) })?;
     for refusal in &answer.refused {
-        console::note(&format!("{}: {}", refusal.id, refusal.reason));
+        console::note(&output::printable(&format!("{}: {}", refusal.id, refusal.reason)));
     }
     let (accepted, refused) = (output::count(answer.accepted), output::count(answer.refused_total));
     writeln!(console::stdout(), "{accepted} accepted again, {refused} refused")?;

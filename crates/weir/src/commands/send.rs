@@ -63,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Ok((report, outcome, clock.monotonic() - began))
     })?;
     for rejected in &report.named {
-        console::note(&format!("{}:{}: {}", rejected.source, rejected.line, rejected.reason));
+        let place = format!("{}:{}: {}", rejected.source, rejected.line, rejected.reason);
+        console::note(&output::printable(&place));
     }
     std::io::Write::write_all(&mut console::stdout(), summary(&report, took).as_bytes())?;
     outcome?;

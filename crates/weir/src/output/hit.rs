@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use weir_server::api::{Hit, Time};
 
 use super::time::{Zone, local_text};
-use super::{Format, json_line};
+use super::{Format, json_line, printable};
 
 /// Prints hits one after the other in one form.
 pub(crate) struct HitPrinter {
@@ -80,12 +80,12 @@ impl HitPrinter {
     fn text(&self, hit: &Hit) -> String {
         let time = self.time(hit.time);
         let Ok(Value::Object(mut fields)) = serde_json::from_str(hit.content.get()) else {
-            return format!("{DIM}{time}{DIM:#} {}", hit.content.get());
+            return format!("{DIM}{time}{DIM:#} {}", printable(hit.content.get()));
         };
         let mut line = format!("{DIM}{time}{DIM:#}");
         if let Some(level) = take_text(&mut fields, &LEVELS) {
             let style = level_style(&level);
-            line.push_str(&format!(" {style}{level:<5}{style:#}"));
+            line.push_str(&format!(" {style}{:<5}{style:#}", printable(&level)));
         }
         if let Some(message) = take_text(&mut fields, &MESSAGES) {
             line.push(' ');
@@ -109,25 +109,13 @@ fn take_text(fields: &mut Map<String, Value>, names: &[&str]) -> Option<String> 
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) if is_bare(text) => text.clone(),
-        other => other.to_string(),
+        // JSON escapes only some control characters.
+        other => printable(&other.to_string()),
     }
 }
 
 fn is_bare(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=')
-}
-
-/// One line, whatever was sent: control characters could move a terminal's cursor or colour what follows.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.trim_end().chars() {
-        match character {
-            '\t' => shown.push('\t'),
-            control if control.is_control() => shown.extend(control.escape_default()),
-            other => shown.push(other),
-        }
-    }
-    shown
 }
 
 fn level_style(level: &str) -> Style {
@@ -169,12 +157,16 @@ mod tests {
             r#"{"message":"plain line\r\n"}"#,
             r#"{"message":"\u001b[31mred","n":{"a":[1,2]}}"#,
             r#"{"status":200}"#,
+            "{\"level\":\"\\u001b]0;x\\u0007\",\"c1\":\"\u{9d}0;x\u{9c}\",\"\u{7f}\":[\"\u{9b}2J\"]}",
+            "[\"\u{9b}2J\"]",
         ];
         insta::assert_snapshot!(printed(Format::Text, &contents), @r#"
         2023-11-14T23:13:20.123+01:00 error timed out path="/a b" service=cart status=503
         2023-11-14T23:13:20.123+01:00 plain line
         2023-11-14T23:13:20.123+01:00 \u{1b}[31mred n={"a":[1,2]}
         2023-11-14T23:13:20.123+01:00 status=200
+        2023-11-14T23:13:20.123+01:00 \u{1b}]0;x\u{7} c1="\u{9d}0;x\u{9c}" \u{7f}=["\u{9b}2J"]
+        2023-11-14T23:13:20.123+01:00 ["\u{9b}2J"]
         "#);
     }
 
