@@ -74,12 +74,8 @@ pub(crate) fn print_rows<R: Row + Serialize>(
         Format::Json => rows.iter().try_for_each(|row| json_line(out, row)),
         Format::Csv => {
             let header = named(R::COLUMNS.iter().map(|column| column.name), R::COLUMNS);
-            let mut writer = csv::Writer::from_writer(out);
-            writer.write_record(header)?;
-            for row in rows {
-                writer.write_record(named(row.cells(zone).into_iter(), R::COLUMNS))?;
-            }
-            writer.flush()
+            csv_line(out, header)?;
+            rows.iter().try_for_each(|row| csv_line(out, named(row.cells(zone).into_iter(), R::COLUMNS)))
         }
     }
 }
@@ -92,6 +88,13 @@ fn named<T>(cells: impl Iterator<Item = T>, columns: &[Column]) -> Vec<T> {
 pub(crate) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
+}
+
+/// Writes a record of CSV, so that the kind of an error is kept.
+fn csv_line<T: AsRef<[u8]>>(out: &mut dyn Write, cells: impl IntoIterator<Item = T>) -> io::Result<()> {
+    let mut line = csv::Writer::from_writer(Vec::new());
+    line.write_record(cells)?;
+    out.write_all(&line.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
 
 /// Whether an error only says that nobody reads what is printed any more.
@@ -158,5 +161,27 @@ mod tests {
         let broken = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("print");
         assert!(is_broken_pipe(&broken));
         assert!(!is_broken_pipe(&anyhow::anyhow!("print")));
+    }
+
+    /// A pipe that nobody reads.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_broken_pipe_is_found_in_every_form() {
+        for format in [Format::Text, Format::Json, Format::Csv] {
+            let printed = print_rows(&mut Gone, format, &Zone::utc(), &[Fruit { name: "fig", count: 7 }]);
+            let error = printed.expect_err("nobody reads");
+            assert!(is_broken_pipe(&error.into()), "{format:?}");
+        }
     }
 }

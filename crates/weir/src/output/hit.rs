@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use weir_server::api::{Hit, Time};
 
 use super::time::{Zone, local_text};
-use super::{Format, json_line, printable};
+use super::{Format, csv_line, json_line, printable};
 
 /// Prints hits one after the other in one form.
 pub(crate) struct HitPrinter {
@@ -60,14 +60,12 @@ impl HitPrinter {
                 },
             ),
             Format::Csv => {
-                let mut writer = csv::Writer::from_writer(out);
                 if self.header == Header::Due {
-                    writer.write_record(NAMES)?;
+                    csv_line(out, NAMES)?;
                     self.header = Header::Done;
                 }
                 let (time, received) = (self.time(hit.time), self.time(hit.received));
-                writer.write_record([&*hit.id, &*hit.stream, &*time, &*received, hit.content.get()])?;
-                writer.flush()
+                csv_line(out, [&*hit.id, &*hit.stream, &*time, &*received, hit.content.get()])
             }
         }
     }
