@@ -1,5 +1,6 @@
 //! Sends the shop's events through the gRPC door at a steady rate.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -53,7 +54,7 @@ const BATCH: u64 = 1_000;
 /// How long to wait before a batch that the door could not take is sent again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Sends until `stop` or the bounds end it; a batch that is under way is finished first.
+/// Sends until `stop` or the bounds end it; a batch that the door is taking is finished first.
 pub(crate) async fn run(plan: Plan, clock: &dyn Clock, stop: impl Future<Output = ()>) -> Result<Outcome> {
     let mut door = Door::connect(&plan).await?;
     let mut shop = Shop::new(plan.seed);
@@ -68,22 +69,35 @@ pub(crate) async fn run(plan: Plan, clock: &dyn Clock, stop: impl Future<Output 
             Bounds::Endless => elapsed,
         };
         let due = (elapsed.as_secs_f64() * f64::from(plan.rate)) as u64;
-        while told < due {
-            let count = (due - told).min(BATCH);
+        let count = (due - told).min(BATCH);
+        if count > 0 {
             let now = Timestamp::from(clock.now());
             let events = (0..count).map(|_| timber(shop.event(), now)).collect();
-            outcome.waits += door.send(events, clock).await?;
-            outcome.acknowledged += count;
+            match door.send(events, &mut outcome.waits, clock, stop.as_mut()).await? {
+                Sent::Acknowledged => outcome.acknowledged += count,
+                Sent::Stopped => return Ok(outcome),
+            }
             told += count;
         }
-        if plan.bounds == Bounds::After(elapsed) {
-            return Ok(outcome);
-        }
+        let pause = match told < due {
+            true => Duration::ZERO,
+            false if plan.bounds == Bounds::After(elapsed) => return Ok(outcome),
+            false => TICK,
+        };
         tokio::select! {
+            biased;
             () = &mut stop => return Ok(outcome),
-            () = clock.sleep(TICK) => {}
+            () = clock.sleep(pause) => {}
         }
     }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Acknowledged,
+    /// The end came while the door could not take it.
+    Stopped,
 }
 
 struct Door {
@@ -110,21 +124,30 @@ impl Door {
         Ok(Self { client: ProducerClient::new(channel), context, run: rand::random(), batch: 0 })
     }
 
-    /// Sends one batch until it is acknowledged. Answers how often the door asked to wait.
-    async fn send(&mut self, items: Vec<Timber>, clock: &dyn Clock) -> Result<u64> {
+    /// Sends one batch until it is acknowledged, or `stop` comes while the door can not take it. Counts how
+    /// often the door asked to wait.
+    async fn send(
+        &mut self,
+        items: Vec<Timber>,
+        waits: &mut u64,
+        clock: &dyn Clock,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Sent> {
         let collection = TimberCollection { context: Some(self.context.clone()), items };
         self.batch += 1;
         let id = format!("demo-{:016x}-{}", self.run, self.batch);
         let id = MetadataValue::try_from(id).context("name a batch")?;
-        let mut waits = 0;
         loop {
             let mut request = Request::new(collection.clone());
             request.metadata_mut().insert("weir-batch-id", id.clone());
             match self.client.produce_batch(request).await {
-                Ok(_) => return Ok(waits),
+                Ok(_) => return Ok(Sent::Acknowledged),
                 Err(status) if may_succeed_later(&status) => {
-                    waits += 1;
-                    clock.sleep(PAUSE).await;
+                    *waits += 1;
+                    tokio::select! {
+                        () = &mut stop => return Ok(Sent::Stopped),
+                        () = clock.sleep(PAUSE) => {}
+                    }
                 }
                 Err(status) => bail!("the door refused a batch: {}: {}", status.code(), status.message()),
             }
@@ -156,4 +179,36 @@ fn protobuf(value: Value) -> ProtobufValue {
         Value::Object(fields) => Kind::StructValue(structure(fields)),
     };
     ProtobufValue { kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::SystemTime;
+
+    use tokio::sync::oneshot;
+    use weir_foundation::clock::ManualClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_does_not_wait_for_a_door_that_is_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let address = format!("http://{}", listener.local_addr().expect("it is bound"));
+        drop(listener);
+        let channel = Endpoint::from_shared(address).expect("is a URL").connect_lazy();
+        let client = ProducerClient::new(channel);
+        let mut door = Door { client, context: TimberContext::default(), run: 1, batch: 0 };
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = std::pin::pin!(async { stopped.await.expect("the test says so") });
+        let mut waits = 0;
+        let sent = door.send(Vec::new(), &mut waits, &clock, stopped);
+        let ctrl_c = async {
+            clock.sleepers(1).await;
+            stop.send(()).expect("somebody listens");
+        };
+        let (sent, ()) = tokio::join!(sent, ctrl_c);
+        assert_eq!((sent.expect("the door refuses nothing"), waits), (Sent::Stopped, 1));
+    }
 }
