@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use weir_foundation::failure::chain;
@@ -172,6 +172,12 @@ impl From<IllegalInterval> for Failure {
 
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Self {
+        Self::bad_parameter(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Failure {
+    fn from(rejection: PathRejection) -> Self {
         Self::bad_parameter(rejection.body_text())
     }
 }

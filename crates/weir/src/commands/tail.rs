@@ -50,8 +50,8 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
     let query = Some(arguments.query.join(" ")).filter(|query| !query.is_empty());
     let path = ["tail", &arguments.stream];
     let wanted = TailParameters { q: query.clone(), since, zone: None, limit: arguments.limit };
-    let mut screen =
-        Screen { printer: HitPrinter::new(arguments.output.output, zone), shown: Shown::default() };
+    let printer = HitPrinter::new(arguments.output.output, zone);
+    let mut screen = Screen { printer, shown: Shown::default(), limit: arguments.limit };
     // Without an end: whoever looks at a tail ends it.
     let delays_anew = || backoff(Attempts::Unlimited).delays(rand::rng());
     let mut delays = delays_anew();
@@ -67,7 +67,7 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
             }
             Err(error) => Some(error),
         };
-        if arguments.limit.is_some_and(|limit| screen.shown.count >= limit) {
+        if screen.is_full() {
             return Ok(ExitCode::Good);
         }
         let again = lost.as_ref().map_or(Some(Duration::ZERO), |error| error.retry_after(begun.is_some()));
@@ -88,6 +88,7 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
 struct Screen {
     printer: HitPrinter,
     shown: Shown,
+    limit: Option<u64>,
 }
 
 /// What was shown, so that after a broken connection nothing is shown twice and nothing is left out.
@@ -103,7 +104,13 @@ struct Shown {
 const OVERLAP: Duration = Duration::from_secs(2);
 
 impl Screen {
-    /// Shows what comes until the connection ends; answers what broke it, if it did not end in peace.
+    /// Whether as much was shown as was asked for: a connection that was made anew may bring more than that.
+    fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.shown.count >= limit)
+    }
+
+    /// Shows what comes until that is enough or the connection ends; answers what broke it, if it did not end
+    /// in peace.
     async fn follow(
         &mut self,
         mut pieces: BoxStream<'_, Result<Bytes, ClientError>>,
@@ -120,10 +127,16 @@ impl Screen {
                 self.show(&mut out, &event)?;
             }
             out.flush()?;
+            if self.is_full() {
+                return Ok(None);
+            }
         }
     }
 
     fn show(&mut self, out: &mut dyn Write, event: &sse::Event) -> Result<()> {
+        if self.is_full() {
+            return Ok(());
+        }
         match event.name.as_str() {
             "" | "message" => {
                 let hit: Hit = serde_json::from_str(&event.data).context("read an event of the tail")?;
@@ -177,6 +190,7 @@ mod tests {
     use weir_server::api::Time;
 
     use super::*;
+    use crate::output::{Format, Zone};
 
     fn hit(id: &str, seconds: i64) -> Hit {
         let time = Time(Timestamp::from_micros(seconds * 1_000_000));
@@ -187,6 +201,18 @@ mod tests {
             received: time,
             content: serde_json::value::RawValue::from_string("{}".to_owned()).expect("it is JSON"),
         }
+    }
+
+    #[test]
+    fn no_more_is_shown_than_was_asked_for() {
+        let printer = HitPrinter::new(Format::Json, Zone::utc());
+        let mut screen = Screen { printer, shown: Shown::default(), limit: Some(2) };
+        let mut out = Vec::new();
+        for id in ["a", "b", "c"] {
+            let data = serde_json::to_string(&hit(id, 100)).expect("is JSON");
+            screen.show(&mut out, &sse::Event { name: String::new(), data }).expect("memory takes it");
+        }
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 2);
     }
 
     #[test]
