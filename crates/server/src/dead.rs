@@ -6,7 +6,7 @@ mod selection;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use weir_model::EventId;
@@ -63,7 +63,11 @@ async fn list(
     Ok(Json(api::DeadLetters { letters: found.into_iter().map(|(_, dead)| entry(dead)).collect(), next }))
 }
 
-async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, Failure> {
+async fn show(
+    State(shared): State<Arc<Shared>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let Path(id) = id?;
     let id = event_id(&id)?;
     // It may be 20 MB: no more of that at once than of searches.
     let place = shared.searches.enter().await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use weir_journal::{GroupInfo, StreamInfo};
@@ -31,7 +32,11 @@ async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<api::Groups>, Fa
     Ok(Json(api::Groups { groups: groups.iter().map(|info| group(info, &streams)).collect() }))
 }
 
-async fn delete(State(shared): State<Arc<Shared>>, Path(group): Path<String>) -> Result<StatusCode, Failure> {
+async fn delete(
+    State(shared): State<Arc<Shared>>,
+    group: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Failure> {
+    let Path(group) = group?;
     let groups = shared.parts.journal.groups().await?;
     if groups.iter().all(|info| info.name != group) {
         return Err(Failure::not_found(format!("there is no group `{group}`")));

@@ -6,7 +6,7 @@ mod dump;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 
 pub use self::check::{CHECK_BUDGET, Tally};
@@ -53,10 +53,10 @@ async fn check_all(State(shared): State<Arc<Shared>>) -> Result<Json<api::Journa
 
 async fn dump_partition(
     State(shared): State<Arc<Shared>>,
-    Path((written, partition)): Path<(String, String)>,
+    place: Result<Path<(String, String)>, PathRejection>,
     parameters: Result<Query<api::JournalDumpParameters>, QueryRejection>,
 ) -> Result<Json<api::JournalDump>, Failure> {
-    let Query(parameters) = parameters?;
+    let (Path((written, partition)), Query(parameters)) = (place?, parameters?);
     let stream =
         shared.parts.names.full(&written).map_err(|error| Failure::bad_parameter(error.to_string()))?;
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);

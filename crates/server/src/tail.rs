@@ -12,7 +12,7 @@ mod start;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -38,10 +38,10 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn tail(
     State(shared): State<Arc<Shared>>,
-    Path(written): Path<String>,
+    written: Result<Path<String>, PathRejection>,
     parameters: Result<Query<api::TailParameters>, QueryRejection>,
 ) -> Result<impl IntoResponse, Failure> {
-    let Query(parameters) = parameters?;
+    let (Path(written), Query(parameters)) = (written?, parameters?);
     let stream =
         shared.parts.names.full(&written).map_err(|error| Failure::bad_parameter(error.to_string()))?;
     let clock = &*shared.parts.clock;

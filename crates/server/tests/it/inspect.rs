@@ -3,7 +3,7 @@ use serde_json::json;
 use weir_journal::{Commit, Journal, StreamPattern};
 use weir_model::Offset;
 
-use crate::world::World;
+use crate::world::{World, json as body};
 
 #[tokio::test]
 async fn streams_say_what_the_journal_holds() {
@@ -106,4 +106,22 @@ async fn a_dump_of_nothing_is_refused_by_name() {
     check("/api/v1/journal/dump/a%20b/0", StatusCode::BAD_REQUEST).await;
     check("/api/v1/journal/dump/shop/0?limit=0", StatusCode::BAD_REQUEST).await;
     check("/api/v1/journal/dump/shop/0", StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn a_path_that_can_not_be_read_is_told_like_any_other_error() {
+    let world = World::new().await;
+    for (method, path) in [
+        (Method::GET, "/api/v1/dead/%ff"),
+        (Method::DELETE, "/api/v1/groups/%ff"),
+        (Method::GET, "/api/v1/tail/%ff"),
+        (Method::GET, "/api/v1/journal/dump/%ff/0"),
+    ] {
+        let (status, answer) = body(world.ask(method, path, None).await).await;
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (StatusCode::BAD_REQUEST, &json!("bad-parameter")),
+            "{path}"
+        );
+    }
 }
