@@ -183,12 +183,8 @@ impl ConsumerMetrics {
     }
 
     pub(crate) fn lost(&self, partition: &StreamPartition, reason: LossReason, events: u64) {
-        let reason = match reason {
-            LossReason::Expired => "expired",
-            LossReason::Damaged => "damaged",
-            LossReason::Cut => "cut",
-        };
-        self.lost.get_or_create(&Lost { stream: partition.stream.to_string(), reason }).inc_by(events);
+        let lost = Lost { stream: partition.stream.to_string(), reason: reason.as_str() };
+        self.lost.get_or_create(&lost).inc_by(events);
     }
 
     pub(crate) fn lag(&self, partition: &StreamPartition, records: u64, events: Option<u64>) {

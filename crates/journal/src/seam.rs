@@ -160,6 +160,18 @@ pub enum LossReason {
     Cut,
 }
 
+impl LossReason {
+    /// One word for labels and answers: stable.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Damaged => "damaged",
+            Self::Cut => "cut",
+        }
+    }
+}
+
 /// The answer to an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {

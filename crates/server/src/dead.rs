@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::parcel::Pieces;
 use crate::route::Route;
 use crate::server::Shared;
-use crate::{api, base64, parcel};
+use crate::{api, base64, parcel, question};
 
 const DEFAULT_LIMIT: u32 = 100;
 const LIMIT: u32 = 1_000;
@@ -51,13 +51,9 @@ async fn list(
     parameters: Result<Query<api::DeadListParameters>, QueryRejection>,
 ) -> Result<Json<api::DeadLetters>, Failure> {
     let Query(parameters) = parameters?;
-    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=LIMIT).contains(&limit) {
-        return Err(Failure::bad_parameter(format!("`limit` is 1 to {LIMIT}, not {limit}")));
-    }
+    let limit = question::number("limit", parameters.limit, DEFAULT_LIMIT, 1, LIMIT)?;
     let filter = selection::filter(&shared.parts.names, parameters.stream.as_deref(), parameters.code)?;
     let after = parameters.after.map(DeadLetterKey);
-    let limit = limit as usize;
     let found = shared.parts.dead_letters.list(&filter, after, limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|(key, _)| key.0);
     Ok(Json(api::DeadLetters { letters: found.into_iter().map(|(_, dead)| entry(dead)).collect(), next }))

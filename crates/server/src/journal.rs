@@ -14,10 +14,10 @@ pub use self::dump::describe;
 use weir_journal::ReadBudget;
 use weir_model::Offset;
 
-use crate::api;
 use crate::failure::Failure;
 use crate::route::Route;
 use crate::server::Shared;
+use crate::{api, question};
 
 const DEFAULT_LIMIT: u32 = 100;
 const LIMIT: u32 = 1_000;
@@ -59,10 +59,7 @@ async fn dump_partition(
     let (Path((written, partition)), Query(parameters)) = (place?, parameters?);
     let stream =
         shared.parts.names.full(&written).map_err(|error| Failure::bad_parameter(error.to_string()))?;
-    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=LIMIT).contains(&limit) {
-        return Err(Failure::bad_parameter(format!("`limit` is 1 to {LIMIT}, not {limit}")));
-    }
+    let limit = question::number("limit", parameters.limit, DEFAULT_LIMIT, 1, LIMIT)?;
     let streams = shared.parts.journal.streams().await?;
     let info = streams.iter().find(|info| info.name == stream);
     let info = info.ok_or_else(|| Failure::not_found(format!("there is no stream `{stream}`")))?;
@@ -70,7 +67,7 @@ async fn dump_partition(
     let bounds = bounds
         .ok_or_else(|| Failure::not_found(format!("stream `{stream}` has no partition `{partition}`")))?;
     let from = parameters.from.map_or(bounds.start, Offset);
-    let budget = ReadBudget { bytes: DUMP_BYTES, records: limit as usize };
+    let budget = ReadBudget { bytes: DUMP_BYTES, records: limit };
     let batch = shared.parts.journal.read(&bounds.partition, from, budget).await?;
     Ok(Json(describe(bounds, &batch)))
 }

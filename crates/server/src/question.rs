@@ -1,4 +1,4 @@
-//! What callers write, read: queries and times.
+//! What callers write, read: queries, times and numbers.
 
 use http::StatusCode;
 use jiff::tz::TimeZone;
@@ -30,4 +30,19 @@ pub(crate) fn time(text: &str, zone: Option<&str>, clock: &dyn Clock) -> Result<
     };
     parse_time(text, clock.now().into(), &zone)
         .map_err(|error| Failure::new(StatusCode::BAD_REQUEST, codes::BAD_TIME, error.to_string()))
+}
+
+/// A number that has bounds, both of them legal.
+pub(crate) fn number(
+    name: &str,
+    given: Option<u32>,
+    default: u32,
+    least: u32,
+    most: u32,
+) -> Result<usize, Failure> {
+    let number = given.unwrap_or(default);
+    if !(least..=most).contains(&number) {
+        return Err(Failure::bad_parameter(format!("`{name}` is {least} to {most}, not {number}")));
+    }
+    Ok(number as usize)
 }

@@ -1,4 +1,4 @@
-use weir_journal::{Loss, LossReason, PartitionBounds, ReadBatch, StoredRecord};
+use weir_journal::{Loss, PartitionBounds, ReadBatch, StoredRecord};
 
 use crate::{api, hit, records};
 
@@ -32,10 +32,6 @@ fn record(stored: &StoredRecord) -> api::JournalRecord {
 }
 
 pub(super) fn loss(loss: &Loss) -> api::JournalLoss {
-    let reason = match loss.reason {
-        LossReason::Expired => "expired",
-        LossReason::Damaged => "damaged",
-        LossReason::Cut => "cut",
-    };
-    api::JournalLoss { from: loss.from.0, to: loss.to.0, events: loss.events, reason: reason.to_owned() }
+    let reason = loss.reason.as_str().to_owned();
+    api::JournalLoss { from: loss.from.0, to: loss.to.0, events: loss.events, reason }
 }

@@ -32,7 +32,7 @@ pub(super) fn request(
         prefix: prefix(parameters.prefix.as_deref())?,
         query: question::query(parameters.q.as_deref())?,
         range: range(&parameters, clock)?,
-        limit: number("limit", parameters.limit, DEFAULT_LIMIT, 0, LIMIT)?,
+        limit: question::number("limit", parameters.limit, DEFAULT_LIMIT, 0, LIMIT)?,
         after: parameters.after.as_deref().map(str::parse::<Cursor>).transpose()?,
         count: if parameters.count == Some(true) { Count::Exact } else { Count::No },
         histogram: parameters.histogram.as_deref().map(interval).transpose()?,
@@ -76,14 +76,6 @@ fn interval(text: &str) -> Result<Interval, Failure> {
 }
 
 fn top(field: Option<String>, limit: Option<u32>) -> Result<Option<TopRequest>, Failure> {
-    let limit = number("top_limit", limit, DEFAULT_TOP, 1, TOP)?;
+    let limit = question::number("top_limit", limit, DEFAULT_TOP, 1, TOP)?;
     Ok(field.map(|field| TopRequest { field, limit }))
-}
-
-fn number(name: &str, given: Option<u32>, default: u32, least: u32, most: u32) -> Result<usize, Failure> {
-    let number = given.unwrap_or(default);
-    if !(least..=most).contains(&number) {
-        return Err(Failure::bad_parameter(format!("`{name}` is {least} to {most}, not {number}")));
-    }
-    Ok(number as usize)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::BlockingError;
-use weir_journal::{Loss, LossReason, PartitionBounds, ReadBatch, ReadBudget, ReadError, StoredRecord};
+use weir_journal::{Loss, PartitionBounds, ReadBatch, ReadBudget, ReadError, StoredRecord};
 use weir_model::{EventId, Offset, Position, StreamName, StreamPartition, Timestamp};
 use weir_store::query::Query;
 
@@ -238,7 +238,7 @@ fn fills(batch: &ReadBatch) -> bool {
 fn shown(query: &Query, partition: &StreamPartition, batch: &ReadBatch) -> Vec<Timed> {
     let mut found = Vec::new();
     for Loss { events, reason, .. } in &batch.losses {
-        found.push((Timestamp::MIN, Shown::Gap(gap(partition, *events, reason_text(*reason)))));
+        found.push((Timestamp::MIN, Shown::Gap(gap(partition, *events, reason.as_str()))));
     }
     for stored in &batch.records {
         take_record(query, partition, stored, &mut found);
@@ -268,14 +268,6 @@ fn take_record(query: &Query, partition: &StreamPartition, stored: &StoredRecord
 
 fn gap(partition: &StreamPartition, events: Option<u64>, reason: &str) -> api::TailGap {
     api::TailGap { partition: partition.partition.0, events, reason: reason.to_owned() }
-}
-
-fn reason_text(reason: LossReason) -> &'static str {
-    match reason {
-        LossReason::Expired => "expired",
-        LossReason::Damaged => "damaged",
-        LossReason::Cut => "cut",
-    }
 }
 
 /// Keeps the gauge of open tails.
