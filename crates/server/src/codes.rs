@@ -8,6 +8,7 @@ pub const CODES: &[(&str, &str)] = &[
     (BAD_QUERY, "the query can not be read; `column` says where and `expected` what could have stood there"),
     (BAD_TIME, "a time can not be read"),
     (CLOSING, "the process is shutting down"),
+    (GROUP_IN_USE, "the group still reads the journal"),
     (JOURNAL_FAILED, "the journal could not be read"),
     (METHOD_NOT_ALLOWED, "the path exists, but not with this method"),
     (NOT_FOUND, "there is no such path, stream, index, letter or group"),
@@ -24,6 +25,7 @@ pub(crate) const BAD_PARAMETER: &str = "bad-parameter";
 pub(crate) const BAD_QUERY: &str = "bad-query";
 pub(crate) const BAD_TIME: &str = "bad-time";
 pub(crate) const CLOSING: &str = "closing";
+pub(crate) const GROUP_IN_USE: &str = "group-in-use";
 pub(crate) const JOURNAL_FAILED: &str = "journal-failed";
 pub(crate) const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
 pub(crate) const NOT_FOUND: &str = "not-found";

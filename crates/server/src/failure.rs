@@ -126,9 +126,11 @@ impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Closing => Self::closing(),
-            CommitError::Live(group) => Self::bad_parameter(format!(
-                "group `{group}` is reading; only one that is gone can be deleted"
-            )),
+            CommitError::Live(group) => Self::new(
+                StatusCode::CONFLICT,
+                codes::GROUP_IN_USE,
+                format!("group `{group}` is reading; only one that is gone can be deleted"),
+            ),
             CommitError::Failed { .. } => Self::internal(codes::JOURNAL_FAILED, &error),
         }
     }

@@ -49,7 +49,7 @@ async fn only_a_group_that_is_gone_can_be_deleted() {
     let delete = async |group: &str| {
         world.ask(Method::DELETE, &format!("/api/v1/groups/{group}"), None).await.status()
     };
-    assert_eq!(delete("weir-index").await, StatusCode::BAD_REQUEST);
+    assert_eq!(delete("weir-index").await, StatusCode::CONFLICT);
     assert_eq!(delete("other").await, StatusCode::NOT_FOUND);
     drop(subscription);
     assert_eq!(delete("weir-index").await, StatusCode::NO_CONTENT);
