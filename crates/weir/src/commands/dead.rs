@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::Result;
@@ -31,7 +32,7 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Send dead letters again; what is accepted is removed
+    /// Send dead letters again, as new events; what is accepted is removed
     Replay(SelectArguments),
     /// Remove dead letters for good; they stay counted
     Purge(SelectArguments),
@@ -132,14 +133,23 @@ fn replay(arguments: SelectArguments) -> Result<ExitCode> {
     }
     let (accepted, refused) = (output::count(answer.accepted), output::count(answer.refused_total));
     writeln!(console::stdout(), "{accepted} accepted again, {refused} refused")?;
+    if answer.accepted > 0 {
+        console::note("they are delivered as new events, and die again if the cause is still there");
+    }
     Ok(if answer.refused_total == 0 { ExitCode::Good } else { ExitCode::Failure })
 }
 
 fn purge(arguments: SelectArguments) -> Result<ExitCode> {
     let client = Client::new(&arguments.server)?;
     let selection = selection(arguments)?;
+    let asked_for = selection.ids.iter().collect::<BTreeSet<_>>().len() as u64;
     let answer: PurgeAnswer = block_on(async { Ok(client.post(&["dead", "purge"], &selection).await?) })?;
     writeln!(console::stdout(), "{} purged", output::count(answer.purged))?;
+    let missing = asked_for.saturating_sub(answer.purged);
+    if missing > 0 {
+        console::note(&format!("there is no such dead letter: {} of the ids", output::count(missing)));
+        return Ok(ExitCode::Failure);
+    }
     Ok(ExitCode::Good)
 }
 
