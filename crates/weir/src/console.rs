@@ -28,7 +28,32 @@ pub(crate) struct Misused(pub(crate) String);
 
 /// Standard output; colours only on a terminal, and not if `NO_COLOR` is set.
 pub(crate) fn stdout() -> impl Write {
-    anstream::stdout().lock()
+    Output(anstream::stdout().lock())
+}
+
+/// Says with every error that it was the output that could not be written.
+struct Output<W>(W);
+
+#[derive(Debug, thiserror::Error)]
+#[error("write to standard output")]
+struct Unwritten(#[source] io::Error);
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(unwritten)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).map_err(unwritten)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(unwritten)
+    }
+}
+
+fn unwritten(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), Unwritten(error))
 }
 
 /// A line on standard error.
@@ -104,6 +129,15 @@ mod tests {
 
     use super::*;
     use crate::client::Refusal;
+
+    #[test]
+    fn output_that_can_not_be_written_is_named() {
+        let mut room = [0; 2];
+        let error = writeln!(Output(&mut room[..]), "four").expect_err("there is no room");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero, "what a broken pipe is known by");
+        let text = format!("{:#}", anyhow::Error::from(error));
+        assert_eq!(text, "write to standard output: failed to write whole buffer");
+    }
 
     #[test]
     fn an_error_points_into_the_query() {
