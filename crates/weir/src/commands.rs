@@ -92,13 +92,10 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     outcome
 }
 
-/// A time as people write it, as the API reads it.
-fn moment(text: &str, zone: &Zone) -> Result<String> {
+/// A time as people write it.
+fn moment(text: &str, zone: &Zone) -> Result<Timestamp> {
     let now = Timestamp::from(SystemClock.now());
-    match parse_time(text, now, zone.time_zone()) {
-        Ok(time) => Ok(time.to_string()),
-        Err(error) => Err(Misused(error.to_string()).into()),
-    }
+    parse_time(text, now, zone.time_zone()).map_err(|error| Misused(error.to_string()).into())
 }
 
 fn zone() -> Zone {

@@ -7,6 +7,7 @@ use weir_server::api::{Histogram, Indices, IndicesParameters, SearchAnswer, Sear
 
 use super::{OutputArgs, block_on, moment, zone};
 use crate::client::{Client, ServerArgs};
+use crate::console::Misused;
 use crate::output::{Format, HitPrinter, Zone};
 use crate::{console, output};
 
@@ -95,12 +96,16 @@ async fn absence(client: &Client, parameters: &SearchParameters) -> Result<Strin
 
 fn parameters(arguments: Arguments, zone: &Zone) -> Result<SearchParameters> {
     let aggregates = arguments.count || arguments.histogram.is_some() || arguments.top.is_some();
-    let time = |text: Option<String>| text.map(|text| moment(&text, zone)).transpose();
+    let time = |text: &Option<String>| text.as_deref().map(|text| moment(text, zone)).transpose();
+    let (since, until) = (time(&arguments.since)?, time(&arguments.until)?);
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        return Err(Misused("`--since` is after `--until`".to_owned()).into());
+    }
     Ok(SearchParameters {
         prefix: Some(arguments.prefix),
         q: Some(arguments.query.join(" ")).filter(|query| !query.is_empty()),
-        from: time(arguments.since)?,
-        to: time(arguments.until)?,
+        from: since.map(|since| since.to_string()),
+        to: until.map(|until| until.to_string()),
         zone: None,
         limit: arguments.limit.or(aggregates.then_some(0)),
         after: arguments.after,

@@ -49,7 +49,12 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
     let since = arguments.since.as_deref().map(|text| moment(text, &zone)).transpose()?;
     let query = Some(arguments.query.join(" ")).filter(|query| !query.is_empty());
     let path = ["tail", &arguments.stream];
-    let wanted = TailParameters { q: query.clone(), since, zone: None, limit: arguments.limit };
+    let wanted = TailParameters {
+        q: query.clone(),
+        since: since.map(|since| since.to_string()),
+        zone: None,
+        limit: arguments.limit,
+    };
     let printer = HitPrinter::new(arguments.output.output, zone);
     let mut screen = Screen { printer, shown: Shown::default(), limit: arguments.limit };
     // Without an end: whoever looks at a tail ends it.
