@@ -9,4 +9,4 @@ mod upload;
 
 pub(crate) use self::batch::Limits;
 pub(crate) use self::source::Source;
-pub(crate) use self::upload::{Again, BadText, Job, Report, Sender};
+pub(crate) use self::upload::{Again, BadText, Job, NDJSON, Report, Sender};

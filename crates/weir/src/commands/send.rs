@@ -12,7 +12,7 @@ use super::block_on;
 use crate::client::{Client, ServerArgs};
 use crate::console;
 use crate::output;
-use crate::send::{Again, BadText, Job, Limits, Report, Sender, Source};
+use crate::send::{Again, BadText, Job, Limits, NDJSON, Report, Sender, Source};
 
 /// Sends lines and says how many were acknowledged, which means that they are durable.
 ///
@@ -80,7 +80,7 @@ fn sources(files: &[PathBuf]) -> Vec<Source> {
 
 fn job(arguments: &Arguments) -> Job {
     let media_type = match (arguments.json, arguments.text) {
-        (true, _) => "application/x-ndjson",
+        (true, _) => NDJSON,
         (_, true) => "text/plain",
         (false, false) => "application/octet-stream",
     };

@@ -155,7 +155,7 @@ async fn lines_that_weir_can_not_take_are_named() {
     assert_eq!((report.sent, report.acknowledged, report.rejected), (3, 2, 1));
     assert_eq!((report.named[0].line, report.is_complete()), (2, false));
 
-    std::fs::write(&file, "{\"a\":1}\n{\"a\":\n[]\n\n{\"a\":2}\nx\ny\nz\n").expect("there is space");
+    std::fs::write(&file, "{\"a\":1}\n{\"a\":\n[]\n \t\n{\"a\":2}\nx\ny\nz\n").expect("there is space");
     let report = world.send_file("shop", file.clone(), "application/x-ndjson").await;
     assert_eq!((report.sent, report.acknowledged, report.rejected), (7, 2, 5));
     let lines: Vec<u64> = report.named.iter().map(|rejected| rejected.line).collect();

@@ -21,8 +21,15 @@ pub(super) enum Next {
     Ended,
     Unreadable(io::Error),
     /// Whoever started this wants it to end.
-    Stopped,
+    Stopped(Rest),
     Answered(Answered),
+}
+
+/// What is not read of a source because it was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    None,
+    Some,
 }
 
 pub(super) struct Flow<'a> {
@@ -79,11 +86,18 @@ impl<'a> Flow<'a> {
 
     /// A live source ends with what was read of it. The rest of a file can be sent another time, but only if
     /// its batches are cut where they always are.
-    fn stop(&mut self) {
+    fn stop(&mut self) -> Rest {
         self.stopped = true;
         match (self.nature, &mut self.lines) {
-            (Nature::Live, Some(lines)) => lines.end(),
-            _ => self.stop_reading(),
+            (_, None) => Rest::None,
+            (Nature::Live, Some(lines)) => {
+                lines.end();
+                Rest::None
+            }
+            (Nature::Regular, Some(_)) => {
+                self.stop_reading();
+                Rest::Some
+            }
         }
     }
 
@@ -93,13 +107,11 @@ impl<'a> Flow<'a> {
         let since = self.open_since.map(|since| self.clock.monotonic().saturating_duration_since(since));
         let left = PATIENCE.saturating_sub(since.unwrap_or_default());
         let reading = self.lines.is_some();
+        let busy = reading || !self.under_way.is_empty();
         tokio::select! {
             biased;
             Some(answered) = self.under_way.next() => Some(Next::Answered(answered)),
-            () = stop, if reading && !self.stopped => {
-                self.stop();
-                Some(Next::Stopped)
-            }
+            () = stop, if busy && !self.stopped => Some(Next::Stopped(self.stop())),
             () = self.clock.sleep(left), if room && since.is_some() => Some(Next::Late),
             line = read(&mut self.lines), if room && reading => Some(match line {
                 Ok(Some(line)) => Next::Line(line),

@@ -8,7 +8,7 @@ use weir_foundation::clock::Clock;
 
 use super::batch::{Batch, Batcher, Limits, Once};
 use super::deliver::{Answer, Deliverer, Rejection, Undelivered};
-use super::flow::{Flow, Next};
+use super::flow::{Flow, Next, Rest};
 use super::progress::Progress;
 use super::source::{Compression, LINE_LIMIT, Nature, RawLine, Source};
 use crate::client::Client;
@@ -69,6 +69,9 @@ pub(crate) struct Rejected {
     pub(crate) line: u64,
     pub(crate) reason: String,
 }
+
+/// The media type of lines that all are JSON.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// How many rejected lines are named.
 const NAMED: usize = 20;
@@ -145,10 +148,12 @@ impl<'a> Sender<'a> {
                     outcome = outcome.and(Err(error).with_context(|| format!("read {name}")));
                     None
                 }
-                Next::Stopped => {
-                    progress.note("-- interrupted: no more is read; a second signal ends at once --");
+                Next::Stopped(rest) => {
+                    progress.note(
+                        "-- interrupted: waiting for the last answers; a second signal ends at once --",
+                    );
                     self.stopped = true;
-                    self.report.cut_short |= nature == Nature::Regular;
+                    self.report.cut_short |= rest == Rest::Some;
                     continue;
                 }
                 Next::Answered((batch, answer)) => {
@@ -177,7 +182,9 @@ impl<'a> Sender<'a> {
             let reason = format!("longer than {LINE_LIMIT} bytes");
             return self.pass_over(batcher, name, line, reason);
         };
-        if bytes.is_empty() {
+        // Where every line is JSON, one of spaces alone is empty, too.
+        let of_json = self.job.media_type == NDJSON;
+        if bytes.is_empty() || (of_json && bytes.trim_ascii().is_empty()) {
             batcher.skip(line.raw_length);
             return None;
         }
