@@ -272,7 +272,7 @@ async fn random_damage_is_never_taken_for_data() {
     eprintln!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     for directory in [closed_journal(80).await, crashed_journal(80).await] {
-        for _ in 0..40 {
+        for _ in 0..25 {
             let copy = copy_of(directory.path());
             let files = files_like(copy.path(), ".db");
             let files: Vec<_> = files.iter().filter(|path| is_journal_file(path)).collect();
