@@ -241,3 +241,25 @@ proptest! {
         prop_assert_eq!(matches(&format!("-{word}"), &content), !found);
     }
 }
+
+#[test]
+fn a_range_of_integers_is_passed_by_only_if_none_of_them_matches() {
+    let tests =
+        ["f:3", "f:3.0", "f:=3", "f:2.5", "f:x", "f:*", "f:true", "f:>3", "f:>=3", "f:<3", "f:<=2.5", "f:>x"];
+    let ranges =
+        ["f:[2 TO 4]", "f:{2 TO 4}", "f:[2.5 TO 3.5]", "f:[4 TO 2]", "f:[x TO z]", "f:>1e300", "f:<-1e300"];
+    for text in tests.into_iter().chain(ranges) {
+        let query = Query::parse(text).unwrap_or_else(|error| panic!("`{text}`: {error}"));
+        let Expr::Leaf(leaf) = query.expr() else { panic!("`{text}` is one leaf") };
+        let matcher = ValueMatcher::new(&leaf.test);
+        for min in -1..6 {
+            for max in min..6 {
+                let some = (min..=max).any(|value| matcher.matches_int(value));
+                assert!(matcher.matches_int_within(min, max) || !some, "`{text}` in {min}..={max}");
+            }
+        }
+        let far = (100..=200).any(|value| matcher.matches_int(value));
+        let open = text.contains(['*', '>']);
+        assert!(far || open || !matcher.matches_int_within(100, 200), "`{text}` is not in 100..=200");
+    }
+}

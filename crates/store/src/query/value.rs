@@ -91,6 +91,31 @@ impl ValueMatcher {
         self.matches_number(Number::from_int(value))
     }
 
+    /// Whether some integer from `min` to `max` passes.
+    #[must_use]
+    pub fn matches_int_within(&self, min: i64, max: i64) -> bool {
+        let [min, max] = [min, max].map(Number::from_int);
+        match &self.check {
+            Check::Exists => true,
+            Check::Term { scalar, .. } | Check::Exact { scalar, .. } => match scalar {
+                Some(Scalar::Number(number)) => number.compare(min).is_ge() && number.compare(max).is_le(),
+                Some(Scalar::Bool(_) | Scalar::Null) | None => false,
+            },
+            Check::Range(Range { lower, upper }) => {
+                let reaches = |bound: &Bound<Operand>, best: Number, keeps: fn(Ordering) -> bool| match bound
+                {
+                    Bound::Included(Operand::Number(number)) => {
+                        keeps(best.compare(*number)) || best == *number
+                    }
+                    Bound::Excluded(Operand::Number(number)) => keeps(best.compare(*number)),
+                    Bound::Included(_) | Bound::Excluded(_) => false,
+                    Bound::Unbounded => true,
+                };
+                reaches(lower, max, Ordering::is_gt) && reaches(upper, min, Ordering::is_lt)
+            }
+        }
+    }
+
     /// Decides about a float.
     #[must_use]
     pub fn matches_float(&self, value: f64) -> bool {

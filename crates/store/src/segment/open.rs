@@ -297,6 +297,14 @@ impl Contents {
         self.groups.iter().map(|group| group.page_times.len()).sum()
     }
 
+    /// The least and the greatest integer of a column's page, if the file says them.
+    pub(super) fn ints(&self, group: usize, column: usize, page: usize) -> Option<(i64, i64)> {
+        let index = self.metadata.page_index_for_row_group(group);
+        let Some(ColumnIndexMetaData::INT64(pages)) = index.column_index(column) else { return None };
+        let range = (pages.min_values().get(page)?, pages.max_values().get(page)?);
+        (!pages.is_null_page(page)).then_some((*range.0, *range.1))
+    }
+
     pub(super) fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column == name)
     }

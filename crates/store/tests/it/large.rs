@@ -17,7 +17,7 @@ const RECORD: usize = 500;
 /// So few seconds that many events share one.
 const SECONDS: i64 = 3_000;
 
-const QUERIES: [&str; 12] = [
+const QUERIES: [&str; 18] = [
     "*",
     "rare",
     "common",
@@ -30,6 +30,12 @@ const QUERIES: [&str; 12] = [
     "twice:2",
     "\"common seldom\"",
     "nowhere",
+    "second:<20",
+    "second:[1500 TO 1510.5]",
+    "-second:>=17",
+    "2999",
+    "second:=-5",
+    "second:>1e18",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,9 +47,11 @@ async fn many_pages_agree() {
     let subject = Segments::new();
     for offset in 0..EVENTS / RECORD {
         let to = partition(u32::try_from(offset % 2).expect("is 0 or 1"));
-        let contents: Vec<(i64, String)> = (0..RECORD)
-            .map(|n| (rng.random_range(0..SECONDS), content(&mut rng, offset * RECORD + n)))
-            .collect();
+        let mut event = |n| {
+            let second = rng.random_range(0..SECONDS);
+            (second, content(&mut rng, offset * RECORD + n, second))
+        };
+        let contents: Vec<(i64, String)> = (0..RECORD).map(&mut event).collect();
         let record = || {
             let empty = Recording::new("shop");
             contents.iter().fold(empty, |record, (second, content)| record.event(at(*second), content))
@@ -58,14 +66,15 @@ async fn many_pages_agree() {
     compare(&*subject.index(), &reference, &questions).await;
 }
 
-fn content(rng: &mut ChaCha8Rng, number: usize) -> String {
+fn content(rng: &mut ChaCha8Rng, number: usize, second: i64) -> String {
     let level = if rng.random_ratio(1, 10) { "error" } else { "info" };
     let common = if rng.random_ratio(1, 3) { "common" } else { "usual" };
     let seldom = if rng.random_ratio(1, 2_000) { "seldom" } else { "often" };
     let rare = if rng.random_ratio(1, 30_000) { "rare" } else { "many" };
     let status = rng.random_range(498..504);
-    let mut content =
-        format!(r#"{{"message":"{common} {seldom} {rare} n{number}","level":"{level}","status":{status}"#);
+    let mut content = format!(
+        r#"{{"message":"{common} {seldom} {rare} n{number}","level":"{level}","status":{status},"number":{number}"#
+    );
     if number > EVENTS - EVENTS / 8 && rng.random_ratio(1, 4) {
         content.push_str(r#","late":[1,{"in":"an array"}]"#);
     }

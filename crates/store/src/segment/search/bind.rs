@@ -150,13 +150,18 @@ impl Bound {
             Self::All | Self::Not(_) => true,
             Self::And(list) => list.iter().all(|bound| bound.is_possible(unit, page)),
             Self::Or(list) => list.iter().any(|bound| bound.is_possible(unit, page)),
-            Self::Leaf(leaf) => leaf.columns.iter().any(|column| column.is_possible(unit, page)),
+            Self::Leaf(leaf) => leaf.columns.iter().any(|column| leaf.is_possible(column, unit, page)),
         }
     }
 }
 
-impl BoundColumn {
-    pub(super) fn is_possible(&self, unit: &Unit, page: usize) -> bool {
-        self.words.iter().all(|word| unit.may_contain(page, *word))
+impl BoundLeaf {
+    /// Whether a value of the column in the page may match; false only if none does.
+    pub(super) fn is_possible(&self, column: &BoundColumn, unit: &Unit, page: usize) -> bool {
+        if (column.kind, column.use_for) == (Kind::Int, Use::Test) {
+            let ints = unit.ints(page, column.field);
+            return ints.is_none_or(|(min, max)| self.matcher.matches_int_within(min, max));
+        }
+        column.words.iter().all(|word| unit.may_contain(page, *word))
     }
 }

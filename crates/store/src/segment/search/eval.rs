@@ -78,7 +78,7 @@ fn eval_leaf(
     let few = among.filter(|among| among.count_set_bits() < count / FEW);
     let mut rows = BooleanBuffer::new_unset(count);
     for column in &leaf.columns {
-        if !span.pages.clone().any(|page| column.is_possible(&span.unit, page)) {
+        if !span.pages.clone().any(|page| leaf.is_possible(column, &span.unit, page)) {
             continue;
         }
         let array = span.column(column.field)?;

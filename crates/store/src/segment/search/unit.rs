@@ -113,6 +113,14 @@ impl Unit {
         }
     }
 
+    /// The least and the greatest integer of a field in a page, if that is known.
+    pub(super) fn ints(&self, page: usize, field: usize) -> Option<(i64, i64)> {
+        match self {
+            Self::Chunk(_) => None,
+            Self::Group { contents, group, .. } => contents.ints(*group, contents.fields[field].1, page),
+        }
+    }
+
     /// Whether a field's texts are on the disk one by one, and not as references to a few.
     pub(super) fn is_plain_text(&self, field: usize) -> bool {
         match self {
