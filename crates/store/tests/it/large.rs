@@ -73,7 +73,7 @@ fn content(rng: &mut ChaCha8Rng, number: usize, second: i64) -> String {
     let rare = if rng.random_ratio(1, 30_000) { "rare" } else { "many" };
     let status = rng.random_range(498..504);
     let mut content = format!(
-        r#"{{"message":"{common} {seldom} {rare} n{number}","level":"{level}","status":{status},"number":{number}"#
+        r#"{{"message":"{common} {seldom} {rare} n{number}","level":"{level}","status":{status},"second":{second}"#
     );
     if number > EVENTS - EVENTS / 8 && rng.random_ratio(1, 4) {
         content.push_str(r#","late":[1,{"in":"an array"}]"#);
