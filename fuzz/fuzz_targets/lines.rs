@@ -8,7 +8,13 @@ use weir_wire::{EventsBuilder, decode_record};
 
 fuzz_target!(|data: &[u8]| {
     let prefix = IndexPrefix::new("shop").expect("legal");
-    for format in [BodyFormat::Auto, BodyFormat::Text, BodyFormat::JsonLines, BodyFormat::JsonArray, BodyFormat::JsonObject] {
+    for format in [
+        BodyFormat::Auto,
+        BodyFormat::Text,
+        BodyFormat::JsonLines,
+        BodyFormat::JsonArray,
+        BodyFormat::JsonObject,
+    ] {
         let mut events = EventsBuilder::new(&prefix);
         let Ok(outcome) = lines::parse(data, format, u32::MAX, &mut events) else { continue };
         let (record, count) = events.finish();

@@ -36,7 +36,11 @@ fuzz_target!(|data: &[u8]| {
         loaded.section("listen", |raw| Listen::validate(&raw.listen)).is_some(),
         loaded.section("log", |raw| LogSettings::validate(&raw.log)).is_some(),
         loaded.section("drain", |raw| DrainDeadlines::validate(&raw.drain)).is_some(),
-        loaded.section("journal", |raw| weir_journal::sqlite::Settings::validate(&raw.journal, "journal".into())).is_some(),
+        loaded
+            .section("journal", |raw| {
+                weir_journal::sqlite::Settings::validate(&raw.journal, "journal".into())
+            })
+            .is_some(),
         loaded.section("store", |raw| store(raw)).is_some(),
         loaded.section("producer", |raw| weir_producer::Settings::validate(&raw.producer)).is_some(),
         loaded.section("consumer", |raw| ConsumerSettings::validate(&raw.consumer)).is_some(),
