@@ -119,7 +119,9 @@ impl ReadSegmentError {
     /// Whether the files are to blame. What can not be opened for another reason may be opened a moment later.
     pub(super) fn is_damage(&self) -> bool {
         match self {
-            Self::Open(_, error) => error.kind() == std::io::ErrorKind::NotFound,
+            Self::Open(_, error) | Self::Filter(_, FilterError::Io(error)) => {
+                error.kind() == std::io::ErrorKind::NotFound
+            }
             _ => true,
         }
     }
@@ -209,7 +211,7 @@ impl Segment {
         };
         let filters = self.filters().and_then(of_these);
         if let Err(error) = &filters {
-            self.lacks_filters.store(true, Ordering::Relaxed);
+            self.lacks_filters.store(error.is_damage(), Ordering::Relaxed);
             tracing::error!(error = %chain(error), "searches are slower without the words of a segment");
         }
         filters.ok()
