@@ -53,8 +53,8 @@ macro_rules! conformance_suite {
                 partitions_and_lives_are_apart, faulty_events_are_passed_over,
                 many_partitions_are_kept_apart;
             contents: scalars_keep_their_types, nesting_comes_back, odd_keys_come_back, numbers_are_exact,
-                type_conflicts_drop_nothing, ten_thousand_keys_come_back, a_late_key_may_occur_twice, odd_numbers_hide_nothing, the_deepest_nesting_comes_back,
-                large_texts_come_back, contents_survive_a_restart;
+                type_conflicts_drop_nothing, ten_thousand_keys_come_back, a_late_key_may_occur_twice,
+                odd_numbers_hide_nothing, the_deepest_nesting_comes_back, large_texts_come_back, contents_survive_a_restart;
             searching: hits_are_newest_first, pages_are_stable_under_new_writes, ranges_are_half_open,
                 prefixes_are_apart, the_query_examples_hold, a_search_without_time_times_out,
                 a_search_without_memory_is_refused, an_unknown_prefix_is_empty, odd_times_are_searchable;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use weir_store::IndexStore as _;
 use weir_store::conformance::fixture::{Recording, at, partition, write};
+use weir_store::segment::SegmentStore;
 
 use crate::segment::start;
 
@@ -13,6 +14,16 @@ use crate::segment::start;
 const SEGMENTS: u64 = 8;
 const EVENT: usize = 3 << 20;
 const EVENTS: u64 = 3;
+
+/// Waits until some are merged.
+async fn merged(store: &SegmentStore) {
+    let merged = async {
+        while store.stats().merged == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), merged).await.expect("they are merged");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_events_are_not_all_rewritten_at_once() {
@@ -27,12 +38,7 @@ async fn large_events_are_not_all_rewritten_at_once() {
         write(&store, &partition(0), vec![record.at_offset(segment)]).await;
         store.flush().await.expect("flushes");
     }
-    let merged = async {
-        while store.stats().merged == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), merged).await.expect("they are merged");
+    merged(&store).await;
     let at_once = store.stats().merged_rows * EVENT as u64;
     assert!(at_once <= 64 << 20, "{at_once} bytes were rewritten at once");
     supervisor.run_until(async {}).await;
@@ -51,12 +57,7 @@ async fn different_events_do_not_add_up_to_any_number_of_columns() {
         write(&store, &partition(0), vec![record.at_offset(segment)]).await;
         store.flush().await.expect("flushes");
     }
-    let merged = async {
-        while store.stats().merged == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), merged).await.expect("those that fit are merged");
+    merged(&store).await;
     supervisor.run_until(async {}).await;
     let files = std::fs::read_dir(directory.path().join("shop")).expect("it is there");
     let paths = files.map(|file| file.expect("it is there").path());

@@ -162,8 +162,9 @@ impl Newest<'_> {
         if matches.pages.is_empty() {
             return Ok(());
         }
-        let rows = matches.rows().into_iter().collect();
-        let heads = matches.unit.load_heads(&rows, &self.context.snapshot.sources)?;
+        let rows = matches.rows();
+        let all = rows.iter().copied().collect();
+        let heads = matches.unit.load_heads(&all, &self.context.snapshot.sources)?;
         let mut best = self.worth_keeping(&heads);
         if best.is_empty() {
             return Ok(());
@@ -171,7 +172,7 @@ impl Newest<'_> {
         best.sort_unstable_by_key(|(rank, _)| Reverse(*rank));
         best.truncate(self.wanted);
         best.sort_unstable_by_key(|(_, row)| *row);
-        let rebuilder = matches.rebuilder(best.iter().map(|(_, row)| *row))?;
+        let rebuilder = matches.rebuilder(&rows, best.iter().map(|(_, row)| *row).collect())?;
         for (number, (rank, row)) in best.into_iter().enumerate() {
             let content = rebuilder.content(number);
             self.keep(Found { rank, received: heads.received[row], content })?;
@@ -244,10 +245,8 @@ impl Matches<'_> {
         self.pages.iter().rev().flat_map(|page| &page.rows).copied().collect()
     }
 
-    /// Reads what is missing of some of [`Self::rows`], which are given by their numbers, ascending.
-    fn rebuilder(&self, chosen: impl Iterator<Item = usize>) -> Result<Rebuilder, ReadSegmentError> {
-        let rows = self.rows();
-        let chosen: Vec<usize> = chosen.collect();
+    /// Reads what is missing of some of `rows`, which are [`Self::rows`]; `chosen` are numbers in them, ascending.
+    fn rebuilder(&self, rows: &[usize], chosen: Vec<usize>) -> Result<Rebuilder, ReadSegmentError> {
         let picked: Rows = chosen.iter().copied().collect();
         let mut at_hand = HashMap::new();
         for field in self.pages.iter().flat_map(|page| page.columns.keys().copied()) {
@@ -261,7 +260,7 @@ impl Matches<'_> {
                 at_hand.insert(field, pick(&column, &picked));
             }
         }
-        Rebuilder::new(self.unit, &chosen.iter().map(|row| rows[*row]).collect(), at_hand)
+        Rebuilder::new(self.unit, &chosen.into_iter().map(|row| rows[row]).collect(), at_hand)
     }
 }
 
