@@ -86,6 +86,14 @@ impl Setup {
         self
     }
 
+    /// Small heads are sealed all the time, small segments merged all the time, and journal files rolled.
+    #[must_use]
+    pub fn restless(self) -> Self {
+        self.with("store.seal_after", "1s")
+            .with("store.head_memory", "4MiB")
+            .with("journal.file_size", "1MiB")
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments);

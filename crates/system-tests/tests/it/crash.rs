@@ -19,11 +19,7 @@ async fn a_hundred_kills_lose_and_repeat_nothing() {
     eprintln!("seed {seed} (set WEIR_SEED to repeat)");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let directory = tempfile::tempdir().unwrap();
-    // Small heads are sealed all the time, small segments merged all the time, and journal files rolled.
-    let setup = Setup::new(directory.path())
-        .with("store.seal_after", "1s")
-        .with("store.head_memory", "4MiB")
-        .with("journal.file_size", "1MiB");
+    let setup = Setup::new(directory.path()).restless();
     let ledger = Arc::new(Ledger::default());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {

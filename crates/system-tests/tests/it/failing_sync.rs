@@ -103,11 +103,7 @@ async fn nothing_is_acknowledged_whose_sync_failed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn syncs_that_fail_under_load_end_the_process_and_keep_its_word() {
     let directory = tempfile::tempdir().unwrap();
-    // Segments are sealed and merged, groups commit, and journal files are rolled all the time.
-    let setup = Setup::new(directory.path())
-        .with("store.seal_after", "1s")
-        .with("store.head_memory", "4MiB")
-        .with("journal.file_size", "1MiB");
+    let setup = Setup::new(directory.path()).restless();
     let ledger = Arc::new(Ledger::default());
     let running = clients("synced", 0, &setup, &ledger);
     for failing in [Failing::All, Failing::First, Failing::All, Failing::First] {
