@@ -8,7 +8,7 @@ use std::path::Path;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use weir_journal::sqlite::{Codec, JUMP, Settings, SqliteJournal};
-use weir_journal::{Journal, Loss, LossReason, OpenError, ReadBatch, ReadError};
+use weir_journal::{Journal, Loss, LossReason, ReadBatch, ReadError};
 use weir_model::{ByteSize, Offset};
 
 use crate::support::{
@@ -41,7 +41,7 @@ async fn write(journal: &SqliteJournal, records: Range<u64>) {
 }
 
 /// A closed journal of several files.
-async fn closed_journal(records: u64) -> tempfile::TempDir {
+pub(crate) async fn closed_journal(records: u64) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = try_open(small_files(directory.path())).expect("it opens");
     write(&journal, 0..records).await;
@@ -299,44 +299,6 @@ async fn records_are_not_written_into_a_damaged_page() {
 fn is_journal_file(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     name.starts_with("journal-") && name.ends_with(".db")
-}
-
-#[tokio::test]
-async fn foreign_files_are_left_alone() {
-    let directory = closed_journal(3).await;
-    let foreign = directory.path().join("journal-000009.db");
-    let other = rusqlite::Connection::open(&foreign).expect("made");
-    other.execute_batch("create table important (data)").expect("made");
-    drop(other);
-    let refused = try_open(settings(directory.path()));
-    assert!(matches!(refused, Err(OpenError::ForeignFile { path }) if path == foreign));
-    assert!(foreign.exists());
-    let mut path = foreign;
-    for name in ["journal-copy.db", "journal-000000.db", "journal-0000001.db", "journal-4294967295.db"] {
-        let renamed = directory.path().join(name);
-        std::fs::rename(&path, &renamed).expect("renamed");
-        let refused = try_open(settings(directory.path()));
-        assert!(matches!(refused, Err(OpenError::ForeignFile { path }) if path == renamed), "{name}");
-        path = renamed;
-    }
-    std::fs::remove_file(path).expect("removed");
-    open(directory.path()).close().await;
-}
-
-#[tokio::test]
-async fn a_newer_format_is_refused_by_name() {
-    for file in ["journal-000001.db", "groups.db"] {
-        let directory = closed_journal(3).await;
-        let path = directory.path().join(file);
-        // The format is `user_version`, at byte 60 of an SQLite header.
-        let written = OpenOptions::new().write(true).open(&path).expect("opened");
-        written.write_all_at(&2_u32.to_be_bytes(), 60).expect("written");
-        let refused = try_open(settings(directory.path())).expect_err("it is newer");
-        let message = refused.to_string();
-        assert!(matches!(refused, OpenError::NewerFormat { found: 2, known: 1, .. }), "{refused:?}");
-        assert!(message.contains(file) && message.contains("use a newer weir"), "{message}");
-        assert!(path.exists());
-    }
 }
 
 #[tokio::test]

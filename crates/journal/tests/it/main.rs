@@ -3,6 +3,7 @@
 mod batches;
 mod conformance;
 mod damage;
+mod foreign;
 mod full;
 mod inspect;
 mod life;
