@@ -392,6 +392,8 @@ fn check_format(id: u64, metadata: &ParquetMetaData) -> Result<(), ReadSegmentEr
         .key_value_metadata()
         .and_then(|pairs| pairs.iter().find(|pair| pair.key == FORMAT_KEY))
         .and_then(|pair| pair.value.as_deref()?.parse().ok())
+        // Formats are numbered from 1.
+        .filter(|format| *format > 0)
         .ok_or(ReadSegmentError::Damaged(id, "it does not name its format"))?;
     if format > FORMAT { Err(ReadSegmentError::NewerFormat(id, format)) } else { Ok(()) }
 }

@@ -1,4 +1,5 @@
-//! Files of a newer weir, and files that do not say whose they are: refused by name, and left as they are.
+//! Files of a newer weir, and files that do not say whose they are: refused by name, and left as they are. Files
+//! that the manifest does not name: removed, when there is a manifest.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -183,11 +184,45 @@ async fn segments_without_a_manifest_are_no_orphans() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_that_the_manifest_does_not_name_go_at_open() {
+    let directory = closed().await;
+    let rows = std::fs::read(segment(&directory, "parquet")).expect("it can be read");
+    let filter = std::fs::read(segment(&directory, "filter")).expect("it can be read");
+    std::fs::create_dir(directory.path().join("cafe")).expect("it can be made");
+    let put = |name: &str, bytes: &[u8]| {
+        std::fs::write(directory.path().join(name), bytes).expect("it can be written");
+    };
+    for name in ["shop/notes.txt", "shop/000000000099.parquet.copy", "000000000099.parquet"] {
+        put(name, &rows);
+    }
+    let before = files(&directory.path().join("shop"));
+    // What a process leaves that ends before it names a segment: all of it, or a part.
+    put("shop/000000000099.parquet", &rows);
+    put("shop/000000000099.filter", &filter);
+    put("shop/000000000008.filter", &filter[..9]);
+    put("cafe/000000000001.parquet", &[]);
+    let subject = Segments::open(directory);
+    assert!(files(&subject.path().join("shop")) == before, "the others stay as they are");
+    assert!(files(&subject.path().join("cafe")).is_empty());
+    assert!(subject.path().join("000000000099.parquet").exists());
+    let found = search(&*subject.index(), request("shop", "*")).await;
+    assert_eq!(seconds_of(&found.hits), [6, 5, 4, 3, 2, 1, 0]);
+    assert_eq!(search(&*subject.index(), request("cafe", "*")).await.total, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_segment_of_a_newer_format_is_refused_by_name() {
     let directory = closed().await;
     // The key, and behind it the value: a text of one byte.
     replace(&segment(&directory, "parquet"), b"weir.format\x18\x011", b"weir.format\x18\x012");
     check_kept(directory, &["segment 1 has format 2, this weir reads up to 1", "use a newer weir"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_of_a_format_that_never_was_is_damaged() {
+    let directory = closed().await;
+    replace(&segment(&directory, "parquet"), b"weir.format\x18\x011", b"weir.format\x18\x010");
+    check_kept(directory, &["segment 1 is damaged: it does not name its format"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,6 +236,18 @@ async fn a_segment_without_a_format_is_refused_by_name() {
 async fn a_filter_of_a_newer_version_is_done_without() {
     let directory = closed().await;
     overwrite(&segment(&directory, "filter"), 6, &3_u16.to_le_bytes());
+    check_healed(directory).await;
+}
+
+/// Version 1 had no checksum.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_of_the_first_version_is_done_without() {
+    let directory = closed().await;
+    let path = segment(&directory, "filter");
+    let mut bytes = std::fs::read(&path).expect("it can be read");
+    bytes.truncate(bytes.len() - size_of::<u64>());
+    bytes[6..8].copy_from_slice(&1_u16.to_le_bytes());
+    std::fs::write(&path, bytes).expect("it can be written");
     check_healed(directory).await;
 }
 
