@@ -1,5 +1,6 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
@@ -29,13 +30,42 @@ pub(crate) fn start_with(
     directory: &Path,
     section: &StoreSection,
 ) -> Result<(SegmentStore, Supervisor), OpenStoreError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    start_by(Arc::new(SystemClock), directory, section)
+}
+
+/// Opens the store with a clock of its own; the process around it goes by the machine's.
+pub(crate) fn start_by(
+    clock: Arc<dyn Clock>,
+    directory: &Path,
+    section: &StoreSection,
+) -> Result<(SegmentStore, Supervisor), OpenStoreError> {
     let deadlines = DrainDeadlines::validate(&DrainSection::default()).expect("defaults are valid");
-    let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
+    let supervisor = Supervisor::new(Handle::current(), Arc::new(SystemClock), deadlines);
     let settings = Settings::validate(section, directory.to_owned()).expect("the section is valid");
-    let health = Health::new(Arc::clone(&clock));
+    let health = Health::new(Arc::new(SystemClock));
     let parts = SegmentParts { clock, spawner: supervisor.spawner(), health };
     Ok((SegmentStore::open(settings, parts)?, supervisor))
+}
+
+/// Waits for what happens in its own time.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let happened = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(60), happened).await;
+    assert!(outcome.is_ok(), "it never happened that {what}");
+}
+
+/// The files of a prefix whose names end so, in the order of their names.
+pub(crate) fn files_of(directory: &Path, prefix: &str, extension: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(directory.join(prefix)).expect("the prefix has a directory");
+    let paths = files.map(|file| file.expect("it is there").path());
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    paths.sort();
+    paths
 }
 
 impl Segments {
