@@ -4,6 +4,7 @@
 mod damage;
 mod doubt;
 mod formats;
+mod held;
 mod independent;
 mod large;
 mod memory;
