@@ -6,6 +6,7 @@ mod doubt;
 mod formats;
 mod held;
 mod independent;
+mod joining;
 mod large;
 mod memory;
 mod merging;
