@@ -5,6 +5,7 @@ mod conformance;
 mod damage;
 mod foreign;
 mod full;
+mod golden;
 mod inspect;
 mod life;
 mod model;
