@@ -4,6 +4,7 @@
 mod damage;
 mod doubt;
 mod formats;
+mod golden;
 mod held;
 mod independent;
 mod joining;
