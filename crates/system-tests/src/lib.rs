@@ -10,6 +10,7 @@
 )]
 #![allow(missing_docs, reason = "it is no API")]
 
+pub mod cli;
 pub mod failing_sync;
 pub mod flood;
 pub mod last_words;
@@ -18,4 +19,5 @@ pub mod load;
 pub mod process;
 pub mod raw;
 pub mod reckoning;
+pub mod small_disk;
 pub mod wait;

@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 
+use crate::cli::{Outcome, Running};
 use crate::wait::until;
 
 /// A running `weir up` and where it listens.
@@ -105,6 +106,7 @@ impl Setup {
         command
             .env_clear()
             .env("TZ", "UTC")
+            .env("WEIR_SERVER", self.addresses.http.to_string())
             .env("WEIR_DATA_DIR", &self.data_dir)
             .env("WEIR_LISTEN__HTTP", self.addresses.http.to_string())
             .env("WEIR_LISTEN__OPS", self.addresses.ops.to_string())
@@ -165,10 +167,14 @@ impl Setup {
         weir
     }
 
-    /// Runs a command of the CLI against the running process, to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        let server = format!("http://{}", self.addresses.http);
-        self.command(arguments).args(["--server", &server]).output().expect("the binary starts")
+    /// Runs a command of the CLI, which finds the running process, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.feed(arguments, b"")
+    }
+
+    /// Runs a command that reads this on its standard input, to its end.
+    pub fn feed(&self, arguments: &[&str], input: &[u8]) -> Outcome {
+        Running::start(self.command(arguments), input).outcome()
     }
 }
 

@@ -133,14 +133,7 @@ impl Reckoning {
 
 /// Panics unless `weir audit --verify` is content.
 pub fn verified(setup: &Setup) {
-    let audit = setup.run(&["audit", "--verify"]);
-    assert!(
-        audit.status.success(),
-        "audit --verify: {}\n{}{}",
-        audit.status,
-        String::from_utf8_lossy(&audit.stdout),
-        String::from_utf8_lossy(&audit.stderr)
-    );
+    setup.run(&["audit", "--verify"]).good();
 }
 
 #[cfg(test)]

@@ -228,17 +228,8 @@ fn times() -> Vec<Case> {
     ]
 }
 
-/// What a command of the CLI prints, line by line.
-fn lines<T: for<'de> Deserialize<'de>>(setup: &Setup, arguments: &[&str]) -> Vec<T> {
-    let output = setup.run(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {}: {errors}", output.status);
-    let text = String::from_utf8(output.stdout).expect("JSON is text");
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON as documented")).collect()
-}
-
 fn check_stored(setup: &Setup, case: &Case) {
-    let hits: Vec<Hit> = lines(setup, &["query", case.name, "--limit", "10", "-o", "json"]);
+    let hits: Vec<Hit> = setup.run(&["query", case.name, "--limit", "10", "-o", "json"]).json();
     let members = |json: &str| serde_json::from_str::<Members>(json).expect("an object");
     let mut expected = vec![members(BEFORE), members(AFTER)];
     if let Fate::Stored { content, time } = &case.fate {
@@ -259,13 +250,13 @@ fn check_stored(setup: &Setup, case: &Case) {
 
 fn check_dead(setup: &Setup, case: &Case) {
     let stream = format!("{}_logs", case.name);
-    let letters: Vec<Letter> = lines(setup, &["dead", "list", "--stream", &stream, "-o", "json"]);
+    let letters: Vec<Letter> = setup.run(&["dead", "list", "--stream", &stream, "-o", "json"]).json();
     let Fate::Dead(code) = case.fate else {
         assert_eq!(letters.len(), 0, "{}: {}", case.name, letters[0].message);
         return;
     };
     let [letter] = &letters[..] else { panic!("{}: {} dead letters", case.name, letters.len()) };
-    let shown: Vec<Letter> = lines(setup, &["dead", "show", &letter.id, "-o", "json"]);
+    let shown: Vec<Letter> = setup.run(&["dead", "show", &letter.id, "-o", "json"]).json();
     let [shown] = &shown[..] else { panic!("{}: {} letters of one id", case.name, shown.len()) };
     assert_eq!((&*shown.code, &*shown.stream, &*shown.prefix), (code, &*stream, case.name));
     assert_eq!((shown.events, &*shown.format), (1, "TimberCollection"), "{}", case.name);

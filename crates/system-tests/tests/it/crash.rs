@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
 use tokio::task::JoinHandle;
 use weir_system_tests::ledger::Ledger;
 use weir_system_tests::load::Client;
@@ -104,19 +105,24 @@ async fn pause(milliseconds: u64) {
 /// How many segments were finished, and how many of them were merged into others. Their files are numbered, and
 /// the number of one that was not finished is given again.
 fn finished(setup: &Setup) -> (u64, u64) {
-    let listed = setup.run(&["indices", APP, "--files", "-o", "json"]);
-    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let lines = listed.lines().map(|line| line.parse::<serde_json::Value>().unwrap());
+    let listed: Vec<Listed> = setup.run(&["indices", APP, "--files", "-o", "json"]).json();
     // Events of two days may be in one file.
-    let numbers: BTreeSet<u64> = lines.map(|line| number(line["file"].as_str().unwrap())).collect();
+    let numbers: BTreeSet<u64> = listed.iter().map(Listed::number).collect();
     let newest = *numbers.last().expect("there are segments");
     (newest, newest - numbers.len() as u64)
 }
 
-fn number(file: &str) -> u64 {
-    let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).expect("a segment has a name");
-    stem.parse().expect("the name is a number")
+/// A file, as `weir indices --files` lists it.
+#[derive(Deserialize)]
+struct Listed {
+    file: PathBuf,
+}
+
+impl Listed {
+    fn number(&self) -> u64 {
+        let name = self.file.file_stem().and_then(|name| name.to_str()).expect("a segment has a name");
+        name.parse().expect("the name is a number")
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,7 @@ async fn a_query_tells_what_it_could_not_read() {
         let file = directory.path().join("app.log");
         std::fs::write(&file, lines).unwrap();
         let weir = setup.start().await;
-        let sent = setup.run(&["send", "--app", "shop", file.to_str().unwrap()]);
-        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        setup.run(&["send", "--app", "shop", file.to_str().unwrap()]).good();
         assert!(weir.terminate().await.success());
     }
     let mut segments: Vec<_> = std::fs::read_dir(setup.data_dir.join("index/shop"))
@@ -25,14 +24,11 @@ async fn a_query_tells_what_it_could_not_read() {
     std::fs::write(&segments[0], vec![0; usize::try_from(length).unwrap()]).unwrap();
     let weir = setup.start().await;
     let found = setup.run(&["query", "shop", "the"]);
-    let (out, note) = (String::from_utf8_lossy(&found.stdout), String::from_utf8_lossy(&found.stderr));
-    assert!(found.status.success(), "{note}");
-    assert!(out.contains("the second") && !out.contains("the first"), "{out}");
-    assert!(
-        note.contains("the answer is without events from") && note.contains("segment 1 is damaged"),
-        "{note}"
-    );
+    assert!(found.status.success(), "{found:?}");
+    assert!(found.out.contains("the second") && !found.out.contains("the first"), "{found:?}");
+    let note = "the answer is without events from";
+    assert!(found.err.contains(note) && found.err.contains("segment 1 is damaged"), "{found:?}");
     let verified = setup.run(&["audit", "--verify"]);
-    assert!(!verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert!(!verified.status.success(), "{verified:?}");
     assert!(weir.terminate().await.success());
 }

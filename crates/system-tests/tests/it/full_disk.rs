@@ -1,8 +1,5 @@
 //! A full disk stops acknowledgements, is named by the readiness page, and passes when there is space again.
 
-use std::io::{ErrorKind, Write};
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,50 +7,8 @@ use weir_system_tests::ledger::Ledger;
 use weir_system_tests::load::Client;
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
+use weir_system_tests::small_disk::SmallDisk;
 use weir_system_tests::wait::until;
-
-/// A small file system in memory, mounted for one test.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(path: &'a Path, size: &str) -> Self {
-        std::fs::create_dir_all(path).unwrap();
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"])
-            .arg(path)
-            .status()
-            .expect("mount is there");
-        assert!(status.success(), "a small file system could not be mounted; this test needs root");
-        Self(path)
-    }
-
-    /// Fills the disk with a file that can be removed again, while others go on writing.
-    fn fill(&self) {
-        let mut ballast = std::fs::File::create(self.ballast()).unwrap();
-        let block = vec![1u8; 1 << 16];
-        loop {
-            match ballast.write_all(&block) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => return,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
-
-    fn ballast(&self) -> std::path::PathBuf {
-        self.0.join("ballast")
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(self.0).status());
-    }
-}
 
 fn client(app: &str, number: usize) -> Client {
     Client { name: format!("c{number}"), app: app.to_owned(), batch: 100, pause: Duration::from_millis(5) }
@@ -62,7 +17,7 @@ fn client(app: &str, number: usize) -> Client {
 async fn fills_and_recovers(app: &'static str, part: &str, settings: &[(&str, &str)]) {
     let directory = tempfile::tempdir().unwrap();
     let mount = directory.path().join(part);
-    let disk = SmallDisk::mount(&mount, "192m");
+    let disk = SmallDisk::mount(&mount, "size=192m");
     let setup =
         settings.iter().fold(Setup::new(directory.path()), |setup, (path, value)| setup.with(path, value));
     let weir = setup.start().await;

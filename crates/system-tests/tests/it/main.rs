@@ -9,6 +9,7 @@
 )]
 
 mod bad_events;
+mod bad_settings;
 mod crash;
 mod damaged_index;
 mod drain;

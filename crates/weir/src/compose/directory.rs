@@ -6,6 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+/// Bytes of the file that is written for a try: a block.
+const PROBE: usize = 4096;
+
 /// Makes the directory, for the owner alone, if it is not there; and makes sure that it can be written to.
 pub(crate) fn prepare(directory: &Path) -> Result<()> {
     DirBuilder::new()
@@ -16,11 +19,13 @@ pub(crate) fn prepare(directory: &Path) -> Result<()> {
     probe(directory).with_context(|| format!("write to the data directory `{}`", directory.display()))
 }
 
-/// A directory tells only when it is written to whether it can be.
+/// A directory tells only when it is written to whether it can be, and whether there is any space.
 fn probe(directory: &Path) -> std::io::Result<()> {
     let file = directory.join(".probe");
-    std::fs::write(&file, b"")?;
-    std::fs::remove_file(file)
+    let written = std::fs::write(&file, [1; PROBE]);
+    // It may be there, and empty, when it could not be written.
+    let removed = std::fs::remove_file(file);
+    written.and(removed)
 }
 
 #[cfg(test)]
