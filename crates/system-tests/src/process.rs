@@ -117,7 +117,12 @@ impl Setup {
 
     /// Starts it and answers at once.
     pub fn spawn(&self) -> Weir {
-        let child = self.command(&["up"]).stdout(Stdio::null()).spawn().expect("the binary starts");
+        self.spawn_with(&[])
+    }
+
+    fn spawn_with(&self, flags: &[&str]) -> Weir {
+        let arguments = [&["up"], flags].concat();
+        let child = self.command(&arguments).stdout(Stdio::null()).spawn().expect("the binary starts");
         Weir { child, addresses: self.addresses }
     }
 
@@ -149,7 +154,12 @@ impl Setup {
 
     /// Starts it and waits until it is ready.
     pub async fn start(&self) -> Weir {
-        let mut weir = self.spawn();
+        self.start_with(&[]).await
+    }
+
+    /// Starts it with flags and waits until it is ready.
+    pub async fn start_with(&self, flags: &[&str]) -> Weir {
+        let mut weir = self.spawn_with(flags);
         weir.ready().await;
         weir
     }

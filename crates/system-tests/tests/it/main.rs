@@ -10,6 +10,7 @@
 
 mod bad_events;
 mod bad_settings;
+mod commands;
 mod crash;
 mod damaged_index;
 mod drain;
