@@ -19,3 +19,4 @@ mod failing_sync;
 mod full_disk;
 mod idle_connections;
 mod overload;
+mod walk;
