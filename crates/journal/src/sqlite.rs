@@ -41,6 +41,8 @@ mod writer;
 
 pub use condition::{Condition, JournalFailed};
 pub use disk::{Disk, SystemDisk};
+#[doc(hidden)]
+pub use frame::value_of_frame;
 pub use inspect::{CheckReport, FileReport, Inspector, PartitionReport, StreamReport};
 pub use journal::SqliteJournal;
 pub use recovery::JUMP;

@@ -30,6 +30,7 @@ use weir_foundation::metrics::Counter;
 use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 use weir_wire::compression::Encoding;
 
+pub(crate) use self::message::message_in;
 use self::message::{Answer, read_message};
 use self::status::status;
 use crate::admission::{Admission, Admitted};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use bytes::Bytes;
 use weir_foundation::clock::Clock;
 use weir_foundation::health::Health;
 use weir_foundation::http::{self, Limits, Process};
@@ -13,6 +14,7 @@ use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{Journal, ReadError};
 use weir_model::Timestamp;
+use weir_wire::compression::Encoding;
 
 use crate::admission::Admission;
 use crate::budget::Budget;
@@ -99,6 +101,13 @@ impl Producer {
         let process = Process { spawner: &self.admission.spawner, clock: &self.admission.clock };
         let router = grpc::router(&self.admission, &self.serving);
         http::serve("producer.grpc", listener, router, limits, DrainPhase::StopIntake, process)
+    }
+
+    /// The message that the gRPC door finds in a body that comes in these pieces, decompressed; none if it is
+    /// refused. For the fuzz target.
+    #[doc(hidden)]
+    pub async fn grpc_message(&self, pieces: &[Bytes], encoding: Encoding) -> Option<Bytes> {
+        grpc::message_in(&self.admission, pieces, encoding).await
     }
 
     /// The HTTP doors, `/produce`, `/produce_batch` and `/api/v1/apps/<app>/events`, without a fallback: they

@@ -46,5 +46,9 @@ mod worker;
 pub use error::OpenStoreError;
 #[doc(hidden)]
 pub use filter::pages_with_word;
+#[doc(hidden)]
+pub use pages::unpacked_page;
 pub use section::{FilingWindow, Settings, StoreSection};
 pub use store::{SegmentParts, SegmentStats, SegmentStore};
+#[doc(hidden)]
+pub use text_page::texts_of_page;

@@ -114,7 +114,7 @@ pub enum Undelivered {
 /// Smaller files cost more than they hold.
 const LEAST_FILE: u64 = 1 << 20;
 /// Beyond it lengths in a file would not be exact any more.
-const MOST_RECORD: u64 = 256 << 20;
+pub(super) const MOST_RECORD: u64 = 256 << 20;
 /// An index page per partition is written with every group of records.
 const MOST_PARTITIONS: u32 = 1024;
 

@@ -12,7 +12,7 @@ use http_body::Frame;
 use weir_wire::compression::Encoding;
 
 use crate::admission::Admission;
-use crate::body::{Received, next_data};
+use crate::body::{Received, next_data, resume};
 use crate::refusal::Refusal;
 
 const HEAD: usize = 5;
@@ -54,6 +54,13 @@ pub(super) async fn read_message(
         (Compression::Encoded, Encoding::Identity) => Err(Refusal::Framing),
         (Compression::Encoded, encoding) => admission.decompress(encoding, received).await,
     }
+}
+
+/// As [`read_message`], of a body that comes in these pieces. For the fuzz target.
+pub(crate) async fn message_in(admission: &Admission, pieces: &[Bytes], encoding: Encoding) -> Option<Bytes> {
+    let pieces = pieces.iter().rev().cloned();
+    let body = pieces.fold(Body::empty(), |rest, piece| resume(piece, rest));
+    read_message(admission, body, encoding).await.ok().map(|received| received.bytes)
 }
 
 /// The head, and what came with it.

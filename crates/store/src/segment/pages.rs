@@ -213,6 +213,13 @@ impl<R: ChunkReader> Iterator for ColumnPages<R> {
     }
 }
 
+/// How long a page is that was packed; none if it is refused. For the fuzz target.
+#[doc(hidden)]
+#[must_use]
+pub fn unpacked_page(packed: &[u8], limit: usize) -> Option<usize> {
+    unpack(packed, limit).ok().map(|page| page.len())
+}
+
 fn unpack(packed: &[u8], limit: usize) -> Result<Bytes, ParquetError> {
     // A page without values may be nothing at all.
     if packed.is_empty() {

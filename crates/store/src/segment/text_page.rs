@@ -42,6 +42,14 @@ pub(super) fn read(
     }
 }
 
+/// The texts of a page of `rows`; none if it is refused. For the fuzz target.
+#[doc(hidden)]
+#[must_use]
+pub fn texts_of_page(page: &[u8], rows: usize) -> Option<Vec<Option<String>>> {
+    let texts = texts(&Bytes::copy_from_slice(page), rows)?;
+    Some(texts.iter().map(|text| text.map(str::to_owned)).collect())
+}
+
 /// A page of `rows` texts of which each may be missing: which are there, their lengths, themselves.
 fn texts(page: &Bytes, rows: usize) -> Option<StringArray> {
     let (length, rest) = page.split_first_chunk::<4>()?;

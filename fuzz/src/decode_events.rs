@@ -1,12 +1,10 @@
 //! Records of weir's own format at the consumer.
-#![no_main]
 
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 use weir_model::{RecordFormat, Timestamp};
 use weir_wire::decode_record;
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     let value = Bytes::copy_from_slice(data);
     if let Ok(batch) = decode_record(RecordFormat::Events, &value, Timestamp::default()) {
         for event in batch.events() {
@@ -15,4 +13,4 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-});
+}

@@ -1,17 +1,15 @@
 //! Batches without their secrets: still whole, as many items, and nothing left to strip.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use weir_wire::{ScannedBatch, scan_collection, scan_timber};
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     if let Ok(batch) = scan_collection(data) {
         check(data, &batch, |bytes| scan_collection(bytes).expect("still whole"));
     }
     if let Ok(batch) = scan_timber(data) {
         check(data, &batch, |bytes| scan_timber(bytes).expect("still whole"));
     }
-});
+}
 
 fn check(data: &[u8], batch: &ScannedBatch<'_>, scan: fn(&[u8]) -> ScannedBatch<'_>) {
     if let Some(stripped) = batch.without_app_secret() {

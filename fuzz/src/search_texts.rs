@@ -1,12 +1,10 @@
 //! The texts of a search beside its query: times, cursors, widths and sizes. What is read and has a text of its
 //! own is read from that text as the same.
-#![no_main]
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use jiff::tz::TimeZone;
-use libfuzzer_sys::fuzz_target;
 use weir_foundation::settings::{DurationText, SizeText};
 use weir_model::{EventId, IndexPrefix, Timestamp};
 use weir_store::query::parse_time;
@@ -14,7 +12,7 @@ use weir_store::{Cursor, Interval};
 
 const NOW: Timestamp = Timestamp::from_micros(1_795_262_400_000_000);
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     for zone in ["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "<-10>10"] {
         let zone = TimeZone::posix(zone).expect("a zone");
@@ -34,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     }
     drop(text.parse::<SizeText>());
     drop(IndexPrefix::new(text));
-});
+}
 
 fn round_trip<T: FromStr + Display + Debug + PartialEq>(text: &str) {
     if let Ok(read) = text.parse::<T>() {

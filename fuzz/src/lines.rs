@@ -1,12 +1,10 @@
 //! Bodies of weir's own door: what it accepts the consumer can store, all of it.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use weir_model::{IndexPrefix, RecordFormat, Timestamp};
 use weir_wire::lines::{self, BodyFormat};
 use weir_wire::{EventsBuilder, decode_record};
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     let prefix = IndexPrefix::new("shop").expect("legal");
     for format in [
         BodyFormat::Auto,
@@ -23,4 +21,4 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(batch.len(), count as usize);
         assert!(batch.events().all(|event| event.content.is_ok()), "{format:?}");
     }
-});
+}

@@ -1,8 +1,6 @@
 //! Queries of strangers, and behind a NUL the content that is asked about: what is parsed has a canonical form
 //! that means the same, and its negation means the opposite.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use weir_model::{Content, EventBatch, IndexPrefix, RecordFormat, Timestamp};
 use weir_store::query::Query;
 use weir_wire::lines::{self, BodyFormat};
@@ -11,7 +9,7 @@ use weir_wire::{EventsBuilder, decode_record};
 const CONTENT: &str = r#"{"message":"GET /a.b 10.0.0.1 Größe","status":500,"took":"1.5","ok":true,
     "none":null,"at":"2026-11-21T13:00:00Z","list":[1,{"a.b":"c"}],"":{}}"#;
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let (text, content) = text.split_once('\0').unwrap_or((text, CONTENT));
     let query = match Query::parse(text) {
@@ -25,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(batch) = batch(content) else { return };
     let content = || batch.get(0).and_then(|event| event.content.ok());
     check(text, &query, content);
-});
+}
 
 fn check<'a>(text: &str, query: &Query, content: impl Fn() -> Option<Content<'a>>) {
     let form = query.to_string();

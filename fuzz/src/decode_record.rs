@@ -1,15 +1,13 @@
 //! Records of B's two formats at the consumer: what the door lets in has as many events as it said.
-#![no_main]
 
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 use weir_model::{RecordFormat, Timestamp};
 use weir_wire::{ScannedBatch, decode_record, scan_collection, scan_timber};
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     check(RecordFormat::Timber, data, scan_timber(data).ok());
     check(RecordFormat::TimberCollection, data, scan_collection(data).ok());
-});
+}
 
 fn check(format: RecordFormat, data: &[u8], scanned: Option<ScannedBatch<'_>>) {
     let decoded = decode_record(format, &Bytes::copy_from_slice(data), Timestamp::default());

@@ -1,10 +1,8 @@
 //! What the gRPC door does with the bytes of a request.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use weir_wire::{scan_collection, scan_timber};
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     if let Ok(batch) = scan_collection(data) {
         // An item takes two bytes at least.
         assert!(batch.items() as usize <= data.len() / 2);
@@ -12,4 +10,4 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(batch) = scan_timber(data) {
         assert_eq!(batch.items(), 1);
     }
-});
+}

@@ -1,0 +1,47 @@
+//! What every decoder of foreign bytes keeps, whatever the bytes are: a function `run` for each, that panics where
+//! it does not.
+//!
+//! `scripts/fuzz` runs them with libFuzzer, as programs (`src/bin/`) that the ordinary build leaves out; the test
+//! suite runs them over the committed corpus (`corpus/`).
+
+pub mod compression;
+pub mod decode_events;
+pub mod decode_record;
+pub mod filter;
+pub mod grpc_message;
+pub mod journal_frame;
+pub mod lines;
+pub mod packed_page;
+pub mod query;
+pub mod rest_json;
+pub mod rfc3339;
+pub mod scan_batch;
+pub mod search_texts;
+pub mod settings;
+pub mod sse;
+pub mod strip_secret;
+pub mod text_page;
+
+/// Every target by its name, which is the one of its corpus.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("compression", compression::run),
+    ("decode_events", decode_events::run),
+    ("decode_record", decode_record::run),
+    ("filter", filter::run),
+    ("grpc_message", grpc_message::run),
+    ("journal_frame", journal_frame::run),
+    ("lines", lines::run),
+    ("packed_page", packed_page::run),
+    ("query", query::run),
+    ("rest_json", rest_json::run),
+    ("rfc3339", rfc3339::run),
+    ("scan_batch", scan_batch::run),
+    ("search_texts", search_texts::run),
+    ("settings", settings::run),
+    ("sse", sse::run),
+    ("strip_secret", strip_secret::run),
+    ("text_page", text_page::run),
+];
+
+#[cfg(test)]
+mod tests;
