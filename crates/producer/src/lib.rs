@@ -18,4 +18,6 @@ mod window;
 
 pub use codes::CODES;
 pub use producer::{Parts, Producer, StartError};
-pub use section::{BatchIdSettings, Compat, ProducerSection, RateSettings, Secrets, Settings};
+pub use section::{
+    BatchIdSettings, Compat, ProducerSection, RateSettings, RestGateway, Secrets, Settings, StreamOptions,
+};

@@ -16,6 +16,8 @@ use weir_model::{ByteSize, StreamName};
 pub struct ProducerSection {
     /// Address of the gRPC door. Default: `127.0.0.1:8082`.
     pub grpc_listen: Option<SocketAddr>,
+    /// Whether `/produce` and `/produce_batch` are served, barito-flow's REST gateway. Default: `true`.
+    pub rest_gateway: Option<bool>,
     /// Put in front of the topic that a client names, to make the stream's name. Default: empty.
     pub stream_prefix: Option<String>,
     /// Put behind the topic that a client names, to make the stream's name. Default: `_logs`.
@@ -43,6 +45,8 @@ pub struct ProducerSection {
     pub default_partitions: Option<u32>,
     /// Most partitions that a request may ask for; a larger number is taken as this one. Default: `4`.
     pub max_partitions: Option<u32>,
+    /// Make new streams as the settings say, whatever a request asks for. Default: `false`.
+    pub ignore_stream_options: Option<bool>,
     /// Write `app_secret` into the journal, as barito-flow does. Default: `false`, with `compat: barito` `true`.
     pub store_app_secret: Option<bool>,
     /// How long the id of a batch is remembered. Default: `15m`.
@@ -68,6 +72,7 @@ pub enum Compat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub grpc_listen: SocketAddr,
+    pub rest_gateway: RestGateway,
     pub stream_prefix: String,
     pub stream_suffix: String,
     pub max_message: ByteSize,
@@ -76,6 +81,7 @@ pub struct Settings {
     pub rates: RateSettings,
     pub default_partitions: Option<NonZeroU32>,
     pub max_partitions: NonZeroU32,
+    pub stream_options: StreamOptions,
     pub secrets: Secrets,
     pub batch_ids: BatchIdSettings,
     pub compat: Compat,
@@ -90,6 +96,20 @@ pub struct RateSettings {
     pub app_ceilings: BTreeMap<String, NonZeroU32>,
     pub group_ceiling: Option<NonZeroU32>,
     pub window: Duration,
+}
+
+/// Whether B's REST gateway is served; weir's own HTTP door always is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestGateway {
+    Open,
+    Closed,
+}
+
+/// Who says how many partitions and replicas a new stream has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamOptions {
+    Request,
+    Settings,
 }
 
 /// What becomes of `app_secret`.
@@ -143,6 +163,10 @@ impl Settings {
         let store_secret = raw.store_app_secret.unwrap_or(compat == Compat::Barito);
         let settings = Self {
             grpc_listen: raw.grpc_listen.unwrap_or(GRPC_LISTEN),
+            rest_gateway: match raw.rest_gateway {
+                Some(true) | None => RestGateway::Open,
+                Some(false) => RestGateway::Closed,
+            },
             stream_prefix,
             stream_suffix,
             max_message: ByteSize(max_message),
@@ -151,6 +175,10 @@ impl Settings {
             rates: RateSettings::validate(&mut problems, raw),
             default_partitions: at_least_one(&mut problems, "default_partitions", raw.default_partitions),
             max_partitions: max_partitions.unwrap_or(NonZeroU32::MIN),
+            stream_options: match raw.ignore_stream_options {
+                Some(true) => StreamOptions::Settings,
+                Some(false) | None => StreamOptions::Request,
+            },
             secrets: if store_secret { Secrets::Store } else { Secrets::Remove },
             batch_ids: BatchIdSettings::validate(&mut problems, raw),
             compat,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_model::{IllegalName, IllegalStreamName, IndexPrefix};
 use weir_wire::Context;
 
-use crate::section::{Compat, RateSettings, Settings};
+use crate::section::{Compat, RateSettings, Settings, StreamOptions};
 use crate::streams::{Stream, Streams};
 
 /// Under which terms a batch is taken.
@@ -112,12 +112,13 @@ impl Terms {
                 (Group::Shared { of_app }, rates.of_group(context.app_group_max_tps)?)
             }
         };
+        let asked = Asked::of(context, settings);
         Ok(Self {
             stream,
             group,
             rate,
-            partitions: partitions(context.partitions, settings),
-            replicas: positive(context.replication_factor),
+            partitions: asked.partitions.or(settings.default_partitions.map(NonZeroU32::get)),
+            replicas: asked.replicas,
         })
     }
 
@@ -196,11 +197,26 @@ impl Rate {
     }
 }
 
-fn positive(number: i32) -> Option<u32> {
-    u32::try_from(number).ok().filter(|number| *number > 0)
+/// How a request wants a new stream to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Asked {
+    partitions: Option<u32>,
+    replicas: Option<u32>,
 }
 
-fn partitions(asked: i32, settings: &Settings) -> Option<u32> {
-    let asked = positive(asked).map(|asked| asked.min(settings.max_partitions.get()));
-    asked.or(settings.default_partitions.map(NonZeroU32::get))
+impl Asked {
+    fn of(context: &Context<'_>, settings: &Settings) -> Self {
+        match settings.stream_options {
+            StreamOptions::Settings => Self::default(),
+            StreamOptions::Request => Self {
+                partitions: positive(context.partitions)
+                    .map(|asked| asked.min(settings.max_partitions.get())),
+                replicas: positive(context.replication_factor),
+            },
+        }
+    }
+}
+
+fn positive(number: i32) -> Option<u32> {
+    u32::try_from(number).ok().filter(|number| *number > 0)
 }

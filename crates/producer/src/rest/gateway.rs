@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tonic::Code;
 use weir_foundation::failure::Failure;
 use weir_foundation::metrics::Counter;
 use weir_wire::rest::{self, RestError};
 
 use super::answer::set_retry_after;
+use super::method_not_allowed;
 use crate::admission::{Admission, Admitted};
 use crate::body::{Received, batch_id, encoding_of};
 use crate::metrics::Door;
@@ -43,6 +44,9 @@ impl RestDoor {
     }
 
     async fn answer(self, kind: Kind, request: Request) -> Response {
+        if asks_for_other_method(request.headers()) {
+            return method_not_allowed().await;
+        }
         match self.produce(kind, request).await {
             Ok(admitted) => {
                 self.batches.inc();
@@ -95,6 +99,14 @@ impl Kind {
         }
         .map(Bytes::from)
     }
+}
+
+/// Forms may say that they stand for another method than POST.
+fn asks_for_other_method(headers: &HeaderMap) -> bool {
+    let is_form =
+        headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/x-www-form-urlencoded");
+    let asked = headers.get("x-http-method-override").map(HeaderValue::as_bytes).unwrap_or_default();
+    is_form && !asked.is_empty() && !asked.eq_ignore_ascii_case(b"POST")
 }
 
 fn json(status: StatusCode, body: String) -> Response {

@@ -41,6 +41,7 @@ async fn what_can_not_be_read_is_named() {
     };
     let error = |message: &str| format!(r#"{{"error":"{message}","code":3,"message":"{message}"}}"#);
     check("/produce", b"", &error("`context.kafka_topic`: must not be empty")).await;
+    check("/produce", b" \r\n", &error("`context.kafka_topic`: must not be empty")).await;
     check("/produce", b"{}", &error("`context.kafka_topic`: must not be empty")).await;
     check(
         "/produce",
@@ -62,6 +63,31 @@ async fn other_methods_are_answered_as_by_the_gateway() {
     };
     check("GET /produce", 405, "Method Not Allowed").await;
     check("PUT /produce_batch", 405, "Method Not Allowed").await;
+}
+
+#[tokio::test]
+async fn a_form_is_json_unless_it_stands_for_another_method() {
+    let world = World::new().await;
+    let check = async |content_type: &str, method: &str, status: u16| {
+        let headers = [("content-type", content_type), ("x-http-method-override", method)];
+        let answer = request(world.http, "POST /produce", &headers, ONE).await;
+        assert_eq!(answer.status, status, "{content_type} {method}");
+    };
+    let form = "application/x-www-form-urlencoded";
+    check(form, "", 200).await;
+    check(form, "post", 200).await;
+    check(form, "GET", 405).await;
+    check("application/json", "GET", 200).await;
+    assert_eq!(world.journal.stored().len(), 3);
+}
+
+#[tokio::test]
+async fn the_gateway_can_be_closed_and_the_other_doors_stay() {
+    let world = World::with(ProducerSection { rest_gateway: Some(false), ..Default::default() }).await;
+    for path in ["/produce", "/produce_batch"] {
+        assert_eq!(post(world.http, path, ONE).await.status, 404, "{path}");
+    }
+    assert_eq!(post(world.http, "/api/v1/apps/shop/events", "line").await.status, 200);
 }
 
 #[tokio::test]

@@ -98,6 +98,20 @@ async fn a_stream_is_created_once_with_what_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_stream_is_created_as_the_settings_say_where_requests_are_not_heard() {
+    let section = ProducerSection {
+        ignore_stream_options: Some(true),
+        default_partitions: Some(2),
+        ..Default::default()
+    };
+    let world = World::with(section).await;
+    let asking = TimberContext { kafka_partition: 3, kafka_replication_factor: 3, ..context("shop") };
+    world.client().produce_batch(collection(asking, &["one"])).await.expect("is taken");
+    let specs = world.journal.specs();
+    assert_eq!((specs[0].partitions, specs[0].replicas), (Some(2), None));
+}
+
+#[tokio::test]
 async fn what_is_accepted_is_counted() {
     let world = World::new().await;
     let batch = collection(context("shop"), &["one", "two"]);

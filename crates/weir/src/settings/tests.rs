@@ -1,7 +1,9 @@
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use weir_foundation::settings::{documented_defaults, json_schema, reference_page};
+use weir_producer::{RestGateway, StreamOptions};
 
 use super::section::ListenSection;
 use super::*;
@@ -80,7 +82,7 @@ fn the_example_is_good_as_it_is_and_without_its_comments() {
     fs::write(&file, lines.join("\n")).expect("there is space");
     let given = Given { file: Some(file), ..Given::default() };
     let settings = given.read().settings.expect("every setting is legal");
-    assert_eq!(settings.store.keep_for, Some(std::time::Duration::from_secs(30 * 86_400)));
+    assert_eq!(settings.store.keep_for, Some(Duration::from_secs(30 * 86_400)));
 }
 
 #[test]
@@ -104,6 +106,32 @@ fn flags_beat_variables_and_variables_beat_the_file() {
     assert!(settings.data_dir.ends_with("flag"));
     assert_eq!(settings.listen.http.to_string(), "127.0.0.1:1");
     assert_eq!(settings.listen.ops.to_string(), "127.0.0.1:3");
+}
+
+#[test]
+fn variables_of_barito_have_their_effect() {
+    let environment = Environment::from([
+        ("EXPORTER_PORT", ":9008"),
+        ("BARITO_PRODUCER_REST", ":9085"),
+        ("BARITO_PRODUCER_REST_API", "false"),
+        ("BARITO_PRODUCER_GRPC", ":9080"),
+        ("BARITO_KAFKA_TOPIC_PREFIX", "g_"),
+        ("BARITO_KAFKA_TOPIC_SUFFIX", "_pb"),
+        ("BARITO_GRPC_MAX_RECV_MSG_SIZE", "1000000"),
+        ("BARITO_PRODUCER_RATE_LIMIT_RESET_INTERVAL", "5"),
+        ("BARITO_PRODUCER_IGNORE_KAFKA_OPTIONS", "true"),
+        ("BARITO_KAFKA_GROUP_ID", "readers"),
+        ("WEIR_LISTEN__ALLOW_PUBLIC", "true"),
+    ]);
+    let settings = Given { environment, ..Given::default() }.read().settings.expect("is good");
+    let Settings { listen, producer, consumer, .. } = settings;
+    assert_eq!((listen.ops.port(), listen.http.port(), producer.grpc_listen.port()), (9008, 9085, 9080));
+    assert_eq!(producer.rest_gateway, RestGateway::Closed);
+    assert_eq!((producer.stream_prefix.as_str(), producer.stream_suffix.as_str()), ("g_", "_pb"));
+    assert_eq!(producer.max_message.bytes(), 1_000_000);
+    assert_eq!(producer.rates.window, Duration::from_secs(5));
+    assert_eq!(producer.stream_options, StreamOptions::Settings);
+    assert_eq!(consumer.group.as_str(), "readers");
 }
 
 #[test]
