@@ -109,11 +109,19 @@ pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
         Err(WorkError::Read(error)) => {
             // One damaged segment must not stop the worker; its readable rows stay searchable.
             tracing::error!(error = %weir_foundation::failure::chain(&error), "segments are left unmerged");
-            inputs.iter().for_each(|segment| segment.leave_unmerged());
+            unmergeable(&inputs).for_each(|segment| segment.leave_unmerged());
             Ok(())
         }
         Err(error) => Err(error),
     }
+}
+
+/// Those whose footer or filter can not be read; all of them if the damage lies deeper, in some row.
+fn unmergeable(inputs: &[Arc<Segment>]) -> impl Iterator<Item = &Arc<Segment>> {
+    let is_damaged = |segment: &Segment| segment.contents().is_err() || segment.filters().is_err();
+    let damaged: Vec<bool> = inputs.iter().map(|segment| is_damaged(segment)).collect();
+    let deeper = !damaged.contains(&true);
+    inputs.iter().zip(damaged).filter(move |(_, damaged)| deeper || *damaged).map(|(segment, _)| segment)
 }
 
 fn plan(segments: &[Arc<Segment>]) -> Option<Plan> {

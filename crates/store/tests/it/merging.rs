@@ -70,6 +70,32 @@ async fn different_events_do_not_add_up_to_any_number_of_columns() {
     assert!(columns.iter().all(|columns| *columns <= 1024), "{columns:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_segment_does_not_keep_others_from_merging() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (store, supervisor) = start(directory.path()).expect("nobody else has the directory");
+    write_small(&store, 0).await;
+    supervisor.run_until(async {}).await;
+    drop(store);
+    let [damaged] = &files_of(directory.path(), "shop", "parquet")[..] else { panic!("there is one") };
+    let bytes = std::fs::read(damaged).expect("it can be read");
+    std::fs::write(damaged, &bytes[..bytes.len() / 2]).expect("it can be written");
+    let (store, supervisor) = start(directory.path()).expect("nobody else has the directory");
+    for segment in 1..=SEGMENTS {
+        write_small(&store, segment).await;
+    }
+    merged(&store).await;
+    assert_eq!(store.stats().merged_rows, SEGMENTS);
+    assert!(damaged.exists(), "somebody may want to look at it");
+    supervisor.run_until(async {}).await;
+}
+
+async fn write_small(store: &SegmentStore, segment: u64) {
+    let record = Recording::new("shop").event(at(0), &format!(r#"{{"n":{segment}}}"#));
+    write(store, &partition(0), vec![record.at_offset(segment)]).await;
+    store.flush().await.expect("flushes");
+}
+
 const DAY: i64 = 86_400;
 /// Segments of several days that are merged.
 const OF_DAYS: u64 = 4;
