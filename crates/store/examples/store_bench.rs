@@ -29,7 +29,8 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 const RECORD_EVENTS: usize = 100;
 const BATCH_RECORDS: usize = 40;
 const RUNS: u32 = 10;
-const START: i64 = 1_790_000_000_000_000;
+/// A midnight: the documents are of one day, so that their segments are merged.
+const START: i64 = 1_789_948_800_000_000;
 const DAY: i64 = 86_400_000_000;
 
 fn main() -> Outcome<()> {
