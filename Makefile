@@ -22,9 +22,9 @@ test: ## everything that CI checks
 	cargo test --locked --workspace
 	@echo "make test: all checks passed"
 
-bench: ## measure; writes bench/results.md
+bench: ## measure, with the lines of LOGS="FILE ..."; writes bench/results.md
 	@scripts/setup build
-	@scripts/bench
+	@scripts/bench $(LOGS)
 
 fuzz: ## run every fuzz target for a minute
 	@scripts/setup build

@@ -4,30 +4,36 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Measured {
     child: Child,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// From its start until it said that it is ready.
+    pub(crate) ready_after: Duration,
 }
 
 impl Measured {
     /// The producer over the journal, alone.
     pub(crate) fn door(directory: &Path) -> Outcome<Self> {
+        let began = Instant::now();
         let mut child = Command::new(sibling("door")?).arg(directory).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().ok_or("the child's output is piped")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         let (grpc, http) = line.trim().split_once(' ').ok_or("the door did not say where it is")?;
-        Ok(Self { child, grpc: grpc.parse()?, http: http.parse()? })
+        let ready_after = began.elapsed();
+        Ok(Self { child, grpc: grpc.parse()?, http: http.parse()?, ready_after })
     }
 
-    /// All of weir.
-    pub(crate) async fn weir(directory: &Path) -> Outcome<Self> {
+    /// All of weir, with these variables.
+    pub(crate) async fn weir(directory: &Path, settings: &[(&str, &str)]) -> Outcome<Self> {
         let held = [
             TcpListener::bind("127.0.0.1:0")?,
             TcpListener::bind("127.0.0.1:0")?,
@@ -35,6 +41,7 @@ impl Measured {
         ];
         let [grpc, http, ops] = [held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?];
         drop(held);
+        let began = Instant::now();
         let child = Command::new(sibling("weir")?)
             .arg("up")
             .arg("--data-dir")
@@ -42,16 +49,18 @@ impl Measured {
             .env("WEIR_LISTEN__HTTP", http.to_string())
             .env("WEIR_LISTEN__OPS", ops.to_string())
             .env("WEIR_PRODUCER__GRPC_LISTEN", grpc.to_string())
+            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let measured = Self { child, grpc, http };
+        let mut measured = Self { child, grpc, http, ready_after: Duration::ZERO };
         let url = format!("http://{ops}/readyz");
-        for _ in 0..500 {
+        while began.elapsed() < PATIENCE {
             if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+                measured.ready_after = began.elapsed();
                 return Ok(measured);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Err("weir did not become ready".into())
     }
@@ -83,7 +92,7 @@ impl Drop for Measured {
 }
 
 /// A program beside this one.
-fn sibling(name: &str) -> Outcome<PathBuf> {
+pub(crate) fn sibling(name: &str) -> Outcome<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     if path.exists() {
         Ok(path)

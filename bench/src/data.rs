@@ -1,5 +1,7 @@
 //! Events to send, encoded once.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use prost::Message;
 use prost_types::value::Kind;
@@ -13,24 +15,42 @@ use crate::Outcome;
 pub(crate) const BATCH: usize = 100;
 const BATCHES: usize = 2000;
 
-/// Lines of the files, or made-up ones without files.
-pub(crate) fn lines(files: impl Iterator<Item = String>) -> Outcome<Vec<String>> {
-    let mut lines = Vec::new();
-    for file in files {
-        let text = std::fs::read(file)?;
-        lines.extend(String::from_utf8_lossy(&text).lines().map(|line| line.trim_end().to_owned()));
-    }
-    if lines.is_empty() {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        for number in 0..8000u32 {
-            let mut line = format!("Dec 10 06:55:{:02} combo svc[{}]:", number % 60, 20_000 + number % 977);
-            for _ in 0..rng.random_range(6..16) {
-                line.push_str(&format!(" word{}", rng.random_range(0..2000)));
-            }
-            lines.push(line);
+/// What messages are made of.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    pub(crate) texts: Vec<String>,
+    /// Where they are from, for the report.
+    pub(crate) origin: String,
+}
+
+impl Lines {
+    /// Lines of the files, or made-up ones without files.
+    pub(crate) fn read(files: &[String]) -> Outcome<Self> {
+        let mut texts = Vec::new();
+        for file in files {
+            let text = std::fs::read(file)?;
+            texts.extend(String::from_utf8_lossy(&text).lines().map(|line| line.trim_end().to_owned()));
         }
+        if files.is_empty() {
+            let origin = "made up, 8000 of them; `make bench LOGS=\"FILE …\"` takes real ones".to_owned();
+            return Ok(Self { texts: made_up(), origin });
+        }
+        let names = files.iter().filter_map(|file| Path::new(file).file_name()?.to_str());
+        let origin = format!("{} of {}", texts.len(), names.collect::<Vec<_>>().join(", "));
+        Ok(Self { texts, origin })
     }
-    Ok(lines)
+}
+
+fn made_up() -> Vec<String> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let line = |number: u32| {
+        let mut line = format!("Dec 10 06:55:{:02} combo svc[{}]:", number % 60, 20_000 + number % 977);
+        for _ in 0..rng.random_range(6..16) {
+            line.push_str(&format!(" word{}", rng.random_range(0..2000)));
+        }
+        line
+    };
+    (0..8000).map(line).collect()
 }
 
 /// A line and two short fields, as the peers were measured with.
@@ -61,6 +81,26 @@ pub(crate) fn structured(lines: &[String]) -> Vec<Bytes> {
     })
 }
 
+/// Events of some ten kilobytes, to fill a journal soon: many lines in one.
+pub(crate) fn long(lines: &[String]) -> Vec<Bytes> {
+    let long: Vec<String> = lines.chunks(80).take(16).map(|lines| lines.join(" ")).collect();
+    batches_of(50, &long, |_, message| vec![("message", text(message))])
+}
+
+/// The batch of one event that is looked for.
+pub(crate) fn probe(number: u32) -> Bytes {
+    let message = ("message".to_owned(), text(format!("probe{number}")));
+    let content = Struct { fields: [message].into() };
+    let item = Timber { context: None, timestamp: String::new(), content: Some(content) };
+    Bytes::from(TimberCollection { context: Some(context("probe")), items: vec![item] }.encode_to_vec())
+}
+
+/// The number of the probe in a line that a tail sent.
+pub(crate) fn probe_in(line: &[u8]) -> Option<u32> {
+    let hit: serde_json::Value = serde_json::from_slice(line.strip_prefix(b"data:")?).ok()?;
+    hit["content"]["message"].as_str()?.strip_prefix("probe")?.parse().ok()
+}
+
 /// The same events as JSON lines.
 pub(crate) fn json_lines(batches: &[Bytes]) -> Outcome<Vec<Bytes>> {
     let mut bodies = Vec::with_capacity(batches.len());
@@ -89,6 +129,14 @@ fn json(value: Value) -> serde_json::Value {
 
 fn batches(
     lines: &[String],
+    fields: impl FnMut(&mut ChaCha8Rng, String) -> Vec<(&'static str, Value)>,
+) -> Vec<Bytes> {
+    batches_of(BATCHES, lines, fields)
+}
+
+fn batches_of(
+    count: usize,
+    lines: &[String],
     mut fields: impl FnMut(&mut ChaCha8Rng, String) -> Vec<(&'static str, Value)>,
 ) -> Vec<Bytes> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -102,16 +150,19 @@ fn batches(
             Timber { context: None, timestamp: String::new(), content: Some(Struct { fields }) }
         });
         let items = items.collect();
-        let context = TimberContext {
-            kafka_topic: "bench".to_owned(),
-            kafka_partition: 1,
-            es_index_prefix: "bench".to_owned(),
-            app_max_tps: i32::MAX / 10,
-            ..TimberContext::default()
-        };
-        Bytes::from(TimberCollection { context: Some(context), items }.encode_to_vec())
+        Bytes::from(TimberCollection { context: Some(context("bench")), items }.encode_to_vec())
     };
-    (0..BATCHES).map(|_| batch()).collect()
+    (0..count).map(|_| batch()).collect()
+}
+
+fn context(app: &str) -> TimberContext {
+    TimberContext {
+        kafka_topic: app.to_owned(),
+        kafka_partition: 1,
+        es_index_prefix: app.to_owned(),
+        app_max_tps: i32::MAX / 10,
+        ..TimberContext::default()
+    }
 }
 
 fn text(text: String) -> Value {

@@ -38,10 +38,15 @@ impl Run {
 
     /// A quantile of the calls' times, in milliseconds.
     pub(crate) fn millis(&self, quantile: f64) -> f64 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is below the length")]
-        let index = ((self.calls.len() as f64 * quantile) as usize).min(self.calls.len().saturating_sub(1));
-        self.calls.get(index).map_or(0.0, |call| call.as_secs_f64() * 1e3)
+        millis(&self.calls, quantile)
     }
+}
+
+/// A quantile of times that are in order of length, in milliseconds.
+pub(crate) fn millis(times: &[Duration], quantile: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is below the length")]
+    let index = ((times.len() as f64 * quantile) as usize).min(times.len().saturating_sub(1));
+    times.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
 
 pub(crate) async fn grpc(

@@ -1,42 +1,84 @@
-//! The table.
+//! What is known so far, and how it is written down.
 
-use std::time::Instant;
+use std::fmt::Write as _;
 
+use crate::bars;
+use crate::data::Lines;
+use crate::figures::Figures;
+use crate::limits::Limits;
 use crate::load::Run;
+use crate::machine::Machine;
 
-/// Machine, version and a fixed piece of work, by which runs on other days and machines can be compared.
-pub(crate) fn head() {
-    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("# What weir costs\n");
-    println!("weir {}, written by `make bench`.", env!("CARGO_PKG_VERSION"));
-    println!("Machine: {} x {}.", num_cpus(), model.trim_start_matches([' ', '\t', ':']));
-    println!("Load average when it began: {}.", load.split(' ').next().unwrap_or_default());
-    println!("Calibration, 400 million dependent multiplications: {:.3} s.\n", calibration());
-    println!("| scenario | events/s | CPU-s per million | peak RSS MiB | p50 ms | p99 ms |");
-    println!("|---|---|---|---|---|---|");
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) figures: Figures,
+    pub(crate) limits: Limits,
+    machine: Machine,
+    lines: String,
+    rows: String,
+    outputs: String,
 }
 
-pub(crate) fn row(scenario: &str, run: &Run, cpu: f64, memory: f64) {
-    println!(
-        "| {scenario} | {:.0} | {:.2} | {memory:.0} | {:.2} | {:.2} |",
-        run.rate(),
-        cpu / run.events as f64 * 1e6,
-        run.millis(0.5),
-        run.millis(0.99)
-    );
+/// Where the figures of a run are noted, for scenarios that have bars.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names {
+    pub(crate) rate: &'static str,
+    pub(crate) cpu: &'static str,
+    pub(crate) p99: &'static str,
+    pub(crate) memory: &'static str,
 }
 
-fn num_cpus() -> usize {
-    std::thread::available_parallelism().map_or(0, usize::from)
-}
-
-fn calibration() -> f64 {
-    let began = Instant::now();
-    let mut state = 1u64;
-    for _ in 0..400_000_000u64 {
-        state = std::hint::black_box(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+impl Report {
+    pub(crate) fn new(machine: Machine, limits: Limits, lines: &Lines) -> Self {
+        let (figures, rows, outputs) = (Figures::default(), String::new(), String::new());
+        Self { figures, limits, machine, lines: lines.origin.clone(), rows, outputs }
     }
-    began.elapsed().as_secs_f64()
+
+    /// A run of a scenario; `cpu` in seconds of the measured process, `memory` its peak in MiB.
+    pub(crate) fn run(&mut self, scenario: &str, names: Names, run: &Run, cpu: f64, memory: f64) {
+        let cpu = cpu / run.events as f64 * 1e6;
+        self.figures.note(names.rate, run.rate());
+        self.figures.note(names.cpu, cpu);
+        self.figures.note(names.p99, run.millis(0.99));
+        self.figures.note(names.memory, memory);
+        self.rows += &format!(
+            "| {scenario} | {:.0} | {cpu:.2} | {memory:.0} | {:.2} | {:.2} | {:.2} |\n",
+            run.rate(),
+            run.millis(0.5),
+            run.millis(0.99),
+            run.millis(1.0)
+        );
+    }
+
+    /// What a program printed, as it is.
+    pub(crate) fn output(&mut self, title: &str, text: &str) {
+        self.outputs += &format!("\n## {title}\n\n```\n{}\n```\n", text.trim_end());
+    }
+
+    pub(crate) fn note_sqlite(&mut self, version: Option<String>) {
+        self.machine.sqlite = self.machine.sqlite.take().or(version);
+    }
+
+    pub(crate) fn text(&self, command: &str) -> String {
+        let mut text = format!("# What weir costs\n\nWritten by `{command}`.\n\n{}", self.machine);
+        text += &format!("* Log lines: {}\n", self.lines);
+        text += "\nThe load generator runs on the same machine: events per second are what the whole chain managed, \
+                 CPU-seconds\nthose of the measured process alone. A figure of several runs is given as least – \
+                 median – most. The physical limit is what the machine takes for the named pieces of the work alone, \
+                 measured\nin the same run; documents are packed as lines there, not as the columns of the store. \
+                 [Notes](notes.md) say where\nthe time goes.\n\n## Physical limits\n\n";
+        text += &self.limits.table();
+        text += "\n## Against the bars\n\n| line | what | bar | measured | verdict | physical limit |\n|---|---|---|---|---|---|\n";
+        for bar in bars::bars(&self.limits, &self.figures) {
+            if let Some(measured) = self.figures.spread(bar.line) {
+                writeln!(text, "{}", bar.row(measured)).expect("a string takes all");
+            }
+        }
+        if !self.rows.is_empty() {
+            text += "\n## Every run under load\n\n| scenario | events/s | CPU-s per million | peak RSS MiB | p50 ms \
+                     | p99 ms | max ms |\n|---|---|---|---|---|---|---|\n";
+            text += &self.rows;
+        }
+        text + &self.outputs
+    }
 }
