@@ -9,6 +9,16 @@ use crate::limits::Limits;
 use crate::load::Run;
 use crate::machine::Machine;
 
+const PREFACE: &str = "
+The load generator runs on the same machine: events per second are what the whole chain managed, CPU-seconds those of
+the measured process alone. A figure of several runs is given as least – median – most. The physical limit is what the
+machine takes for the named pieces of the work alone, measured in the same run; documents are packed as lines there,
+not as the columns of the store. [Notes](notes.md) say where the time goes.
+
+## Physical limits
+
+";
+
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) figures: Figures,
@@ -62,11 +72,7 @@ impl Report {
     pub(crate) fn text(&self, command: &str) -> String {
         let mut text = format!("# What weir costs\n\nWritten by `{command}`.\n\n{}", self.machine);
         text += &format!("* Log lines: {}\n", self.lines);
-        text += "\nThe load generator runs on the same machine: events per second are what the whole chain managed, \
-                 CPU-seconds\nthose of the measured process alone. A figure of several runs is given as least – \
-                 median – most. The physical limit is what the machine takes for the named pieces of the work alone, \
-                 measured\nin the same run; documents are packed as lines there, not as the columns of the store. \
-                 [Notes](notes.md) say where\nthe time goes.\n\n## Physical limits\n\n";
+        text += PREFACE;
         text += &self.limits.table();
         text += "\n## Against the bars\n\n| line | what | bar | measured | verdict | physical limit |\n|---|---|---|---|---|---|\n";
         for bar in bars::bars(&self.limits, &self.figures) {

@@ -22,8 +22,11 @@ pub mod sse;
 pub mod strip_secret;
 pub mod text_page;
 
+/// Panics if a decoder does not keep its word.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is the one of its corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("compression", compression::run),
     ("decode_events", decode_events::run),
     ("decode_record", decode_record::run),

@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
                 weir_journal::sqlite::Settings::validate(&raw.journal, "journal".into())
             })
             .is_some(),
-        loaded.section("store", |raw| store(raw)).is_some(),
+        loaded.section("store", store).is_some(),
         loaded.section("producer", |raw| weir_producer::Settings::validate(&raw.producer)).is_some(),
         loaded.section("consumer", |raw| ConsumerSettings::validate(&raw.consumer)).is_some(),
         loaded.section("server", |raw| ServerSettings::validate(&raw.server)).is_some(),
