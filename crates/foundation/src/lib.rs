@@ -21,3 +21,4 @@ pub mod retry;
 pub mod settings;
 pub mod supervise;
 pub mod telemetry;
+pub mod umask;

@@ -19,4 +19,5 @@ mod failing_sync;
 mod full_disk;
 mod idle_connections;
 mod overload;
+mod private_files;
 mod walk;

@@ -5,11 +5,10 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::runtime::Runtime;
 use weir_foundation::clock::{Clock, SystemClock};
-use weir_foundation::descriptors;
 use weir_foundation::exit::ExitCode;
 use weir_foundation::settings::Environment;
 use weir_foundation::supervise::{DrainPhase, Policy, Signals, Spawner, Supervisor};
-use weir_foundation::telemetry;
+use weir_foundation::{descriptors, telemetry, umask};
 
 use super::SettingsArgs;
 use crate::compose::{self, Addresses, Process};
@@ -42,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     telemetry::init(&settings.log, &environment).context("start logging")?;
+    umask::keep_files_private();
     if let Err(error) = descriptors::raise_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }

@@ -1,7 +1,7 @@
 //! The directory with everything that weir keeps.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -9,14 +9,27 @@ use anyhow::{Context as _, Result};
 /// Bytes of the file that is written for a try: a block.
 const PROBE: usize = 4096;
 
-/// Makes the directory, for the owner alone, if it is not there; and makes sure that it can be written to.
+/// The permissions of everybody but the owner.
+const OTHERS: u32 = 0o077;
+
+/// Makes the directory, for the owner alone, if it is not there; and makes sure that it can be written to. One that
+/// was made with wider permissions stays as it is, which is told.
 pub(crate) fn prepare(directory: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)
         .with_context(|| format!("make the data directory `{}`", directory.display()))?;
-    probe(directory).with_context(|| format!("write to the data directory `{}`", directory.display()))
+    probe(directory).with_context(|| format!("write to the data directory `{}`", directory.display()))?;
+    let mode = std::fs::metadata(directory)
+        .with_context(|| format!("look at the data directory `{}`", directory.display()))?
+        .permissions()
+        .mode();
+    if mode & OTHERS != 0 {
+        let (path, mode) = (directory.display(), format!("{:04o}", mode & 0o7777));
+        tracing::warn!(%path, mode, "other users can look into the data directory; make it 0700 with `chmod`");
+    }
+    Ok(())
 }
 
 /// A directory tells only when it is written to whether it can be, and whether there is any space.
@@ -30,8 +43,6 @@ fn probe(directory: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
