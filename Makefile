@@ -19,7 +19,7 @@ test: ## everything that CI checks
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo build --locked --workspace --all-targets
 	$(target)/debug/xtask tidy
-	cargo test --locked --workspace
+	scripts/with-mounts cargo test --locked --workspace
 	@echo "make test: all checks passed"
 
 bench: ## measure, with the lines of LOGS="FILE ..."; writes bench/results.md

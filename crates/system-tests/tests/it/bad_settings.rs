@@ -140,17 +140,17 @@ async fn a_directory_with_too_little_space_takes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_has_one_process() {
     let directory = tempfile::tempdir().unwrap();
-    let first = Setup::new(directory.path());
+    let first = setup(directory.path());
     let weir = first.start().await;
-    let journal = directory.path().join("journal");
+    let journal = first.data_dir.join("journal");
     let in_use =
         format!("the journal in `{}` is in use by another process (pid {})", journal.display(), weir.pid());
-    check(&Setup::new(directory.path()), &["up"], FAILURE, &format!("error: open the journal: {in_use}\n"));
+    check(&setup(directory.path()), &["up"], FAILURE, &format!("error: open the journal: {in_use}\n"));
     let why = format!(
         "error: the journal can only be looked at through the weir that runs: {in_use}\n\
          next: leave out --data-dir, or name its address with --server\n"
     );
-    let data_dir = directory.path().to_str().unwrap();
+    let data_dir = first.data_dir.to_str().unwrap();
     check(&first, &["journal", "check", "--data-dir", data_dir], FAILURE, &why);
     check(&first, &["journal", "dump", "shop", "--data-dir", data_dir], FAILURE, &why);
     // It was not disturbed.
