@@ -21,12 +21,7 @@ struct Log {
 const LOGS: [Log; 4] = [
     Log { app: "web", file: "access.log", line: access, search: ("\"GET /cart\" 503", LINES / 40) },
     Log { app: "host", file: "syslog", line: syslog, search: ("\"invalid user\" 203.0.113.7", LINES / 10) },
-    Log {
-        app: "shop",
-        file: "shop.ndjson",
-        line: shop,
-        search: ("level:error status:>=500 -healthz", LINES / 8),
-    },
+    Log { app: "shop", file: "shop.ndjson", line: shop, search: ("level:error status:>=500 -healthz", 166) },
     Log { app: "batch", file: "batch.log", line: batch, search: ("TimeoutException", LINES / 5) },
 ];
 
