@@ -15,10 +15,10 @@
 //!
 //! There are fingerprints for the places, whole blocks of them, and for two blocks more.
 
-use std::io;
+use std::io::{self, Write};
 
 use xorf::{BinaryFuse16, BinaryFuse16Ref, DmaSerializable, Filter, FilterRef};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64, xxh3_64_with_seed};
 
 use crate::query;
 
@@ -102,7 +102,7 @@ impl FilterWriter {
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
-        assemble(self.pages.iter().map(Vec::as_slice))
+        assemble(&self.pages)
     }
 }
 
@@ -125,21 +125,54 @@ fn encode(keys: &[u64]) -> Vec<u8> {
 /// A filter of this one byte says "perhaps" to everything.
 const ALWAYS: u8 = 1;
 
-/// Puts the filters of pages, as [`Filters::page`] gives them, into a new file.
-pub(super) fn assemble<'a>(pages: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
-    let mut file =
-        Vec::with_capacity(12 + CHECKSUM + pages.clone().map(|page| page.len() + 4).sum::<usize>());
-    file.extend_from_slice(MAGIC);
-    file.extend_from_slice(&VERSION.to_le_bytes());
-    let count = |n: usize| u32::try_from(n).expect("a segment has fewer pages and bytes than u32::MAX");
-    file.extend_from_slice(&count(pages.len()).to_le_bytes());
-    for page in pages.clone() {
-        file.extend_from_slice(&count(page.len()).to_le_bytes());
+/// Writes a filter file piece by piece.
+pub(super) struct FileWriter<W> {
+    to: W,
+    sum: Xxh3Default,
+    written: u64,
+}
+
+impl<W: Write> FileWriter<W> {
+    /// `lengths` are those of all filters that follow.
+    pub(super) fn begin(to: W, lengths: &[usize]) -> io::Result<Self> {
+        let count = |n: usize| u32::try_from(n).expect("a segment has fewer pages and bytes than u32::MAX");
+        let mut head = Vec::with_capacity(12 + 4 * lengths.len());
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        for number in [lengths.len()].iter().chain(lengths) {
+            head.extend_from_slice(&count(*number).to_le_bytes());
+        }
+        let mut file = Self { to, sum: Xxh3Default::new(), written: 0 };
+        file.put(&head)?;
+        Ok(file)
     }
-    for page in pages {
-        file.extend_from_slice(page);
+
+    /// The filter of the next page, as [`Filters::page`] gives it.
+    pub(super) fn page(&mut self, filter: &[u8]) -> io::Result<()> {
+        self.put(filter)
     }
-    summed(file)
+
+    /// Gives back what was written to, and how many bytes that were.
+    pub(super) fn finish(mut self) -> io::Result<(W, u64)> {
+        let sum = self.sum.digest();
+        self.put(&sum.to_le_bytes())?;
+        Ok((self.to, self.written))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
+        self.written += bytes.len() as u64;
+        self.to.write_all(bytes)
+    }
+}
+
+fn assemble(pages: &[Vec<u8>]) -> Vec<u8> {
+    let lengths: Vec<usize> = pages.iter().map(Vec::len).collect();
+    let written = FileWriter::begin(Vec::new(), &lengths).and_then(|mut file| {
+        pages.iter().try_for_each(|page| file.page(page))?;
+        file.finish()
+    });
+    written.expect("a vector takes everything").0
 }
 
 fn summed(mut file: Vec<u8>) -> Vec<u8> {
@@ -213,6 +246,11 @@ impl Filters {
             start += length;
         }
         Ok(Self { bytes, pages })
+    }
+
+    /// In memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn pages(&self) -> usize {
@@ -291,8 +329,8 @@ mod tests {
         writer.end_page();
         writer.add(Salt::of("a"), &(0..500).map(|n| format!("w{n} ")).collect::<String>());
         writer.end_page();
-        let pages = writer.pages.iter().map(Vec::as_slice).chain([[ALWAYS].as_slice()]);
-        let file = assemble(pages.collect::<Vec<_>>().into_iter());
+        writer.pages.push(vec![ALWAYS]);
+        let file = writer.finish();
         let (body, _) = file.split_last_chunk::<CHECKSUM>().expect("it has a checksum");
         assert_eq!(pages_with_word(body, "a", "words"), Some(2));
         for at in (0..100).chain([body.len() - 1]) {

@@ -191,13 +191,15 @@ impl Segment {
         if let Some(filters) = &loaded.filters {
             return Ok(Arc::clone(filters));
         }
-        let id = self.info.id;
-        let bytes = std::fs::read(&self.paths.filter)
-            .map_err(|error| ReadSegmentError::Filter(id, FilterError::Io(error)))?;
-        let length = bytes.len();
-        let filters = Filters::decode(bytes).map_err(|error| ReadSegmentError::Filter(id, error))?;
-        self.loaded_bytes.fetch_add(length, Ordering::Relaxed);
+        let filters = self.read_filters()?;
+        self.loaded_bytes.fetch_add(filters.bytes(), Ordering::Relaxed);
         Ok(Arc::clone(loaded.filters.insert(Arc::new(filters))))
+    }
+
+    /// The same, not kept for the next search.
+    pub(super) fn read_filters(&self) -> Result<Filters, ReadSegmentError> {
+        let read = std::fs::read(&self.paths.filter).map_err(FilterError::Io).and_then(Filters::decode);
+        read.map_err(|error| ReadSegmentError::Filter(self.info.id, error))
     }
 
     /// The filters of its `pages` pages, if they can be read: without them all pages are looked at.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::Repetition;
@@ -15,7 +15,7 @@ use weir_model::{Day, IndexPrefix};
 
 use super::super::error::WorkError;
 use super::super::file::{SegmentPaths, WriteSegmentError, common_properties, is_head, sync_directory};
-use super::super::filter;
+use super::super::filter::FileWriter;
 use super::super::open::{Contents, Segment, SegmentInfo};
 use super::super::source::SourceId;
 use super::super::store::Shared;
@@ -34,18 +34,7 @@ pub(super) fn join(
 }
 
 fn write(paths: &SegmentPaths, inputs: &[Arc<Segment>]) -> Result<u64, WorkError> {
-    let mut filters = Vec::with_capacity(inputs.len());
-    for segment in inputs {
-        filters.push(segment.filters()?);
-    }
-    let pages: Vec<&[u8]> =
-        filters.iter().flat_map(|filters| (0..filters.pages()).map(|page| filters.page(page))).collect();
-    let filter = filter::assemble(pages.into_iter());
-    let mut file = File::create(&paths.filter)?;
-    file.write_all(&filter)?;
-    file.sync_data()?;
-    drop(filters);
-
+    let filter_bytes = write_filters(&paths.filter, inputs)?;
     let schema = schema(inputs)?;
     let properties = Arc::new(common_properties().build());
     let mut writer = SerializedFileWriter::new(File::create(&paths.rows)?, Arc::clone(&schema), properties)
@@ -59,7 +48,26 @@ fn write(paths: &SegmentPaths, inputs: &[Arc<Segment>]) -> Result<u64, WorkError
     let file = writer.into_inner().map_err(WriteSegmentError::from)?;
     file.sync_data()?;
     sync_directory(&paths.rows)?;
-    Ok(file.metadata()?.len() + filter.len() as u64)
+    Ok(file.metadata()?.len() + filter_bytes)
+}
+
+/// Copies the filters of all pages, with those of one input in memory at a time.
+fn write_filters(path: &Path, inputs: &[Arc<Segment>]) -> Result<u64, WorkError> {
+    let mut lengths = Vec::new();
+    for segment in inputs {
+        let filters = segment.read_filters()?;
+        lengths.extend((0..filters.pages()).map(|page| filters.page(page).len()));
+    }
+    let mut writer = FileWriter::begin(File::create(path)?, &lengths)?;
+    for segment in inputs {
+        let filters = segment.read_filters()?;
+        for page in 0..filters.pages() {
+            writer.page(filters.page(page))?;
+        }
+    }
+    let (file, bytes) = writer.finish()?;
+    file.sync_data()?;
+    Ok(bytes)
 }
 
 /// All columns of all inputs: weir's own first, then fields by name, then the rest.
