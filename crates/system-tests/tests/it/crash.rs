@@ -44,8 +44,8 @@ const MERGED: usize = 8;
 /// Longer than `MERGED` segments take to be sealed. A process that does not get there is killed all the same.
 const LONGEST_AIM: Duration = Duration::from_secs(15);
 
-/// Milliseconds from the sight of a file that is being written to the kill, where it does not come at once: some
-/// come after the file is finished.
+/// Milliseconds from the sight of a file that is being written to the kill, for the quarter of them that do not come at
+/// once: some come after the file is finished.
 const AFTERWARDS: u64 = 50;
 
 /// Starts that found files of a segment that was not finished, or that was merged away.
@@ -93,7 +93,7 @@ async fn due(kill: Kill, rng: &mut ChaCha8Rng, index: &Path) {
         }
         Kill::Merging => aim(|| segments(index).len() > MERGED).await,
     }
-    if rng.random_bool(0.5) {
+    if rng.random_bool(0.25) {
         pause(rng.random_range(1..AFTERWARDS)).await;
     }
 }
