@@ -12,7 +12,7 @@ use weir_model::ByteSize;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSection {
-    /// Memory for events that are searchable but not yet in a segment. Default: `64MiB`; at least `4MiB`.
+    /// Memory for events that are searchable but not yet in a segment. Default: `48MiB`; at least `4MiB`.
     pub head_memory: Option<SizeText>,
     /// How long an event may stay in memory only (the journal keeps it all the while). Default: `2m`.
     pub seal_after: Option<DurationText>,
@@ -68,7 +68,7 @@ impl Settings {
     /// Checks the section; `directory` is where segments and manifest go.
     pub fn validate(raw: &StoreSection, directory: PathBuf) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let head_memory = size(raw.head_memory, ByteSize::mib(64));
+        let head_memory = size(raw.head_memory, ByteSize::mib(48));
         if head_memory < LEAST_HEAD {
             let message = format!("must be at least {LEAST_HEAD}, is {head_memory}");
             problems.push(Problem::at("head_memory", message));

@@ -23,7 +23,7 @@ use super::state::Advance;
 use super::store::{Fault, Shared};
 
 /// Bytes of a head at which it is sealed whatever its rows.
-pub(super) const HEAD_BYTES: usize = 32 << 20;
+pub(super) const HEAD_BYTES: usize = 24 << 20;
 /// How often the worker looks for what became due by time.
 const TICK: Duration = Duration::from_millis(250);
 /// How long after a failure it tries again.
