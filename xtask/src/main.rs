@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use weir_services::{Home, Service};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Tasks of the tree itself")]
@@ -25,8 +26,26 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Start or stop real servers for tests; prints where each listens
+    #[command(subcommand)]
+    Services(ServicesTask),
     /// Check what the compiler cannot: layers, sizes, forgotten files, generated code, documents
     Tidy,
+}
+
+#[derive(Debug, Subcommand)]
+enum ServicesTask {
+    /// Start servers and leave them running
+    Up {
+        /// kafka, kafka3, opensearch, opensearch3, elasticsearch, redis
+        #[arg(required = true)]
+        names: Vec<Service>,
+    },
+    /// Stop servers that were started so; all without names
+    Down {
+        /// As for `up`
+        names: Vec<Service>,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -36,8 +55,26 @@ fn main() -> anyhow::Result<ExitCode> {
             codegen::run(if check { codegen::Mode::Check } else { codegen::Mode::Write })?;
             Ok(ExitCode::SUCCESS)
         }
+        Task::Services(task) => run_services(task),
         Task::Tidy => run_tidy(&root),
     }
+}
+
+fn run_services(task: ServicesTask) -> anyhow::Result<ExitCode> {
+    let home = Home::of_the_tree();
+    match task {
+        ServicesTask::Up { names } => {
+            for service in names {
+                let address = weir_services::up(&home, service)?;
+                writeln!(io::stdout(), "{}={address}", service.name())?;
+            }
+        }
+        ServicesTask::Down { names } => {
+            let all = if names.is_empty() { Service::ALL.to_vec() } else { names };
+            all.into_iter().try_for_each(|service| weir_services::down(&home, service))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_tidy(root: &Path) -> anyhow::Result<ExitCode> {
