@@ -6,12 +6,12 @@ use std::process::Command;
 
 use crate::error::{ServiceError, trying};
 
-/// Runs a program that prepares `what`, and gives the end of its output if it fails.
+/// Runs a program that prepares `what`: what it printed, or the end of all that it said if it fails.
 pub(crate) fn run(
     what: &'static str,
     package: &'static str,
     command: &mut Command,
-) -> Result<(), ServiceError> {
+) -> Result<String, ServiceError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = match command.output() {
         Ok(output) => output,
@@ -20,20 +20,23 @@ pub(crate) fn run(
         }
         Err(error) => return Err(trying(format!("run `{program}`"))(error)),
     };
-    if output.status.success() {
-        return Ok(());
-    }
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     let from = text.char_indices().rev().nth(3000).map_or(0, |(at, _)| at);
     Err(ServiceError::Prepare { program, what, output: text.split_off(from) })
 }
 
-/// All jars that the artifacts need at run time, in `directory/libs`.
-pub(crate) fn jars(what: &'static str, artifacts: &[&str], directory: &Path) -> Result<(), ServiceError> {
+/// All jars that the artifacts (group, name, version) need at run time, in `directory/libs`.
+pub(crate) fn jars(
+    what: &'static str,
+    artifacts: &[[&str; 3]],
+    directory: &Path,
+) -> Result<(), ServiceError> {
     let mut dependencies = String::new();
-    for artifact in artifacts {
-        let [group, name, version] = artifact.split(':').collect::<Vec<_>>()[..] else { continue };
+    for [group, name, version] in artifacts {
         dependencies.push_str(&format!(
             "<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
         ));
@@ -53,7 +56,7 @@ pub(crate) fn jars(what: &'static str, artifacts: &[&str], directory: &Path) -> 
         "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
     ]);
     command.args(["-DincludeScope=runtime", "-DoutputDirectory=libs"]).current_dir(directory);
-    run(what, "maven", &mut command)
+    run(what, "maven", &mut command).map(drop)
 }
 
 /// Fetches `artifact` (group:name:version:zip) and unpacks it into `directory`.

@@ -10,13 +10,13 @@ use rustix::process::Signal;
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, free_ports};
 use crate::install;
-use crate::process::{Identity, Process, Spec, tail};
+use crate::process::{Identity, Server, Spec, tail};
 
 const NAME: &str = "kafka";
 /// Pinned: the newest release listed is not always there with all of its parts.
 const VERSION: &str = "4.3.1";
-const ARTIFACTS: [&str; 2] =
-    ["org.apache.kafka:kafka_2.13:4.3.1", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"];
+const ARTIFACTS: [[&str; 3]; 2] =
+    [["org.apache.kafka", "kafka_2.13", VERSION], ["org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"]];
 
 const LOGGING: &str = "\
 appender.out.type=Console
@@ -35,9 +35,8 @@ pub struct Kafka {
 
 #[derive(Debug)]
 struct Node {
-    spec: Spec,
+    server: Server,
     port: u16,
-    process: Option<Process>,
 }
 
 impl Kafka {
@@ -59,7 +58,7 @@ impl Kafka {
             write(&folder.join("log4j2.properties"), LOGGING)?;
             let config = folder.join("server.properties").display().to_string();
             java_tool(&libs, &["format", "-t", cluster.trim(), "-c", &config])?;
-            cluster_nodes.push(Node { spec: spec(&libs, number, folder), port: *broker, process: None });
+            cluster_nodes.push(Node { server: Server::new(spec(&libs, number, folder)), port: *broker });
         }
         let mut kafka = Self { nodes: cluster_nodes };
         // A controller is ready when most of them are: all are started before any is waited for.
@@ -80,10 +79,7 @@ impl Kafka {
 
     /// Ends a node (from 0) as a crash does.
     pub fn kill(&mut self, node: usize) -> Result<(), ServiceError> {
-        match self.nodes.get_mut(node).and_then(|node| node.process.take()) {
-            Some(mut process) => process.kill(),
-            None => Ok(()),
-        }
+        self.nodes.get_mut(node).map_or(Ok(()), |node| node.server.kill())
     }
 
     /// Starts a node that was killed, with its data.
@@ -102,20 +98,17 @@ impl Kafka {
     }
 
     fn signal(&self, node: usize, signal: Signal) -> Result<(), ServiceError> {
-        let process = self.nodes.get(node).and_then(|node| node.process.as_ref());
-        process.map_or(Ok(()), |process| process.signal(signal))
+        self.nodes.get(node).map_or(Ok(()), |node| node.server.signal(signal))
     }
 
     pub(crate) fn detach(self) -> Vec<Identity> {
-        self.nodes.into_iter().filter_map(|node| node.process).filter_map(Process::into_detached).collect()
+        self.nodes.into_iter().filter_map(|node| node.server.into_detached()).collect()
     }
 }
 
 impl Node {
     fn start(&mut self) -> Result<(), ServiceError> {
-        let started = |spec: &Spec| tail(&spec.log(), 1 << 20).contains("Kafka Server started");
-        self.process = Some(self.spec.start(started)?);
-        Ok(())
+        self.server.start(|spec| tail(&spec.log(), 1 << 20).contains("Kafka Server started"))
     }
 }
 
@@ -153,16 +146,7 @@ fn java_tool(libs: &Path, arguments: &[&str]) -> Result<String, ServiceError> {
     command
         .args(["-XX:TieredStopAtLevel=1", "-cp", &class_path(libs), "kafka.tools.StorageTool"])
         .args(arguments);
-    let output = command.output().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => ServiceError::Missing { program: "java".to_owned(), package: JAVA },
-        _ => trying("run `java`")(error),
-    })?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(text);
-    }
-    let output = text + &String::from_utf8_lossy(&output.stderr);
-    Err(ServiceError::Prepare { program: "java".to_owned(), what: NAME, output })
+    install::run(NAME, JAVA, &mut command)
 }
 
 fn properties(number: usize, broker: u16, controller: u16, controllers: &[u16], folder: &Path) -> String {

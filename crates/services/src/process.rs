@@ -34,10 +34,43 @@ pub(crate) struct Spec {
 
 /// A running server and the group of processes that it leads; ends when dropped, unless it was detached.
 #[derive(Debug)]
-pub(crate) struct Process {
+struct Process {
     spec: Spec,
     child: Child,
     detached: bool,
+}
+
+/// A server that can be killed and started again as it was.
+#[derive(Debug)]
+pub(crate) struct Server {
+    spec: Spec,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// Not started yet.
+    pub(crate) fn new(spec: Spec) -> Self {
+        Self { spec, process: None }
+    }
+
+    pub(crate) fn start(&mut self, ready: impl Fn(&Spec) -> bool) -> Result<(), ServiceError> {
+        self.process = Some(self.spec.start(ready)?);
+        Ok(())
+    }
+
+    /// Ends it without warning, as a crash does.
+    pub(crate) fn kill(&mut self) -> Result<(), ServiceError> {
+        self.process.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), ServiceError> {
+        self.process.as_ref().map_or(Ok(()), |process| process.signal(signal))
+    }
+
+    /// Lets it live on without its starter; nothing if it does not run.
+    pub(crate) fn into_detached(self) -> Option<Identity> {
+        self.process.and_then(Process::into_detached)
+    }
 }
 
 impl Spec {
@@ -46,7 +79,7 @@ impl Spec {
     }
 
     /// Starts it and waits until `ready`.
-    pub(crate) fn start(&self, ready: impl Fn(&Spec) -> bool) -> Result<Process, ServiceError> {
+    fn start(&self, ready: impl Fn(&Spec) -> bool) -> Result<Process, ServiceError> {
         let mut process = self.spawn()?;
         let began = Instant::now();
         loop {
@@ -98,19 +131,18 @@ impl Spec {
 }
 
 impl Process {
-    /// Lets the server live on without its starter.
-    pub(crate) fn into_detached(mut self) -> Option<Identity> {
+    fn into_detached(mut self) -> Option<Identity> {
         self.detached = true;
         Identity::of(self.child.id())
     }
 
-    pub(crate) fn signal(&self, signal: Signal) -> Result<(), ServiceError> {
+    fn signal(&self, signal: Signal) -> Result<(), ServiceError> {
         let action = || format!("signal {}", self.spec.name);
         kill_process(Pid::from_child(&self.child), signal).map_err(|error| trying(action())(error.into()))
     }
 
     /// Ends it without warning, as a crash does, with the processes that it started.
-    pub(crate) fn kill(&mut self) -> Result<(), ServiceError> {
+    fn kill(&mut self) -> Result<(), ServiceError> {
         // An error means that it has ended by itself.
         kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
         self.child.wait().map(drop).map_err(trying("wait for the end of a server"))
@@ -177,21 +209,14 @@ pub(crate) fn tail(path: &Path, bytes: usize) -> String {
     String::from_utf8_lossy(text.get(from..).unwrap_or_default()).into_owned()
 }
 
-/// What a server answers to these bytes; nothing if it does not, or not yet.
+/// What a server answers to these bytes until it closes the connection; nothing if it does not, or not yet.
 pub(crate) fn ask(address: SocketAddr, question: &[u8]) -> Option<Vec<u8>> {
     let wait = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&address, wait).ok()?;
     stream.set_read_timeout(Some(wait)).ok()?;
     stream.write_all(question).ok()?;
     let mut answer = Vec::new();
-    // A server that keeps the connection open ends the answer by the time-out.
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        answer.extend_from_slice(buffer.get(..count)?);
-        if question.len() < 8 {
-            break;
-        }
-    }
+    stream.read_to_end(&mut answer).ok()?;
     Some(answer)
 }
 

@@ -5,14 +5,13 @@ use std::path::Path;
 
 use crate::error::ServiceError;
 use crate::home::free_ports;
-use crate::process::{Identity, Process, Spec, ask};
+use crate::process::{Identity, Server, Spec, ask};
 
 /// A server that ends when dropped; it forgets everything when it ends.
 #[derive(Debug)]
 pub struct Redis {
-    spec: Spec,
+    server: Server,
     address: SocketAddr,
-    process: Option<Process>,
 }
 
 impl Redis {
@@ -31,7 +30,7 @@ impl Redis {
             directory: directory.to_owned(),
             package: "redis-server",
         };
-        let mut redis = Self { spec, address: (Ipv4Addr::LOCALHOST, port).into(), process: None };
+        let mut redis = Self { server: Server::new(spec), address: (Ipv4Addr::LOCALHOST, port).into() };
         redis.restart()?;
         Ok(redis)
     }
@@ -44,19 +43,17 @@ impl Redis {
 
     /// Ends it as a crash does.
     pub fn kill(&mut self) -> Result<(), ServiceError> {
-        self.process.take().map_or(Ok(()), |mut process| process.kill())
+        self.server.kill()
     }
 
     /// Starts it again at the same address, empty.
     pub fn restart(&mut self) -> Result<(), ServiceError> {
         let address = self.address;
-        let ready =
-            move |_: &Spec| ask(address, b"PING\r\n").is_some_and(|answer| answer.starts_with(b"+PONG"));
-        self.process = Some(self.spec.start(ready)?);
-        Ok(())
+        let question = b"PING\r\nQUIT\r\n";
+        self.server.start(|_| ask(address, question).is_some_and(|answer| answer.starts_with(b"+PONG")))
     }
 
-    pub(crate) fn detach(self) -> Vec<Identity> {
-        self.process.into_iter().filter_map(Process::into_detached).collect()
+    pub(crate) fn detach(self) -> Option<Identity> {
+        self.server.into_detached()
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, free_ports};
 use crate::install;
-use crate::process::{Identity, Process, Spec, get};
+use crate::process::{Identity, Server, Spec, get};
 
 /// Which of the two, and which life of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +23,8 @@ pub enum Engine {
 /// A node that ends when dropped.
 #[derive(Debug)]
 pub struct Search {
-    spec: Spec,
+    server: Server,
     address: SocketAddr,
-    process: Option<Process>,
 }
 
 impl Engine {
@@ -130,7 +129,7 @@ impl Search {
             directory: directory.to_owned(),
             package: "util-linux",
         };
-        let mut node = Self { spec, address: (Ipv4Addr::LOCALHOST, port).into(), process: None };
+        let mut node = Self { server: Server::new(spec), address: (Ipv4Addr::LOCALHOST, port).into() };
         node.restart()?;
         Ok(node)
     }
@@ -143,22 +142,20 @@ impl Search {
 
     /// Ends it as a crash does.
     pub fn kill(&mut self) -> Result<(), ServiceError> {
-        self.process.take().map_or(Ok(()), |mut process| process.kill())
+        self.server.kill()
     }
 
     /// Starts it again at the same address with its data.
     pub fn restart(&mut self) -> Result<(), ServiceError> {
         let address = self.address;
-        let ready = move |_: &Spec| {
+        self.server.start(|_| {
             let health = get(address, "/_cluster/health").unwrap_or_default();
             health.contains("\"green\"") || health.contains("\"yellow\"")
-        };
-        self.process = Some(self.spec.start(ready)?);
-        Ok(())
+        })
     }
 
-    pub(crate) fn detach(self) -> Vec<Identity> {
-        self.process.into_iter().filter_map(Process::into_detached).collect()
+    pub(crate) fn detach(self) -> Option<Identity> {
+        self.server.into_detached()
     }
 }
 

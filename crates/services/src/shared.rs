@@ -49,7 +49,7 @@ impl Service {
     fn start(self, home: &Home, directory: &Path) -> Result<(String, Vec<Identity>), ServiceError> {
         let search = |engine| {
             let node = Search::start(home, engine, directory)?;
-            Ok((node.address().to_string(), node.detach()))
+            Ok((node.address().to_string(), node.detach().into_iter().collect()))
         };
         let kafka = |nodes| {
             let cluster = Kafka::start(home, directory, nodes)?;
@@ -63,7 +63,7 @@ impl Service {
             Self::Elasticsearch => search(Engine::Elasticsearch8),
             Self::Redis => {
                 let redis = Redis::start(directory)?;
-                Ok((redis.address().to_string(), redis.detach()))
+                Ok((redis.address().to_string(), redis.detach().into_iter().collect()))
             }
         }
     }

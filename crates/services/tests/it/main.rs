@@ -9,20 +9,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// What comes back for these bytes until the server closes the connection or says nothing more.
+/// What comes back for these bytes until the server closes the connection.
 fn ask(address: SocketAddr, question: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out can be set");
     stream.write_all(question.as_bytes()).expect("it reads");
-    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(count) => answer.extend_from_slice(&buffer[..count]),
-        }
-        if !question.contains("HTTP/1.1") {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
 }

@@ -118,7 +118,7 @@ pub(super) fn merge_one(shared: &Shared) -> Result<(), WorkError> {
 
 /// Those whose footer or filter can not be read; all of them if the damage lies deeper, in some row.
 fn unmergeable(inputs: &[Arc<Segment>]) -> impl Iterator<Item = &Arc<Segment>> {
-    let is_damaged = |segment: &Segment| segment.contents().is_err() || segment.filters().is_err();
+    let is_damaged = |segment: &Segment| segment.contents().is_err() || segment.read_filters().is_err();
     let damaged: Vec<bool> = inputs.iter().map(|segment| is_damaged(segment)).collect();
     let deeper = !damaged.contains(&true);
     inputs.iter().zip(damaged).filter(move |(_, damaged)| deeper || *damaged).map(|(segment, _)| segment)
