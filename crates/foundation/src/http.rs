@@ -73,6 +73,8 @@ pub struct Http2Limits {
     pub stream_window: u32,
     /// Bytes that a client may send ahead in all requests of a connection.
     pub connection_window: u32,
+    /// Bytes of a request that may come in one piece: a batch that does is neither gathered nor copied.
+    pub frame: u32,
     /// A connection over which nothing came for this long is pinged.
     pub ping_after: Duration,
     /// A connection that does not answer a ping for this long is closed.
@@ -98,6 +100,7 @@ impl Default for Http2Limits {
             streams: 256,
             stream_window: 1 << 20,
             connection_window: 4 << 20,
+            frame: 256 << 10,
             ping_after: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(20),
         }
@@ -178,6 +181,7 @@ fn protocol(limits: &Limits, clock: &Arc<dyn Clock>) -> Protocol {
         .max_concurrent_streams(limits.http2.streams)
         .initial_stream_window_size(limits.http2.stream_window)
         .initial_connection_window_size(limits.http2.connection_window)
+        .max_frame_size(limits.http2.frame)
         .keep_alive_interval(limits.http2.ping_after)
         .keep_alive_timeout(limits.http2.ping_timeout);
     builder
