@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use weir_consumer::section::ConsumerSettings;
-use weir_foundation::settings::{Environment, Loaded, Sources, load};
+use weir_foundation::settings::{Environment, Loaded, Sources, WrongAliases, load};
 use weir_foundation::supervise::DrainDeadlines;
 use weir_foundation::telemetry::LogSettings;
 use weir_server::ServerSettings;
@@ -27,8 +27,13 @@ pub fn run(data: &[u8]) {
     }
     std::fs::write(&*FILE, data).expect("there is space");
     let environment = Environment::from([("HOME", "/root"), ("EMPTY", "")]);
-    let mut loaded: Loaded<RawSettings> =
-        load(Sources { file: Some(&FILE), environment: &environment, aliases: &[], flags: &[] });
+    let mut loaded: Loaded<RawSettings> = load(Sources {
+        file: Some(&FILE),
+        environment: &environment,
+        aliases: &[],
+        wrong_aliases: WrongAliases::default(),
+        flags: &[],
+    });
     drop(format!("{:?}", loaded.explain()));
     let sections = [
         loaded.section("listen", |raw| Listen::validate(&raw.listen)).is_some(),

@@ -61,7 +61,7 @@ mod yaml;
 pub use self::env::{Alias, Environment};
 pub use self::explain::Explained;
 pub use self::layers::FlagValue;
-pub use self::load::{Loaded, Sources, documented_defaults, load};
+pub use self::load::{Loaded, Sources, WrongAliases, documented_defaults, load};
 pub use self::origin::Origin;
 pub use self::problem::{Problem, Problems};
 pub use self::reference::{json_schema, reference_page};

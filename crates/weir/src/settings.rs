@@ -9,7 +9,7 @@ use weir_consumer::section::{ConsumerSection, ConsumerSettings};
 use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
-    Environment, Explained, FlagValue, Loaded, Problem, Problems, Sources, load,
+    Environment, Explained, FlagValue, Loaded, Problem, Problems, Sources, WrongAliases, load,
 };
 use weir_foundation::supervise::DrainDeadlines;
 use weir_foundation::telemetry::LogSettings;
@@ -59,6 +59,7 @@ impl Given {
             file: file.as_deref(),
             environment: &self.environment,
             aliases: ALIASES,
+            wrong_aliases: WrongAliases::Refused,
             flags: &self.flags,
         });
         let explanation = loaded.explain();

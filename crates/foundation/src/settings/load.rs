@@ -23,7 +23,18 @@ pub struct Sources<'a> {
     pub file: Option<&'a Path>,
     pub environment: &'a Environment,
     pub aliases: &'a [Alias],
+    pub wrong_aliases: WrongAliases,
     pub flags: &'a [FlagValue],
+}
+
+/// What the wrong value of an alias is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WrongAliases {
+    /// A problem, as any wrong value.
+    #[default]
+    Refused,
+    /// As if it was not set, with a notice: what the older system did, silently.
+    Ignored,
 }
 
 /// All layers as one raw value, with everything that was wrong so far.
@@ -37,6 +48,7 @@ pub struct Loaded<Raw> {
     tree: Tree,
     shape: Shape,
     problems: Problems,
+    notices: Problems,
 }
 
 /// Reads all layers. `Raw` refuses unknown fields and has a default for every field.
@@ -56,7 +68,16 @@ pub fn load<Raw: DeserializeOwned + JsonSchema + Default>(sources: Sources<'_>) 
     layers::apply_flags(&mut tree, &shape, sources.flags, &mut problems);
     layers::give_types(&mut tree, &shape, "", &mut problems);
     let raw = deserialize(&mut tree, &shape, &mut problems);
-    Loaded { raw, tree, shape, problems }
+    let (notices, problems) = match sources.wrong_aliases {
+        WrongAliases::Refused => (Problems::default(), problems),
+        WrongAliases::Ignored => problems.partition(|problem| is_of_alias(problem, sources.aliases)),
+    };
+    Loaded { raw, tree, shape, problems, notices }
+}
+
+fn is_of_alias(problem: &Problem, aliases: &[Alias]) -> bool {
+    let Some(Origin::Environment { variable }) = &problem.origin else { return false };
+    aliases.iter().any(|alias| alias.name == variable)
 }
 
 impl<Raw> Loaded<Raw> {
@@ -83,6 +104,12 @@ impl<Raw> Loaded<Raw> {
     #[must_use]
     pub fn explain(&self) -> Vec<Explained> {
         explain(&self.tree, &self.shape)
+    }
+
+    /// What was wrong with aliases and ignored: [`WrongAliases::Ignored`].
+    #[must_use]
+    pub fn notices(&self) -> &Problems {
+        &self.notices
     }
 
     /// The raw settings, if nothing was wrong with any layer or section.

@@ -102,6 +102,12 @@ impl Problems {
         self
     }
 
+    /// Those that match, and the others.
+    pub(super) fn partition(self, matches: impl Fn(&Problem) -> bool) -> (Self, Self) {
+        let (matching, others) = self.0.into_iter().partition(matches);
+        (Self(matching), Self(others))
+    }
+
     /// Those of the file first, from its top to its end.
     pub(super) fn in_order(mut self) -> Self {
         self.0.sort_by_key(|problem| match &problem.origin {

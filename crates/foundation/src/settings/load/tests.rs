@@ -58,6 +58,7 @@ struct Case {
     folder: tempfile::TempDir,
     environment: Environment,
     aliases: Vec<Alias>,
+    wrong_aliases: WrongAliases,
     flags: Vec<FlagValue>,
 }
 
@@ -65,7 +66,13 @@ impl Case {
     fn new(yaml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("weir.yaml"), yaml).expect("is written");
-        Self { folder, environment: Environment::default(), aliases: Vec::new(), flags: Vec::new() }
+        Self {
+            folder,
+            environment: Environment::default(),
+            aliases: Vec::new(),
+            wrong_aliases: WrongAliases::default(),
+            flags: Vec::new(),
+        }
     }
 
     fn environment<const N: usize>(self, variables: [(&str, &str); N]) -> Self {
@@ -85,7 +92,7 @@ impl Case {
     fn load(&self) -> Loaded<Root> {
         let file = self.folder.path().join("weir.yaml");
         let (environment, aliases, flags) = (&self.environment, &self.aliases, &self.flags);
-        load(Sources { file: Some(&file), environment, aliases, flags })
+        load(Sources { file: Some(&file), environment, aliases, wrong_aliases: self.wrong_aliases, flags })
     }
 
     fn raw(&self) -> Root {
@@ -222,20 +229,20 @@ fn variables_and_flags_are_checked_as_the_file_is() {
     ");
 }
 
+/// In whole hours; no hour at all is the default.
+const KEEP_HOURS: Alias = Alias {
+    name: "BARITO_KEEP_HOURS",
+    path: "journal.keep",
+    convert: |text| match text {
+        "" => Ok(None),
+        text => text.parse::<u32>().map(|hours| Some(format!("{hours}h"))).map_err(|error| error.to_string()),
+    },
+};
+
 #[test]
 fn an_alias_speaks_its_own_language_and_is_weaker_than_ours() {
-    let alias = Alias {
-        name: "BARITO_KEEP_HOURS",
-        path: "journal.keep",
-        convert: |text| match text {
-            "" => Ok(None),
-            text => {
-                text.parse::<u32>().map(|hours| Some(format!("{hours}h"))).map_err(|error| error.to_string())
-            }
-        },
-    };
     let check = |environment: Environment, expected: Result<Option<u64>, &str>| {
-        let mut case = Case::new("journal: {keep: 1h}\n").alias(alias);
+        let mut case = Case::new("journal: {keep: 1h}\n").alias(KEEP_HOURS);
         case.environment = environment;
         let outcome =
             case.load().finish().map(|raw| raw.journal.keep.map(|keep| keep.duration().as_secs() / 3600));
@@ -249,6 +256,27 @@ fn an_alias_speaks_its_own_language_and_is_weaker_than_ours() {
         [("BARITO_KEEP_HOURS", "x")].into(),
         Err("env BARITO_KEEP_HOURS: journal.keep: invalid digit found in string\n"),
     );
+}
+
+#[test]
+fn wrong_aliases_can_be_notices() {
+    const PORT: Alias =
+        Alias { name: "BARITO_PORT", path: "door.port", convert: |text| Ok(Some(text.to_owned())) };
+    let mut case = Case::new("data_dir: /file\ndoor: {tls: 1}\n")
+        .alias(KEEP_HOURS)
+        .alias(PORT)
+        .environment([("BARITO_KEEP_HOURS", "x"), ("BARITO_PORT", "high"), ("WEIR_JOURNAL__ROLL_AT", "64")]);
+    case.wrong_aliases = WrongAliases::Ignored;
+    let loaded = case.load();
+    insta::assert_snapshot!(loaded.notices(), @"
+    env BARITO_KEEP_HOURS: journal.keep: invalid digit found in string
+    env BARITO_PORT: door.port: `high` is not a whole number
+    ");
+    assert_eq!(loaded.raw.journal.keep, None);
+    insta::assert_snapshot!(case.problems(), @"
+    weir.yaml:2: door.tls: invalid type: integer `1`, expected `true` or `false`
+    env WEIR_JOURNAL__ROLL_AT: journal.roll_at: `64` has no unit, expected a size with its unit, such as `500B`, `64KiB`, `64MiB` or `1GiB`
+    ");
 }
 
 #[test]
