@@ -9,6 +9,8 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use weir_model::EventId;
 use weir_store::{DeadLetterEntry, DeadLetterKey};
 
@@ -16,7 +18,7 @@ use crate::failure::Failure;
 use crate::parcel::Pieces;
 use crate::route::Route;
 use crate::server::Shared;
-use crate::{api, base64, parcel, question};
+use crate::{api, parcel, question};
 
 const DEFAULT_LIMIT: u32 = 100;
 const LIMIT: u32 = 1_000;
@@ -71,7 +73,7 @@ async fn show(
         return Err(Failure::not_found(format!("there is no dead letter `{id}`")));
     };
     let write = move |body: &mut Pieces| {
-        let original = base64::encode(&dead.original);
+        let original = BASE64_STANDARD.encode(&dead.original);
         serde_json::to_writer(body, &api::DeadLetter { entry: entry(dead.entry()), original })?;
         Ok(parcel::content("application/json"))
     };

@@ -7,7 +7,6 @@ pub mod api;
 
 mod admission;
 mod audit;
-mod base64;
 mod codes;
 mod dead;
 mod door;

@@ -63,10 +63,8 @@ macro_rules! conformance_suite {
                 totals_are_the_same_after_a_flush;
             keeping: indices_are_days_of_prefixes, odd_times_are_filed_by_receipt,
                 dropped_days_are_gone_and_counted, positions_are_runs, an_audit_counts_rows;
-            dead_letters: letters_are_kept_once, letters_are_listed_in_pages, the_newest_key_bounds_a_walk,
-                letters_are_filtered, purged_letters_stay_counted, kept_letters_are_counted,
-                letters_survive_a_restart, a_letter_comes_before_older_rows_are_durable;
         }
+        $crate::dead_letter_suite!($subject);
     };
     (@cases $subject:expr; $($area:ident: $($case:ident),+;)+) => {
         $(mod $area {
@@ -79,5 +77,17 @@ macro_rules! conformance_suite {
                 $crate::conformance::$area::$case(&mut subject).await;
             })+
         })+
+    };
+}
+
+/// The cases of dead letters alone, for what keeps nothing else.
+#[macro_export]
+macro_rules! dead_letter_suite {
+    ($subject:expr) => {
+        $crate::conformance_suite! { @cases $subject;
+            dead_letters: letters_are_kept_once, letters_are_listed_in_pages, the_newest_key_bounds_a_walk,
+                letters_are_filtered, purged_letters_stay_counted, kept_letters_are_counted,
+                letters_survive_a_restart, a_letter_comes_before_older_rows_are_durable;
+        }
     };
 }
