@@ -11,7 +11,7 @@ use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_journal::memory::MemoryJournal;
 use weir_model::ByteSize;
-use weir_producer::{Parts, Producer, ProducerSection, Settings};
+use weir_producer::{Parts, Producer, ProducerSection, Records, Settings};
 use weir_wire::compression::{Encoding, decompress};
 
 const LIMIT: usize = 64 << 10;
@@ -36,6 +36,8 @@ impl Door {
             spawner: supervisor.spawner(),
             health: &Health::new(clock),
             metrics: &mut metrics::Builder::new(),
+            records: Records::AsReceived,
+            shared_limits: None,
         };
         let defaults = Settings::validate(&ProducerSection::default()).expect("the defaults are good");
         let settings = Settings { max_message: ByteSize(LIMIT as u64), ..defaults };

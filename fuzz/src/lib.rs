@@ -5,19 +5,23 @@
 //! suite runs them over the committed corpus (`corpus/`).
 
 pub mod compression;
+pub mod consul_services;
 pub mod decode_events;
 pub mod decode_record;
+pub mod elastic_answers;
 pub mod filter;
 pub mod grpc_message;
 pub mod journal_frame;
 pub mod lines;
 pub mod packed_page;
 pub mod query;
+pub mod redaction_rules;
 pub mod rest_json;
 pub mod rfc3339;
 pub mod scan_batch;
 pub mod search_texts;
 pub mod settings;
+pub mod shape_batch;
 pub mod sse;
 pub mod strip_secret;
 pub mod text_page;
@@ -28,19 +32,23 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is the one of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("compression", compression::run),
+    ("consul_services", consul_services::run),
     ("decode_events", decode_events::run),
     ("decode_record", decode_record::run),
+    ("elastic_answers", elastic_answers::run),
     ("filter", filter::run),
     ("grpc_message", grpc_message::run),
     ("journal_frame", journal_frame::run),
     ("lines", lines::run),
     ("packed_page", packed_page::run),
     ("query", query::run),
+    ("redaction_rules", redaction_rules::run),
     ("rest_json", rest_json::run),
     ("rfc3339", rfc3339::run),
     ("scan_batch", scan_batch::run),
     ("search_texts", search_texts::run),
     ("settings", settings::run),
+    ("shape_batch", shape_batch::run),
     ("sse", sse::run),
     ("strip_secret", strip_secret::run),
     ("text_page", text_page::run),

@@ -13,7 +13,7 @@ use weir_foundation::http::{Limits, Process, serve};
 use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainDeadlines, DrainPhase, DrainSection, Supervisor};
 use weir_journal::sqlite::{Settings as JournalSettings, SqliteJournal};
-use weir_producer::{Parts, Producer, ProducerSection, Settings};
+use weir_producer::{Parts, Producer, ProducerSection, Records, Settings};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -35,6 +35,8 @@ fn main() -> Outcome<()> {
             spawner: spawner.clone(),
             health: &health,
             metrics: &mut metrics,
+            records: Records::AsReceived,
+            shared_limits: None,
         };
         let settings = Settings::validate(&ProducerSection::default()).map_err(|p| p.to_string())?;
         let producer = Producer::start(settings, parts).await?;

@@ -33,12 +33,14 @@ pub struct Evidence {
 /// The counts of one partition, or the sum of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Account {
-    pub accepted: u64,
+    /// Absent if the journal does not count events.
+    pub accepted: Option<u64>,
     pub delivered: u64,
     /// Of `delivered`, what the store's retention removed.
     pub dropped: u64,
     pub dead: u64,
-    pub waiting: u64,
+    /// Absent if the journal does not count events.
+    pub waiting: Option<u64>,
     /// Removed by the journal's retention before it was delivered.
     pub expired: u64,
     /// Damaged or cut off in the journal before it was delivered.
@@ -53,6 +55,8 @@ pub enum Verdict {
     Missing(u64),
     /// So many events are somewhere that nobody accepted.
     Surplus(u64),
+    /// The journal does not count events, so that there is nothing to compare with.
+    Uncounted,
 }
 
 /// The audit of a stream.
@@ -71,13 +75,13 @@ impl Account {
         let (stored, dropped) = store.as_ref().map_or((0, 0), |store| (store.stored, store.dropped));
         // The journal forgets below its start only: what can be read is waiting, what can not shows as missing
         // until the consumer has written the loss down.
-        let passed = passed.unwrap_or(bounds.start_event).min(bounds.end_event);
+        let passed = bounds.end_event.zip(passed.or(bounds.start_event)).map(|(end, passed)| passed.min(end));
         Self {
             accepted: bounds.end_event,
             delivered: stored + dropped,
             dropped,
             dead: dead.saturating_sub(expired + lost),
-            waiting: bounds.end_event - passed,
+            waiting: bounds.end_event.zip(passed).map(|(end, passed)| end - passed),
             expired: *expired,
             lost: *lost,
         }
@@ -85,22 +89,25 @@ impl Account {
 
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let found = self.delivered + self.dead + self.waiting + self.expired + self.lost;
-        match self.accepted.checked_sub(found) {
+        let (Some(accepted), Some(waiting)) = (self.accepted, self.waiting) else {
+            return Verdict::Uncounted;
+        };
+        let found = self.delivered + self.dead + waiting + self.expired + self.lost;
+        match accepted.checked_sub(found) {
             Some(0) => Verdict::Balanced,
             Some(missing) => Verdict::Missing(missing),
-            None => Verdict::Surplus(found - self.accepted),
+            None => Verdict::Surplus(found - accepted),
         }
     }
 
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {
-            accepted: self.accepted + other.accepted,
+            accepted: self.accepted.zip(other.accepted).map(|(a, b)| a + b),
             delivered: self.delivered + other.delivered,
             dropped: self.dropped + other.dropped,
             dead: self.dead + other.dead,
-            waiting: self.waiting + other.waiting,
+            waiting: self.waiting.zip(other.waiting).map(|(a, b)| a + b),
             expired: self.expired + other.expired,
             lost: self.lost + other.lost,
         }
@@ -110,10 +117,12 @@ impl Account {
 impl StreamReport {
     #[must_use]
     pub fn total(&self) -> Account {
-        self.partitions.values().fold(Account::default(), |sum, account| sum.plus(account))
+        let nothing = Account { accepted: Some(0), waiting: Some(0), ..Account::default() };
+        self.partitions.values().fold(nothing, |sum, account| sum.plus(account))
     }
 
-    /// Whether every partition is balanced by itself; missing here and surplus there do not make up.
+    /// Whether every partition is balanced by itself; missing here and surplus there do not make up. What the
+    /// journal does not count is not balanced.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
         self.foreign.is_empty()

@@ -36,7 +36,8 @@ pub(crate) async fn events_accounted(
     partition: &StreamPartition,
     offset: Offset,
 ) -> Result<u64, CensusError> {
-    let audits = store.audit(&partition.stream).await.map_err(CensusError::Store)?;
+    let inventory = store.require_inventory().map_err(CensusError::Store)?;
+    let audits = inventory.audit(&partition.stream).await.map_err(CensusError::Store)?;
     let rows = audits.iter().find(|audit| audit.partition == *partition);
     let delivered = rows.map_or(0, |audit| audit.stored + audit.dropped);
     let counts = dead_letters.counts(&partition.stream).await.map_err(CensusError::DeadLetters)?;
@@ -56,10 +57,10 @@ pub(crate) async fn events_within(
         return Ok(Some(0));
     }
     if offset == bounds.start {
-        return Ok(Some(bounds.start_event));
+        return Ok(bounds.start_event);
     }
     if offset == bounds.end {
-        return Ok(Some(bounds.end_event));
+        return Ok(bounds.end_event);
     }
     if offset < bounds.start || offset > bounds.end {
         return Ok(None);
@@ -73,5 +74,5 @@ pub(crate) async fn events_within(
     let lost: Option<u64> =
         read.losses.iter().filter(|loss| loss.to <= readable).map(|loss| loss.events).sum();
     let covered = readable == offset || read.losses.iter().any(|loss| loss.from == offset);
-    Ok(lost.filter(|_| covered).map(|lost| events.saturating_sub(lost)))
+    Ok(lost.filter(|_| covered).zip(events).map(|(lost, events)| events.saturating_sub(lost)))
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use weir_foundation::failure::chain;
 use weir_journal::StoredRecord;
 use weir_model::{EventBatch, EventFault, IndexPrefix, Position, StreamPartition, Timestamp};
+use weir_redaction::Redactor;
 use weir_store::{DeadLetter, DeadReason, Rejection, WriteRecord};
 
 /// Codes of [`DeadReason`] that the consumer gives. They are stable.
@@ -32,11 +33,18 @@ pub(crate) struct Decoded {
     pub(crate) events: BTreeMap<IndexPrefix, u64>,
 }
 
-/// Decodes consecutive records of a partition. The same records give the same result, but for `died`.
-pub(crate) fn decode(partition: &StreamPartition, records: &[StoredRecord], died: Timestamp) -> Decoded {
+/// Decodes consecutive records of a partition and redacts their events, before anything else sees them. The same
+/// records give the same result, but for `died` and for what the rules of the moment redact: an event that can be
+/// stored by one set of rules can be stored by all.
+pub(crate) fn decode(
+    partition: &StreamPartition,
+    records: &[StoredRecord],
+    redactor: &Redactor,
+    died: Timestamp,
+) -> Decoded {
     let mut decoded = Decoded::default();
     for stored in records {
-        let events = match decode_record(stored) {
+        let events = match decode_record(stored, redactor) {
             Ok(events) => events,
             Err(reason) => {
                 decoded.letters.push(record_letter(partition, stored, reason, died));
@@ -60,30 +68,34 @@ pub(crate) fn rejection_letter(
     partition: &StreamPartition,
     records: &[StoredRecord],
     rejection: &Rejection,
+    redactor: &Redactor,
     died: Timestamp,
 ) -> Option<DeadLetter> {
     let stored = records.iter().find(|stored| stored.offset == rejection.offset)?;
-    let events = decode_record(stored).ok()?;
+    let events = decode_record(stored, redactor).ok()?;
     let reason = DeadReason { code: code::REJECTED.to_owned(), message: rejection.reason.clone() };
     event_letter(partition, stored, &events, rejection.index, reason, died)
 }
 
-fn decode_record(stored: &StoredRecord) -> Result<EventBatch, DeadReason> {
+fn decode_record(stored: &StoredRecord, redactor: &Redactor) -> Result<EventBatch, DeadReason> {
     let record = &stored.record;
-    let events =
+    let mut events =
         weir_wire::decode_record(record.format, &record.value, record.received).map_err(|error| {
             DeadReason {
                 code: code::UNDECODABLE_RECORD.to_owned(),
                 message: chain(&error as &(dyn Error + 'static)).to_string(),
             }
         })?;
-    if events.len() == record.events as usize {
-        return Ok(events);
+    match record.events {
+        Some(counted) if counted as usize != events.len() => Err(DeadReason {
+            code: code::EVENT_COUNT_MISMATCH.to_owned(),
+            message: format!("the record holds {} events, {counted} were counted", events.len()),
+        }),
+        _ => {
+            redactor.redact(&mut events);
+            Ok(events)
+        }
     }
-    Err(DeadReason {
-        code: code::EVENT_COUNT_MISMATCH.to_owned(),
-        message: format!("the record holds {} events, {} were counted", events.len(), record.events),
-    })
 }
 
 fn record_letter(
@@ -94,7 +106,8 @@ fn record_letter(
 ) -> DeadLetter {
     DeadLetter {
         position: Position { partition: partition.clone(), offset: stored.offset, index: 0 },
-        events: stored.record.events,
+        // One at least: that there was a record is known.
+        events: stored.record.events.unwrap_or(1),
         received: stored.record.received,
         died,
         prefix: None,
@@ -128,6 +141,12 @@ fn event_letter(
     died: Timestamp,
 ) -> Option<DeadLetter> {
     let event = events.get(index)?;
+    let original = match (event.original, event.content) {
+        (Some(original), _) => Bytes::copy_from_slice(original),
+        // The bytes that came have what was redacted.
+        (None, Ok(content)) => weir_wire::encode_event(stored.record.format, event.time, content),
+        (None, Err(_)) => Bytes::new(),
+    };
     Some(DeadLetter {
         position: Position { partition: partition.clone(), offset: stored.offset, index },
         events: 1,
@@ -136,7 +155,7 @@ fn event_letter(
         prefix: Some(events.index_prefix().clone()),
         format: stored.record.format,
         reason,
-        original: Bytes::copy_from_slice(event.original),
+        original,
     })
 }
 
@@ -149,3 +168,6 @@ fn fault_code(fault: &EventFault) -> &'static str {
         EventFault::Undecodable(_) => code::UNDECODABLE,
     }
 }
+
+#[cfg(test)]
+mod tests;

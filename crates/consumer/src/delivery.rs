@@ -1,25 +1,30 @@
 //! Delivery from the journal to the index store.
 //!
-//! Three loops pass messages over bounded channels:
+//! Loops pass messages over bounded channels:
 //!
 //! ```text
-//! journal ──▶ reader ──jobs──▶ deliverer ──▶ dead letters, index store
-//!               ▲ ╰─rewinds──────╯ │
-//!               │                  ╰notices─▶ committer ──▶ journal
+//! journal ──▶ reader ──orders──▶ deliverer ──▶ dead letters, index store
+//!               ▲ ╰─rewinds────────╯ │
+//!               │                    ╰notices─▶ committer ──▶ journal
 //! ```
 //!
 //! * The **reader** holds at most the budget of bytes that are read and not delivered. A partition starts where
-//!   the store's durable records end, whatever the group committed: behind that the store has all, below it
-//!   the store may have lost what it only had taken.
-//! * The **deliverer** decodes, buries what can not be stored, then writes; it repeats a step for ever, which
-//!   changes nothing that was done since both stores are idempotent by position.
-//! * The **committer** commits the lesser of delivered and durable.
+//!   the store says ([`resume`](IndexStore::resume)): one that remembers positions, behind what it has durably,
+//!   whatever the group committed; another, where the group committed.
+//! * A **deliverer** decodes, buries what can not be stored, then writes; it repeats a step for ever, which
+//!   changes nothing that was done since both stores are idempotent by position. Of each partition one step is in
+//!   hand at a time, in order; of several partitions at once, since a store may answer late (`dispatcher`). A
+//!   partition that is revoked is dropped where it stands.
+//! * The **committer** commits the lesser of delivered and durable. What it hears of a partition comes through the
+//!   deliverer, so that nothing of an assignment is heard after its end.
 //!
 //! So at every instant each event is in the journal at or above the start of the next life, or durably in the
 //! store, or a durable dead letter.
 
 mod committer;
 mod deliverer;
+mod dispatcher;
+mod lookout;
 mod patience;
 mod reader;
 
@@ -28,6 +33,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::warn;
@@ -37,11 +43,14 @@ use weir_foundation::health::Health;
 use weir_foundation::supervise::{DrainPhase, Policy, Spawner, TaskHandle};
 use weir_journal::{Commit, Journal, ReadBatch, SubscribeError};
 use weir_model::{Offset, StreamPartition};
+use weir_redaction::Redactor;
 use weir_store::{DeadLetterStore, IndexStore};
 
 use self::committer::{Committer, Lanes};
 use self::deliverer::Deliverer;
-use self::patience::Patience;
+use self::dispatcher::Dispatcher;
+use self::lookout::Lookout;
+use self::patience::Watched;
 use self::reader::{Budget, MOST_JOBS, Reader};
 use crate::metrics::ConsumerMetrics;
 use crate::section::ConsumerSettings;
@@ -52,6 +61,8 @@ pub struct Dependencies {
     pub journal: Arc<dyn Journal>,
     pub store: Arc<dyn IndexStore>,
     pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Applied to everything that is decoded, before a store or a dead letter has it.
+    pub redactor: Redactor,
     pub clock: Arc<dyn Clock>,
     pub health: Health,
     pub metrics: ConsumerMetrics,
@@ -61,7 +72,7 @@ pub struct Dependencies {
 #[derive(Debug)]
 pub struct Delivery {
     reader: Reader,
-    deliverer: Deliverer,
+    dispatchers: Vec<Dispatcher>,
     committer: Committer,
 }
 
@@ -73,6 +84,14 @@ struct Seams {
     dead_letters: Arc<dyn DeadLetterStore>,
     clock: Arc<dyn Clock>,
     group: Arc<str>,
+}
+
+/// What a deliverer is told.
+#[derive(Debug)]
+enum Order {
+    Assigned { partition: StreamPartition, committed: Offset, start: Offset },
+    Deliver(Job),
+    Revoked(Vec<StreamPartition>),
 }
 
 /// A batch on its way to the deliverer, with its share of the budget.
@@ -104,6 +123,8 @@ enum Notice {
 /// Waiting for a store that has no room is no stall before it lasts as long as this.
 const STALL_AFTER: Duration = Duration::from_secs(60);
 const NOTICES: usize = 256;
+/// Jobs hold a share of the budget; what else is said waits for its turn.
+const ORDERS: usize = MOST_JOBS as usize + 16;
 
 impl Delivery {
     /// Subscribes the group. Once this has returned, no new record gets an offset that the store knows already:
@@ -112,43 +133,56 @@ impl Delivery {
         dependencies: Dependencies,
         settings: &ConsumerSettings,
     ) -> Result<Self, SubscribeError> {
-        let Dependencies { journal, store, dead_letters, clock, health, metrics } = dependencies;
+        let Dependencies { journal, store, dead_letters, redactor, clock, health, metrics } = dependencies;
         let subscription = journal.subscribe(&settings.group, settings.streams.clone()).await?;
         let progress = store.progress();
         let seams = Seams { journal, store, dead_letters, clock, group: settings.group.as_str().into() };
         seams.move_ends(settings).await?;
-        let patience = |name: &str| {
+        let watched = |name: &str| {
             let progress = health.register(name, STALL_AFTER);
             progress.idle();
-            Patience::new(Arc::clone(&seams.clock), settings.retry, progress)
+            Watched::new(Arc::clone(&seams.clock), settings.retry, progress)
         };
-        let (jobs, incoming_jobs) = mpsc::channel(MOST_JOBS as usize);
         let (rewinds, incoming_rewinds) = mpsc::channel(MOST_JOBS as usize);
         let (notices, incoming_notices) = mpsc::channel(NOTICES);
+        let (mut orders, mut dispatchers) = (Vec::new(), Vec::new());
+        let reading = watched("consumer.read");
+        for number in 1..=settings.threads {
+            let (to_deliverer, incoming_orders) = mpsc::channel(ORDERS);
+            orders.push(to_deliverer);
+            let progress = health.register(deliverer_name(number), STALL_AFTER);
+            progress.idle();
+            let deliverer = Deliverer {
+                seams: seams.clone(),
+                notices: notices.clone(),
+                lookout: Lookout::new(progress),
+                retry: settings.retry,
+                metrics: metrics.clone(),
+                redactor: redactor.clone(),
+                batch: settings.batch.as_usize(),
+            };
+            let rewinds = rewinds.clone();
+            dispatchers.push(Dispatcher {
+                deliverer,
+                orders: incoming_orders,
+                rewinds,
+                places: settings.partitions,
+            });
+        }
         Ok(Self {
             reader: Reader {
                 seams: seams.clone(),
                 subscription,
                 budget: Budget::new(settings.in_flight.as_usize()),
-                jobs,
+                deliverers: orders,
                 rewinds: incoming_rewinds,
-                notices: notices.clone(),
-                patience: patience("consumer.read"),
+                patience: reading,
                 lanes: BTreeMap::new(),
                 waiting: None,
             },
-            deliverer: Deliverer {
-                seams: seams.clone(),
-                jobs: incoming_jobs,
-                rewinds,
-                notices,
-                patience: patience("consumer.deliver"),
-                metrics: metrics.clone(),
-                batch: settings.batch.as_usize(),
-                lanes: BTreeMap::new(),
-            },
+            dispatchers,
             committer: Committer {
-                patience: patience("consumer.commit"),
+                patience: watched("consumer.commit"),
                 seams,
                 notices: incoming_notices,
                 progress,
@@ -160,15 +194,17 @@ impl Delivery {
     }
 
     /// Starts the loops. Reading and delivery end in [`DrainPhase::FinishDeliveries`], commits in
-    /// [`DrainPhase::Commit`]. Fails if there is no thread for the deliverer.
+    /// [`DrainPhase::Commit`]. Fails if there is no thread for a deliverer.
     pub fn start(self, spawner: &Spawner) -> io::Result<()> {
-        let Self { reader, deliverer, committer } = self;
+        let Self { reader, dispatchers, committer } = self;
         let delivering = Policy::essential(DrainPhase::FinishDeliveries);
-        let runtime = Handle::current();
-        spawner.spawn_thread("consumer.deliver", delivering, move |drain| {
-            runtime.block_on(deliverer.run(drain));
-            Ok::<(), io::Error>(())
-        })?;
+        for (number, dispatcher) in (1..).zip(dispatchers) {
+            let (runtime, grace) = (Handle::current(), grace(spawner));
+            spawner.spawn_thread(&deliverer_name(number), delivering, move |drain| {
+                runtime.block_on(dispatcher.run(grace, drain));
+                Ok::<(), io::Error>(())
+            })?;
+        }
         spawner.spawn("consumer.read", delivering, |drain| async move {
             reader.run(drain).await;
             Ok::<(), io::Error>(())
@@ -180,14 +216,16 @@ impl Delivery {
         Ok(())
     }
 
-    /// As [`Delivery::start`], without a thread of its own. For tests, which let it die by aborting the tasks.
+    /// As [`Delivery::start`], without threads of its own. For tests, which let it die by aborting the tasks.
     pub fn start_as_tasks(self, spawner: &Spawner) -> [TaskHandle; 2] {
-        let Self { reader, deliverer, committer } = self;
+        let Self { reader, dispatchers, committer } = self;
+        let grace = grace(spawner);
         let delivering = spawner.spawn(
             "consumer.deliver",
             Policy::essential(DrainPhase::FinishDeliveries),
             |drain| async move {
-                tokio::join!(reader.run(drain.clone()), deliverer.run(drain));
+                let delivery = dispatchers.into_iter().map(|dispatcher| dispatcher.run(grace, drain.clone()));
+                tokio::join!(reader.run(drain.clone()), join_all(delivery));
                 Ok::<(), io::Error>(())
             },
         );
@@ -198,6 +236,16 @@ impl Delivery {
             });
         [delivering, committing]
     }
+}
+
+/// How long stores may take over what is in hand when the process drains: what is left of the phase is for making
+/// it durable.
+fn grace(spawner: &Spawner) -> Duration {
+    spawner.deadline(DrainPhase::FinishDeliveries) / 2
+}
+
+fn deliverer_name(number: usize) -> String {
+    if number == 1 { "consumer.deliver".to_owned() } else { format!("consumer.deliver-{number}") }
 }
 
 impl Seams {

@@ -155,6 +155,7 @@ impl ConsumerMetrics {
         partition: &StreamPartition,
         taken: &BTreeMap<IndexPrefix, u64>,
         letters: &[DeadLetter],
+        refusals: &[&'static str],
     ) {
         let stream = partition.stream.to_string();
         for (prefix, events) in taken {
@@ -163,19 +164,21 @@ impl ConsumerMetrics {
             self.stored.get_or_create(&stored).inc_by(*events);
             self.delivered.get_or_create(&Stream { stream: stream.clone() }).inc_by(*events);
         }
+        let mut refusals = refusals.iter().copied();
         for letter in letters {
-            self.died(&stream, letter);
+            self.died(&stream, letter, &mut refusals);
         }
     }
 
-    fn died(&self, stream: &str, letter: &DeadLetter) {
+    fn died(&self, stream: &str, letter: &DeadLetter, refusals: &mut impl Iterator<Item = &'static str>) {
         let events = u64::from(letter.events);
         let dead = Dead { stream: stream.to_owned(), code: letter.reason.code.clone() };
         self.dead.get_or_create(&dead).inc_by(events);
         let prefix = letter.prefix.as_ref();
         let index = prefix.map_or_else(|| "no_index".to_owned(), |prefix| self.indexes.label(prefix));
         if letter.reason.code == code::REJECTED {
-            let stored = Stored { index, status: "400", result: "rejected", error: "undefined_error" };
+            let error = refusals.next().unwrap_or("undefined_error");
+            let stored = Stored { index, status: "400", result: "rejected", error };
             self.stored.get_or_create(&stored).inc_by(events);
         } else {
             self.convert_errors.get_or_create(&Index { index }).add(events);
@@ -235,9 +238,9 @@ mod tests {
         };
         let prefix = |number: usize| IndexPrefix::new(&format!("prefix-{number}")).expect("legal");
         for number in 0..MOST_INDEXES + 50 {
-            metrics.delivered(&partition, &BTreeMap::from([(prefix(number), 1)]), &[]);
+            metrics.delivered(&partition, &BTreeMap::from([(prefix(number), 1)]), &[], &[]);
         }
-        metrics.delivered(&partition, &BTreeMap::from([(prefix(0), 1)]), &[]);
+        metrics.delivered(&partition, &BTreeMap::from([(prefix(0), 1)]), &[], &[]);
         let text = builder.build().exposition();
         let stored: Vec<_> =
             text.lines().filter(|line| line.starts_with("barito_consumer_log_stored")).collect();

@@ -25,6 +25,13 @@ pub struct ConsumerSection {
     pub batch: Option<SizeText>,
     /// Bytes of records that may be read from the journal and not yet be delivered. Default: `32MiB`.
     pub in_flight: Option<SizeText>,
+    /// Partitions that are delivered at once, by each thread. Those of one stream have at most half of what the
+    /// others leave. A store that is away answers late, and each of them holds a decoded `batch` meanwhile.
+    /// Default: `16`.
+    pub partitions: Option<u32>,
+    /// Threads that decode and write, each for its own partitions. The embedded store needs no more than one.
+    /// Default: `1`.
+    pub threads: Option<u32>,
     /// The shortest time between two commits to the journal. Default: `1s`.
     pub commit_interval: Option<DurationText>,
     /// The longest first pause after a failure of a store or the journal. Default: `100ms`.
@@ -40,6 +47,8 @@ pub struct ConsumerSettings {
     pub streams: StreamPattern,
     pub batch: ByteSize,
     pub in_flight: ByteSize,
+    pub partitions: usize,
+    pub threads: usize,
     pub commit_interval: Duration,
     pub retry: Backoff,
 }
@@ -63,6 +72,8 @@ impl ConsumerSettings {
         if in_flight < batch {
             problems.push(Problem::at("in_flight", format!("must be at least `batch`, which is `{batch}`")));
         }
+        let partitions = count(raw.partitions, 16, "partitions", &mut problems);
+        let threads = count(raw.threads, 1, "threads", &mut problems);
         let commit_interval = raw.commit_interval.unwrap_or(DurationText::from_secs(1)).duration();
         let retry = problems.take("", retry(raw));
         match (problems.is_empty(), retry) {
@@ -74,12 +85,22 @@ impl ConsumerSettings {
                 },
                 batch: ByteSize(batch.bytes()),
                 in_flight: ByteSize(in_flight.bytes()),
+                partitions,
+                threads,
                 commit_interval,
                 retry,
             }),
             _ => Err(problems),
         }
     }
+}
+
+fn count(given: Option<u32>, default: u32, field: &str, problems: &mut Problems) -> usize {
+    let count = given.unwrap_or(default);
+    if count == 0 {
+        problems.push(Problem::at(field, "must be at least 1"));
+    }
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 fn retry(raw: &ConsumerSection) -> Result<Backoff, Problems> {

@@ -79,12 +79,12 @@ mod tests {
     fn record(offset: u64, bytes: usize) -> StoredRecord {
         let record = Record {
             format: RecordFormat::Events,
-            events: 1,
+            events: Some(1),
             received: Timestamp::from_micros(0),
             batch: None,
             value: Bytes::from(vec![0; bytes]),
         };
-        StoredRecord { offset: Offset(offset), first_event: offset, record }
+        StoredRecord { offset: Offset(offset), first_event: Some(offset), record }
     }
 
     fn loss(from: u64, to: u64) -> Loss {

@@ -2,7 +2,7 @@
 //! exactly once, and the store has no row that the journal does not know.
 //!
 //! Memory is bounded by one read of the journal and one answer of the store to
-//! [`positions`](weir_store::IndexStore::positions). Rows of records that
+//! [`positions`](weir_store::Inventory::positions). Rows of records that
 //! the journal removed after delivery can not be compared; the [audit](crate::audit) counts them.
 
 mod compare;

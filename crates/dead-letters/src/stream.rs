@@ -87,8 +87,9 @@ impl DeadLetterStream {
         let now = Timestamp::from(self.parts.clock.now());
         events.push_json(note, Some(now));
         let (value, events) = events.finish();
-        let record = Record { format: RecordFormat::Events, events, received: now, batch: None, value };
-        match self.parts.journal.append(&self.stream, None, record).await {
+        let record =
+            Record { format: RecordFormat::Events, events: Some(events), received: now, batch: None, value };
+        match self.parts.journal.append(&self.stream, None, vec![record]).await {
             Ok(_) => Ok(()),
             Err(AppendError::Full(source)) => Err(DeadLetterError::Full(source)),
             Err(error) => Err(DeadLetterError::Failed(Box::new(error))),

@@ -1,4 +1,4 @@
-//! Process life: settings, supervision and drain, health, clock, retry, telemetry.
+//! Process life: settings, supervision and drain, health, clock, retry, telemetry, TLS material.
 //!
 //! Knows neither telemetry data nor the roles of weir. A component takes what it needs from here as
 //! handles ([`clock::Clock`], [`supervise::Spawner`], [`health::Progress`]) in its constructor, and never
@@ -11,6 +11,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod exit;
 pub mod failure;
+pub mod fetch;
 pub mod health;
 pub mod http;
 pub mod listen;
@@ -21,4 +22,5 @@ pub mod retry;
 pub mod settings;
 pub mod supervise;
 pub mod telemetry;
+pub mod tls;
 pub mod umask;

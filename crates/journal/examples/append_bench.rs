@@ -83,8 +83,11 @@ fn run(
             supervisor.spawner().spawn("bench.tail", policy, |_| async move {
                 loop {
                     if let SubscriptionEvent::Batch(batch) = subscription.next().await? {
-                        let events: u64 =
-                            batch.records.iter().map(|stored| u64::from(stored.record.events)).sum();
+                        let events: u64 = batch
+                            .records
+                            .iter()
+                            .map(|stored| u64::from(stored.record.events.unwrap_or(0)))
+                            .sum();
                         tailed.fetch_add(events, Ordering::Relaxed);
                     }
                 }
@@ -110,7 +113,7 @@ fn run(
                     next += 1;
                     let Some(value) = batches.get(next % batches.len()) else { break };
                     let began = clock.monotonic();
-                    journal.append(&stream, None, record(&clock, value)).await?;
+                    journal.append(&stream, None, vec![record(&clock, value)]).await?;
                     times.push(clock.monotonic().duration_since(began));
                     if !pause.is_zero() {
                         clock.sleep(pause).await;
@@ -149,12 +152,12 @@ fn run(
 
 async fn held(journal: &dyn Journal) -> Result<u64, weir_journal::ReadError> {
     let streams = journal.streams().await?;
-    Ok(streams.iter().flat_map(|stream| &stream.partitions).map(|bounds| bounds.end_event).sum())
+    Ok(streams.iter().flat_map(|stream| &stream.partitions).map(|bounds| bounds.end_event.unwrap_or(0)).sum())
 }
 
 fn record(clock: &SystemClock, value: &Bytes) -> Record {
     let received = Timestamp::from(clock.now());
-    Record { format: RecordFormat::Events, events: EVENTS, received, batch: None, value: value.clone() }
+    Record { format: RecordFormat::Events, events: Some(EVENTS), received, batch: None, value: value.clone() }
 }
 
 fn report(

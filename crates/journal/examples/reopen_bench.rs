@@ -51,13 +51,13 @@ async fn fill(directory: PathBuf, gib: u64, spawner: &Spawner) -> Result<(), Fai
     StdRng::seed_from_u64(17).fill_bytes(&mut value);
     let record = Record {
         format: RecordFormat::Events,
-        events: 100,
+        events: Some(100),
         received: Timestamp::from(SystemClock.now()),
         batch: None,
         value: Bytes::from(value),
     };
     while journal.stats().retained_bytes < gib << 30 {
-        try_join_all(streams.iter().map(|stream| journal.append(stream, None, record.clone()))).await?;
+        try_join_all(streams.iter().map(|stream| journal.append(stream, None, vec![record.clone()]))).await?;
     }
     println!("{:?}", journal.stats());
     #[expect(clippy::exit, clippy::disallowed_methods, reason = "ends as a crash does, nothing is closed")]

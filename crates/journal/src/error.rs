@@ -30,16 +30,37 @@ pub enum AppendError {
     /// The journal failed while storing; whether the record is in it is not known.
     #[error("the journal failed while storing the record")]
     Failed(#[source] Source),
+    /// Some of the records are stored. Never of an embedded journal.
+    #[error("{} of {} records were stored", .stored.iter().filter(|stored| **stored).count(), .stored.len())]
+    Partial {
+        /// Of each record, in the order in which they were given, whether it is durable.
+        stored: Vec<bool>,
+        /// What became of the others.
+        source: Box<AppendError>,
+    },
     /// The process drains.
     #[error("the journal is closing")]
     Closing,
 }
 
 impl AppendError {
-    /// Whether the record may be in the journal all the same.
+    /// Whether a record that is not known to be stored may be in the journal all the same.
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
-        matches!(self, Self::Failed(_))
+        match self {
+            Self::Failed(_) => true,
+            Self::Partial { source, .. } => source.outcome_unknown(),
+            _ => false,
+        }
+    }
+
+    /// The reason, without what it says about single records.
+    #[must_use]
+    pub fn reason(&self) -> &Self {
+        match self {
+            Self::Partial { source, .. } => source.reason(),
+            other => other,
+        }
     }
 
     /// How long a caller should wait before it tries again; absent if trying again is of no use.
@@ -47,6 +68,7 @@ impl AppendError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::UnknownStream(_) | Self::TooLarge { .. } => None,
+            Self::Partial { source, .. } => source.retry_after(),
             Self::Full(_) => Some(Duration::from_secs(5)),
             Self::Unavailable(_) | Self::Failed(_) | Self::Closing => Some(Duration::from_secs(1)),
         }
@@ -97,7 +119,7 @@ pub enum ReadError {
 /// Why a group could not subscribe.
 #[derive(Debug, thiserror::Error)]
 pub enum SubscribeError {
-    /// An embedded journal serves one member per group.
+    /// The group has its members: an embedded journal serves one.
     #[error("group `{0}` has a subscription already")]
     Taken(String),
     /// The storage failed.

@@ -136,7 +136,7 @@ impl Stream {
         let bounds = self.partitions.iter().enumerate();
         StreamInfo {
             name: name.clone(),
-            created: self.created,
+            created: Some(self.created),
             partitions: bounds.map(|(index, partition)| partition.bounds(self.place(name, index))).collect(),
         }
     }
@@ -159,8 +159,8 @@ impl Journal for MemoryJournal {
         &self,
         stream: &StreamName,
         key: Option<&[u8]>,
-        record: Record,
-    ) -> Result<Appended, AppendError> {
+        records: Vec<Record>,
+    ) -> Result<Vec<Appended>, AppendError> {
         let appended = {
             let mut state = self.shared.state();
             if state.closed {
@@ -171,10 +171,14 @@ impl Journal for MemoryJournal {
             }
             let unknown = || AppendError::UnknownStream(stream.clone());
             let known = state.streams.get_mut(stream).ok_or_else(unknown)?;
-            let index = known.choose(key);
-            let partition = known.place(stream, index);
-            let offset = known.partitions.get_mut(index).ok_or_else(unknown)?.push(record);
-            Appended { partition, offset }
+            let mut appended = Vec::with_capacity(records.len());
+            for record in records {
+                let index = known.choose(key);
+                let partition = known.place(stream, index);
+                let offset = known.partitions.get_mut(index).ok_or_else(unknown)?.push(record);
+                appended.push(Appended { partition, offset });
+            }
+            appended
         };
         self.shared.changed();
         Ok(appended)

@@ -12,33 +12,45 @@ use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, Subsc
 ///
 /// Guarantees required of every implementation:
 ///
-/// * **Durable before answered.** When [`append`](Journal::append) returns positions, the record survives
+/// * **Durable before answered.** When [`append`](Journal::append) returns positions, the records survive
 ///   the death of the process and of the machine. When it returns an error whose `outcome_unknown` is
-///   false, the record is not in the journal and never will be.
-/// * **Dense.** The offsets of a partition are 0, 1, 2, … in the order of the appends that became durable.
-///   Where a record was lost later, readers get a [`Loss`] in its place, never silence.
+///   false, no record is in the journal and none ever will be, but for those that
+///   [`AppendError::Partial`] names as stored.
+/// * **In order.** The offsets of a partition rise in the order of the appends that became durable. Where a
+///   record was lost later, readers get a [`Loss`] in its place, never silence. The offsets of an embedded
+///   journal are dense: 0, 1, 2, …; a shared one may leave some out that never held a record of anybody, and
+///   says nothing of them.
 /// * **Ordered by key.** Records of one key of one stream go to one partition, in the order of their
 ///   appends; records without a key go anywhere.
 /// * **Visible when durable.** A reader never sees a record that a crash could still take back.
 /// * **Groups.** A group's commit is what it has dealt with durably. The journal removes nothing that a
 ///   group has not passed, unless its settings say so by name; what is removed all the same reaches the
 ///   group as a [`Loss`].
-/// * **Lives.** A stream has a random incarnation from its creation on; offsets of one incarnation are
-///   never given twice, not even after a damaged tail was cut.
+/// * **Lives.** A partition has an incarnation; offsets of one incarnation are never given twice, not even
+///   after a damaged tail was cut: an embedded journal goes on behind the cut, a shared one begins another
+///   incarnation.
 ///
 /// Freedoms: how partitions are chosen for records without a key; how many records are answered by one
-/// sync; when expired records go; in which order a subscription serves its partitions.
+/// sync; when expired records go; in which order a subscription serves its partitions; whether several
+/// records are stored all or none ([`append`](Journal::append)); whether events are counted
+/// ([`StoredRecord::first_event`]); how many members a group may have; how long it takes until a reader
+/// learns of new streams and records. [`conformance::Nature`](crate::conformance::Nature) names those that
+/// tests have to know.
 #[async_trait]
 pub trait Journal: Send + Sync + fmt::Debug {
-    /// Makes `record` durable in `stream` and says where it is. Cancelling the call may or may not store it.
+    /// Makes `records` durable in `stream` and says where each is, in their order. Cancelling the call may or
+    /// may not store them.
     ///
-    /// `key` selects the partition; see "ordered by key".
+    /// An embedded journal stores all or none. A shared one may store a part; the error then says which, so
+    /// that whoever tries again gives it the others only.
+    ///
+    /// `key` selects the partition of all of them; see "ordered by key".
     async fn append(
         &self,
         stream: &StreamName,
         key: Option<&[u8]>,
-        record: Record,
-    ) -> Result<Appended, AppendError>;
+        records: Vec<Record>,
+    ) -> Result<Vec<Appended>, AppendError>;
 
     /// Creates a stream. That it exists already is success and changes nothing.
     async fn create_stream(&self, spec: StreamSpec) -> Result<Creation, CreateStreamError>;
@@ -56,7 +68,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     ) -> Result<ReadBatch, ReadError>;
 
     /// Delivers all records of all streams that match `pattern`, now and later, from where `group` last
-    /// committed (the start where it never did). A group has one live subscription in an embedded journal.
+    /// committed (the start where it never did). A group has one live subscription in an embedded journal; in
+    /// a shared one the members of a group share the partitions.
     async fn subscribe(
         &self,
         group: &str,
@@ -64,8 +77,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
     ) -> Result<Box<dyn Subscription>, SubscribeError>;
 
     /// Notes durably that `group` has dealt with everything below each given offset. A commit that is
-    /// behind an earlier one changes nothing; one beyond the end moves the end (the offsets between are
-    /// lost, counted, and never given again).
+    /// behind an earlier one changes nothing, nor does one of a partition that was revoked from this member or
+    /// belongs to an incarnation that is over. One beyond the end moves the end of an embedded journal (the
+    /// offsets between are lost, counted, and never given again); a shared one notes it, and begins another
+    /// incarnation when it finds the end below.
     async fn commit(&self, group: &str, commits: &[Commit]) -> Result<(), CommitError>;
 
     /// All groups that ever committed or subscribed.
@@ -75,10 +90,12 @@ pub trait Journal: Send + Sync + fmt::Debug {
     async fn delete_group(&self, group: &str) -> Result<(), CommitError>;
 
     /// The batches with a tag that were received since `since`, for rebuilding a window of known ids: the newest
-    /// `most` of them, oldest first.
+    /// `most` of them, oldest first. A shared journal answers with none: the window is that of one producer
+    /// process, since reading all that others wrote would not make it complete.
     async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError>;
 
-    /// Changes whenever records became readable or a stream was created; its value has no meaning.
+    /// Changes whenever records became readable or a stream was created; its value has no meaning. A shared
+    /// journal tells at once what came through this process, and what others wrote by looking periodically.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
@@ -99,7 +116,9 @@ pub enum SubscriptionEvent {
     Assigned(Vec<Assignment>),
     /// Records of one partition, in order.
     Batch(ReadBatch),
-    /// These partitions are no longer this member's. Never sent by embedded journals.
+    /// These partitions are no longer this member's, or their incarnation is over. Never sent by embedded
+    /// journals. A partition that goes to another member is kept until `next` is called again, for a bounded
+    /// time: what is committed before that is not delivered again.
     Revoked(Vec<StreamPartition>),
 }
 
@@ -117,7 +136,7 @@ pub struct Assignment {
 pub struct ReadBatch {
     /// Where they are from.
     pub partition: StreamPartition,
-    /// In order of their offsets; offsets that are absent are in `losses`.
+    /// In order of their offsets; offsets that are absent are in `losses`, or never held a record.
     pub records: Vec<StoredRecord>,
     /// Offsets in this range that hold nothing readable any more.
     pub losses: Vec<Loss>,
@@ -130,8 +149,9 @@ pub struct ReadBatch {
 pub struct StoredRecord {
     /// Its offset in the partition.
     pub offset: Offset,
-    /// How many events the partition took before this record, in this incarnation.
-    pub first_event: u64,
+    /// How many events the partition took before this record, in this incarnation; absent if the journal
+    /// does not count events.
+    pub first_event: Option<u64>,
     /// The record.
     pub record: Record,
 }
@@ -206,8 +226,8 @@ pub enum Creation {
 pub struct StreamInfo {
     /// Full name.
     pub name: StreamName,
-    /// When it was made.
-    pub created: Timestamp,
+    /// When it was made; absent if the journal does not know.
+    pub created: Option<Timestamp>,
     /// In order of their indexes.
     pub partitions: Vec<PartitionBounds>,
 }
@@ -221,12 +241,13 @@ pub struct PartitionBounds {
     pub start: Offset,
     /// The offset that the next record gets.
     pub end: Offset,
-    /// How many events the partition took before `start`.
-    pub start_event: u64,
-    /// How many events the partition took in all, in this incarnation.
-    pub end_event: u64,
-    /// Bytes on disk of the retained records, as stored.
-    pub bytes: u64,
+    /// How many events the partition took before `start`; absent if the journal does not count events.
+    pub start_event: Option<u64>,
+    /// How many events the partition took in all, in this incarnation; absent if the journal does not count
+    /// events.
+    pub end_event: Option<u64>,
+    /// Bytes on disk of the retained records, as stored; absent if the journal does not know.
+    pub bytes: Option<u64>,
 }
 
 /// A batch with a client's id that is in the journal.
@@ -293,6 +314,14 @@ impl StreamPattern {
         name.len() >= self.prefix.len() + self.suffix.len()
             && name.starts_with(&self.prefix)
             && name.ends_with(&self.suffix)
+    }
+}
+
+impl StoredRecord {
+    /// How many events the partition took up to and with this record, if they are counted.
+    #[must_use]
+    pub fn event_after(&self) -> Option<u64> {
+        Some(self.first_event? + u64::from(self.record.events?))
     }
 }
 

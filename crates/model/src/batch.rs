@@ -8,6 +8,10 @@ use crate::content::{Content, ContentError, MAX_DEPTH, Node, Tape};
 use crate::number::Number;
 use crate::time::Timestamp;
 
+mod rewrite;
+
+pub use rewrite::StringRewriter;
+
 /// A decoded record: its events in order, with everything that they share.
 #[derive(Debug)]
 pub struct EventBatch {
@@ -21,7 +25,8 @@ pub struct EventBatch {
 struct Event {
     time: Timestamp,
     content: Result<u32, EventFault>,
-    original: Range<u32>,
+    /// Absent once the content was rewritten.
+    original: Option<Range<u32>>,
 }
 
 /// One event of a batch.
@@ -31,8 +36,9 @@ pub struct EventRef<'a> {
     pub time: Timestamp,
     /// What the event says, or why nobody can tell.
     pub content: Result<Content<'a>, &'a EventFault>,
-    /// The bytes of this event as they came, in the format of the record.
-    pub original: &'a [u8],
+    /// The bytes of this event as they came, in the format of the record; `None` if the content was rewritten
+    /// since, so that they say something else.
+    pub original: Option<&'a [u8]>,
 }
 
 /// Why an event of a decodable record can not be stored: it becomes a dead letter.
@@ -104,7 +110,10 @@ impl EventBatch {
                 Ok(node) => Ok(self.tape.object(*node)),
                 Err(fault) => Err(fault),
             },
-            original: &self.value[event.original.start as usize..event.original.end as usize],
+            original: event
+                .original
+                .as_ref()
+                .map(|range| &self.value[range.start as usize..range.end as usize]),
         }
     }
 
@@ -177,7 +186,7 @@ impl EventBatchBuilder {
         if self.repeated_key(key.as_bytes()) {
             return Ok(());
         }
-        let (start, len) = self.push_text(key)?;
+        let (start, len) = self.tape.push_text(key)?;
         self.tape.nodes.push(Node::Key { start, len });
         self.keys.put(start, len);
         Ok(())
@@ -197,7 +206,7 @@ impl EventBatchBuilder {
     }
 
     pub fn str(&mut self, value: &str) -> Result<(), ContentError> {
-        let (start, len) = self.push_text(value)?;
+        let (start, len) = self.tape.push_text(value)?;
         self.tape.nodes.push(Node::Str { start, len });
         Ok(())
     }
@@ -208,7 +217,7 @@ impl EventBatchBuilder {
             Number::Int(value) => self.int(value),
             Number::Float(value) => self.float(value),
             Number::Other => {
-                let (start, len) = self.push_text(text)?;
+                let (start, len) = self.tape.push_text(text)?;
                 self.tape.nodes.push(Node::Number { start, len });
             }
         }
@@ -231,15 +240,6 @@ impl EventBatchBuilder {
 
     pub fn null(&mut self) {
         self.tape.nodes.push(Node::Null);
-    }
-
-    fn push_text(&mut self, text: &str) -> Result<(u32, u32), ContentError> {
-        let start = self.tape.text.len();
-        self.tape.text.push_str(text);
-        match (u32::try_from(start), u32::try_from(text.len()), u32::try_from(self.tape.text.len())) {
-            (Ok(start), Ok(len), Ok(_)) => Ok((start, len)),
-            _ => Err(ContentError::TooLarge),
-        }
     }
 
     /// The object of the event that was begun last and not yet finished, once its root is closed.
@@ -265,7 +265,7 @@ impl EventBatchBuilder {
             _ => Err(EventFault::MissingContent),
         };
         match content {
-            Ok(node) => self.events.push(Event { time, content: Ok(node), original }),
+            Ok(node) => self.events.push(Event { time, content: Ok(node), original: Some(original) }),
             Err(fault) => self.reject_event(time, original, fault),
         }
     }
@@ -276,7 +276,7 @@ impl EventBatchBuilder {
         self.tape.text.truncate(self.event_text);
         self.open.clear();
         self.keys = RecentKeys::default();
-        self.events.push(Event { time, content: Err(fault), original });
+        self.events.push(Event { time, content: Err(fault), original: Some(original) });
     }
 
     /// `value` is the record's value that the events' `original` ranges address.
@@ -286,10 +286,9 @@ impl EventBatchBuilder {
     /// If such a range lies outside `value`: decoders take ranges from `value` itself.
     #[must_use]
     pub fn build(self, index_prefix: IndexPrefix, value: Bytes) -> EventBatch {
-        let inside = |event: &Event| {
-            event.original.start <= event.original.end && event.original.end as usize <= value.len()
-        };
-        assert!(self.events.iter().all(inside), "an event lies outside its record");
+        let inside = |range: &Range<u32>| range.start <= range.end && range.end as usize <= value.len();
+        let mut originals = self.events.iter().filter_map(|event| event.original.as_ref());
+        assert!(originals.all(inside), "an event lies outside its record");
         EventBatch { index_prefix, value, tape: self.tape, events: self.events }
     }
 }

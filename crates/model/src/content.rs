@@ -86,8 +86,18 @@ impl Tape {
         Object { tape: self, node }
     }
 
-    fn text(&self, start: u32, len: u32) -> &str {
+    pub(crate) fn text(&self, start: u32, len: u32) -> &str {
         &self.text[start as usize..(start + len) as usize]
+    }
+
+    /// Where the text is from now on: its start and its length.
+    pub(crate) fn push_text(&mut self, text: &str) -> Result<(u32, u32), ContentError> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        match (u32::try_from(start), u32::try_from(text.len()), u32::try_from(self.text.len())) {
+            (Ok(start), Ok(len), Ok(_)) => Ok((start, len)),
+            _ => Err(ContentError::TooLarge),
+        }
     }
 
     fn end_of(&self, node: u32) -> u32 {

@@ -14,7 +14,7 @@ mod stream;
 mod time;
 
 pub use app::{AppName, IllegalName, IndexPrefix};
-pub use batch::{EventBatch, EventBatchBuilder, EventFault, EventRef};
+pub use batch::{EventBatch, EventBatchBuilder, EventFault, EventRef, StringRewriter};
 pub use content::{Array, Content, ContentError, Elements, Entries, MAX_DEPTH, Object, Value};
 pub use position::{EventId, IllegalEventId, Position};
 pub use record::{BatchTag, Record, RecordFormat, UnknownFormat};

@@ -9,8 +9,9 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub format: RecordFormat,
-    /// How many events `value` holds; events are addressed by their index below this number.
-    pub events: u32,
+    /// How many events `value` holds; events are addressed by their index below this number. Absent if nobody
+    /// counted them: others write to a shared journal too.
+    pub events: Option<u32>,
     /// When the door took the batch.
     pub received: Timestamp,
     /// Present when the client named its batch.

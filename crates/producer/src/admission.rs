@@ -1,25 +1,27 @@
 //! The way of a batch from a door into the journal: limited, known or new, stored, and only then answered.
 
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::health::Progress;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
 use weir_journal::{AppendError, Journal};
-use weir_model::{BatchTag, Record, RecordFormat, Timestamp};
+use weir_limits::{Ask, Limiter, OverLimit, Scope};
+use weir_model::{BatchTag, Record, Timestamp};
+use weir_wire::shape::Shaped;
 
 use crate::budget::{Budget, Reservation};
-use crate::limits::{Limits, OverLimit, Scope};
 use crate::metrics::{Metrics, OTHER};
+use crate::producer::Records;
 use crate::refusal::Refusal;
 use crate::section::Settings;
 use crate::streams::{Stream, Streams};
 use crate::terms::{Group, Rate, Terms};
-use crate::window::{BatchWindow, Claim, Ticket};
+use crate::window::{BatchWindow, Claim, Progression, Ticket};
 
 /// Events of one batch at most. An event may be two bytes, and takes fifty times that when it is decoded.
 pub(crate) const BATCH_EVENTS: u32 = 1_000_000;
@@ -36,9 +38,10 @@ pub(crate) struct Admission {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) spawner: Spawner,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Limiter,
     pub(crate) window: BatchWindow,
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) records: Records,
     pub(crate) progress: Progress,
     pub(crate) drain: DrainToken,
 }
@@ -60,13 +63,14 @@ pub(crate) enum How {
 /// A batch that is well-formed.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pub(crate) format: RecordFormat,
     pub(crate) events: u32,
-    pub(crate) value: Bytes,
+    /// What is to be stored, in its order; the same for the same batch, whenever it comes.
+    pub(crate) records: Vec<Shaped>,
     /// Present if the client named the batch.
     pub(crate) tag: Option<BatchTag>,
     /// What the batch occupies, until it is stored: with an id it may outlive its request. Absent if the
     /// door holds it for longer than that.
+    #[expect(dead_code, reason = "is given back when the batch is dropped")]
     pub(crate) reservation: Option<Reservation>,
 }
 
@@ -93,48 +97,62 @@ impl Admission {
                 }
             },
         };
-        self.limit(terms, &batch)?;
+        self.limit(terms, &batch).await?;
         let stream = match ticket {
-            None => self.store(terms, batch).await?,
+            None => self.store(terms, batch, &mut Progression::default()).await?,
             Some(ticket) => self.store_known(terms, batch, ticket).await?,
         };
         Ok(Admitted { stream, how: How::Stored })
     }
 
-    fn limit(&self, terms: &Terms, batch: &Batch) -> Result<(), OverLimit> {
+    async fn limit(&self, terms: &Terms, batch: &Batch) -> Result<(), OverLimit> {
         let app = Scope::App(terms.stream.name.as_str());
         let outcome = match terms.group {
-            Group::Alone => self.take(app, terms.rate, batch.events),
-            // First what only this app is short of, so that it takes nothing from the others.
-            Group::Shared { of_app } => self
-                .take(app, of_app, batch.events)
-                .and_then(|()| self.take(Scope::Group, terms.rate, batch.events)),
+            Group::Alone => self.ask([(app, terms.rate)], batch.events).await,
+            // First what only this app is short of, so that it is told of its own limit.
+            Group::Shared { of_app } => {
+                self.ask([(app, of_app), (Scope::Group, terms.rate)], batch.events).await
+            }
         };
         if outcome.is_err() {
             let metrics = &terms.stream.metrics;
             metrics.barito_tps_exceeded.inc_by(u64::from(batch.events));
-            metrics.barito_tps_exceeded_bytes.add(batch.value.len() as u64);
+            metrics.barito_tps_exceeded_bytes.add(batch.bytes());
         }
         outcome
     }
 
-    fn take(&self, scope: Scope<'_>, rate: Rate, events: u32) -> Result<(), OverLimit> {
-        match rate {
-            Rate::Unlimited => Ok(()),
-            Rate::Nothing => Err(OverLimit { rate: 0, retry_after: None }),
-            Rate::PerSecond(rate) => self.limits.take(scope, rate, events),
+    /// Asks the buckets that there are, all at once.
+    async fn ask<const N: usize>(&self, rates: [(Scope<'_>, Rate); N], events: u32) -> Result<(), OverLimit> {
+        let mut asks = [Ask { scope: Scope::Group, rate: NonZeroU32::MIN }; N];
+        let mut asked = 0;
+        for (scope, rate) in rates {
+            match rate {
+                Rate::Unlimited => {}
+                Rate::Nothing => return Err(OverLimit { rate: 0, retry_after: None }),
+                Rate::PerSecond(rate) => {
+                    asks[asked] = Ask { scope, rate };
+                    asked += 1;
+                }
+            }
         }
+        self.limits.take(&asks[..asked], events).await
     }
 
-    async fn store(&self, terms: &Terms, batch: Batch) -> Result<Arc<Stream>, Refusal> {
+    async fn store(
+        &self,
+        terms: &Terms,
+        batch: Batch,
+        done: &mut Progression,
+    ) -> Result<Arc<Stream>, Refusal> {
         let _waiting = Waiting::new(&self.progress);
+        let received = Timestamp::from(self.clock.now());
         let created = self.streams.ensure(&terms.stream, terms.partitions, terms.replicas).await;
         let stream = created.inspect_err(|_| self.metrics.barito_failed(OTHER, "create_topic"))?;
-        let (record, _held) = self.record(batch);
-        match self.append(&stream, record.clone()).await {
-            Err(AppendError::UnknownStream(_)) => {
+        match self.append(&stream, &batch, received, done).await {
+            Err(error) if matches!(error.reason(), AppendError::UnknownStream(_)) => {
                 let stream = self.streams.create(&stream, terms.partitions, terms.replicas).await?;
-                self.append(&stream, record).await?;
+                self.append(&stream, &batch, received, done).await?;
                 Ok(stream)
             }
             stored => stored.map(|()| stream).map_err(Refusal::from),
@@ -146,13 +164,13 @@ impl Admission {
         self: &Arc<Self>,
         terms: &Terms,
         batch: Batch,
-        ticket: Ticket,
+        mut ticket: Ticket,
     ) -> Result<Arc<Stream>, Refusal> {
         let (answer, answered) = oneshot::channel();
         let (admission, terms) = (Arc::clone(self), terms.clone());
         let policy = Policy::expendable(DrainPhase::StopIntake);
         self.spawner.spawn("producer.append", policy, |_| async move {
-            let outcome = admission.store(&terms, batch).await;
+            let outcome = admission.store(&terms, batch, ticket.progression()).await;
             if outcome.is_ok() {
                 ticket.stored();
             }
@@ -163,34 +181,61 @@ impl Admission {
         answered.await.unwrap_or(Err(Refusal::Cut))
     }
 
-    fn record(&self, batch: Batch) -> (Record, Option<Reservation>) {
-        let Batch { format, events, value, tag, reservation } = batch;
-        let received = Timestamp::from(self.clock.now());
-        (Record { format, events, received, batch: tag, value }, reservation)
-    }
-
-    async fn append(&self, stream: &Stream, record: Record) -> Result<(), AppendError> {
-        let size = (record.events, record.value.len());
+    /// Appends what is not stored yet, and notes what is.
+    async fn append(
+        &self,
+        stream: &Stream,
+        batch: &Batch,
+        received: Timestamp,
+        done: &mut Progression,
+    ) -> Result<(), AppendError> {
         let began = self.clock.monotonic();
-        match self.journal.append(&stream.name, None, record).await {
-            Ok(_) => {
-                self.stored(stream, size, began);
-                Ok(())
-            }
+        let left = done.left(&batch.records);
+        let record = |shaped: &Shaped| Record {
+            format: shaped.format,
+            events: Some(shaped.events),
+            received,
+            batch: batch.tag,
+            value: shaped.value.clone(),
+        };
+        let records = left.iter().filter_map(|index| batch.records.get(*index)).map(record).collect();
+        let (stored, outcome) = match self.journal.append(&stream.name, None, records).await {
+            Ok(_) => (left, Ok(())),
             Err(error) => {
                 self.not_stored(stream, &error);
-                Err(error)
+                let stored = match &error {
+                    AppendError::Partial { stored, .. } => {
+                        let stored = left.into_iter().zip(stored).filter(|(_, stored)| **stored);
+                        stored.map(|(index, _)| index).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                (stored, Err(error))
             }
+        };
+        let records = || stored.iter().filter_map(|index| batch.records.get(*index));
+        let size = records()
+            .fold((0, 0), |(events, bytes), record| (events + record.events, bytes + record.value.len()));
+        if !stored.is_empty() {
+            self.stored(stream, stored.len(), size, began);
         }
+        done.note(&stored, batch.records.len());
+        outcome
     }
 
-    fn stored(&self, stream: &Stream, (events, bytes): (u32, usize), began: std::time::Instant) {
+    fn stored(
+        &self,
+        stream: &Stream,
+        records: usize,
+        (events, bytes): (u32, usize),
+        began: std::time::Instant,
+    ) {
         let seconds = self.clock.monotonic().saturating_duration_since(began).as_secs_f64();
         self.metrics.append_seconds.observe(seconds);
         let metrics = &stream.metrics;
         metrics.accepted_events.inc_by(u64::from(events));
         metrics.accepted_bytes.inc_by(bytes as u64);
-        metrics.barito_stored.inc();
+        metrics.barito_stored.inc_by(records as u64);
         metrics.barito_produced_bytes.add(bytes as u64);
         metrics.barito_send_seconds.observe(seconds);
     }
@@ -201,6 +246,12 @@ impl Admission {
         if error.outcome_unknown() {
             tracing::error!(stream = %stream.name, error = %chain(error), "a batch may or may not be stored");
         }
+    }
+}
+
+impl Batch {
+    fn bytes(&self) -> u64 {
+        self.records.iter().map(|record| record.value.len() as u64).sum()
     }
 }
 

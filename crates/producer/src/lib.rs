@@ -5,7 +5,6 @@ mod body;
 mod budget;
 mod codes;
 mod grpc;
-mod limits;
 mod metrics;
 mod producer;
 mod refusal;
@@ -17,7 +16,8 @@ mod timber;
 mod window;
 
 pub use codes::CODES;
-pub use producer::{Parts, Producer, StartError};
+pub use producer::{Parts, Producer, Records, StartError};
 pub use section::{
-    BatchIdSettings, Compat, ProducerSection, RateSettings, RestGateway, Secrets, Settings, StreamOptions,
+    BatchIdSettings, Compat, ProducerSection, RateSettings, RecordFormat, RestGateway, Secrets, Settings,
+    StreamOptions,
 };

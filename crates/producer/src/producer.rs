@@ -13,7 +13,8 @@ use weir_foundation::http::{self, Limits, Process};
 use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{Journal, ReadError};
-use weir_model::Timestamp;
+use weir_limits::{Limiter, LimiterMetrics, SharedLimiter};
+use weir_model::{ByteSize, Timestamp};
 use weir_wire::compression::Encoding;
 
 use crate::admission::Admission;
@@ -33,6 +34,19 @@ pub struct Parts<'a> {
     pub spawner: Spawner,
     pub health: &'a Health,
     pub metrics: &'a mut metrics::Builder,
+    /// The limits that this producer shares with others, if it does.
+    pub shared_limits: Option<Arc<dyn SharedLimiter>>,
+    pub records: Records,
+}
+
+/// How the journal wants its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    /// The bytes of a batch as they came: the journal is embedded, and nobody else reads it.
+    AsReceived,
+    /// As barito-flow writes them, by [`Settings::record_format`], each with a time for its events, and none
+    /// larger than this.
+    Shaped { limit: ByteSize },
 }
 
 /// The doors, ready to be opened. Clones are the same producer.
@@ -60,11 +74,19 @@ const CONVERSIONS: u64 = 4;
 impl Producer {
     /// Fills the window of batch ids from the journal; opens nothing yet.
     pub async fn start(settings: Settings, parts: Parts<'_>) -> Result<Self, StartError> {
-        let Parts { journal, clock, spawner, health, metrics } = parts;
+        let Parts { journal, clock, spawner, health, metrics, shared_limits, records } = parts;
         let window = BatchWindow::new(settings.batch_ids, Arc::clone(&clock));
         let since = Timestamp::from(clock.now()).saturating_sub(settings.batch_ids.window);
         window.remember(journal.known_batches(since, settings.batch_ids.limit).await?);
 
+        let rate_window = settings.rates.window;
+        let limits = match shared_limits {
+            None => Limiter::local(rate_window, Arc::clone(&clock)),
+            Some(shared) => {
+                let metrics = LimiterMetrics::register(metrics);
+                Limiter::shared(shared, rate_window, Arc::clone(&clock), health, metrics)
+            }
+        };
         let limit = settings.memory_budget.bytes();
         let budget = Budget::new(limit);
         let metrics = Metrics::register(metrics, &budget, limit, &window);
@@ -77,9 +99,10 @@ impl Producer {
             conversions: Budget::new(limit.saturating_mul(CONVERSIONS)),
             streams: Streams::new(prefix, suffix, Arc::clone(&journal), Arc::clone(&metrics)),
             metrics,
-            limits: crate::limits::Limits::new(settings.rates.window, Arc::clone(&clock)),
+            limits,
             window,
             journal,
+            records,
             progress,
             drain: spawner.token(DrainPhase::StopIntake),
             clock,

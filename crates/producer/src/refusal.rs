@@ -9,14 +9,15 @@ use tonic::Code;
 use weir_foundation::failure::{Audience, Disposition, Failure, chain};
 use weir_foundation::http::Stalled;
 use weir_journal::{AppendError, CreateStreamError};
+use weir_limits::OverLimit;
 use weir_wire::Malformed;
 use weir_wire::compression::{DecompressError, UnknownEncoding};
 use weir_wire::lines::BodyError;
 use weir_wire::rest::RestError;
+use weir_wire::shape::ItemTooLarge;
 
 use crate::budget::Exhausted;
 use crate::codes;
-use crate::limits::OverLimit;
 use crate::section::Compat;
 use crate::terms::{AppNameError, ContextError};
 use crate::window::OtherBytes;
@@ -49,6 +50,8 @@ pub(crate) enum Refusal {
     TooLargeDecompressed { limit: u64 },
     #[error("the body would take {memory} bytes of memory to read, more than {limit}")]
     TooComplex { memory: u64, limit: u64 },
+    #[error(transparent)]
+    ItemTooLarge(#[from] ItemTooLarge),
     #[error("the batch has more than {limit} events")]
     TooManyEvents { limit: u32 },
     #[error("the body came too slowly")]
@@ -63,7 +66,7 @@ pub(crate) enum Refusal {
     #[error("the stream could not be created")]
     Stream(#[from] CreateStreamError),
     #[error("the batch could not be stored")]
-    Append(#[from] AppendError),
+    Append(#[source] AppendError),
     /// The append was cut off, as happens at the end of the process.
     #[error("the process is shutting down")]
     Cut,
@@ -111,6 +114,7 @@ impl Refusal {
             Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
             | Self::TooComplex { .. }
+            | Self::ItemTooLarge(_)
             | Self::TooManyEvents { .. }
             | Self::Append(AppendError::TooLarge { .. })
             | Self::OverLimit(_)
@@ -123,6 +127,16 @@ impl Refusal {
                 Compat::Weir => Code::Unavailable,
                 Compat::Barito => Code::FailedPrecondition,
             },
+        }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    /// Which records of a batch are stored is the producer's affair; its clients are told about the others.
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Partial { source, .. } => Self::from(*source),
+            other => Self::Append(other),
         }
     }
 }
@@ -179,6 +193,7 @@ impl Failure for Refusal {
             Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
             | Self::TooComplex { .. }
+            | Self::ItemTooLarge(_)
             | Self::TooManyEvents { .. }
             | Self::Append(AppendError::TooLarge { .. }) => codes::TOO_LARGE,
             Self::Stalled(_) => codes::STALLED_BODY,
@@ -193,7 +208,9 @@ impl Failure for Refusal {
                 codes::CLOSING
             }
             Self::Append(AppendError::Failed(_)) => codes::OUTCOME_UNKNOWN,
-            Self::Append(AppendError::Unavailable(_) | AppendError::UnknownStream(_))
+            Self::Append(
+                AppendError::Unavailable(_) | AppendError::UnknownStream(_) | AppendError::Partial { .. },
+            )
             | Self::Stream(CreateStreamError::Failed { .. }) => codes::JOURNAL_UNAVAILABLE,
         }
     }

@@ -49,6 +49,10 @@ pub struct ProducerSection {
     pub ignore_stream_options: Option<bool>,
     /// Write `app_secret` into the journal, as barito-flow does. Default: `false`, with `compat: barito` `true`.
     pub store_app_secret: Option<bool>,
+    /// How batches of barito-flow's protobuf are written into a shared journal: `collection` puts as many events
+    /// into a record as fit, `timber` one. An embedded journal keeps them as they came. Default: `collection`,
+    /// with `compat: barito` `timber`.
+    pub record_format: Option<RecordFormat>,
     /// How long the id of a batch is remembered. Default: `15m`.
     pub batch_id_window: Option<DurationText>,
     /// How many ids of batches are remembered; the oldest go first. Default: `262144`.
@@ -68,6 +72,17 @@ pub enum Compat {
     Barito,
 }
 
+/// How the events of a batch become records of a shared journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordFormat {
+    /// As many events in a record as fit: barito-flow's `TimberCollection`.
+    #[default]
+    Collection,
+    /// One event in a record: barito-flow's `Timber`.
+    Timber,
+}
+
 /// The validated [`ProducerSection`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -83,6 +98,7 @@ pub struct Settings {
     pub max_partitions: NonZeroU32,
     pub stream_options: StreamOptions,
     pub secrets: Secrets,
+    pub record_format: RecordFormat,
     pub batch_ids: BatchIdSettings,
     pub compat: Compat,
 }
@@ -180,6 +196,10 @@ impl Settings {
                 Some(false) | None => StreamOptions::Request,
             },
             secrets: if store_secret { Secrets::Store } else { Secrets::Remove },
+            record_format: raw.record_format.unwrap_or(match compat {
+                Compat::Weir => RecordFormat::Collection,
+                Compat::Barito => RecordFormat::Timber,
+            }),
             batch_ids: BatchIdSettings::validate(&mut problems, raw),
             compat,
         };

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use weir_model::ByteSize;
+use weir_wire::shape::{KeptSecrets, Layout, Shape, Shaped, Times};
 use weir_wire::{Malformed, ScannedBatch, scan_collection, scan_timber};
 
 use crate::admission::{Admission, Admitted, BATCH_EVENTS, Batch};
 use crate::body::Received;
 use crate::budget::Reservation;
+use crate::producer::Records;
 use crate::refusal::Refusal;
-use crate::section::Secrets;
+use crate::section::{Compat, RecordFormat, Secrets};
 use crate::terms::Terms;
 use crate::window;
 
@@ -59,17 +62,48 @@ impl Admission {
             return Err(Refusal::TooManyEvents { limit: BATCH_EVENTS });
         }
         let terms = Terms::of_context(scanned.context(), &self.streams, &self.settings)?;
-        let stripped = match self.settings.secrets {
-            Secrets::Remove => scanned.without_app_secret(),
-            Secrets::Store => None,
+        let records = match self.records {
+            Records::AsReceived => vec![self.as_received(&scanned, bytes)],
+            Records::Shaped { limit } => scanned.shape(&self.shape(limit))?,
         };
+        let mut reservation = reservation;
+        let shaped: usize = records.iter().map(|record| record.value.len()).sum();
+        // A batch whose context goes with each event is larger than it came.
+        reservation.grow_to(shaped as u64)?;
         let batch = Batch {
-            format: scanned.format(),
             events: scanned.items(),
-            value: stripped.map_or_else(|| bytes.clone(), Bytes::from),
+            records,
             tag: id.map(|id| window::tag(terms.stream.name.as_str(), id, bytes)),
             reservation: Some(reservation),
         };
         Ok((terms, batch))
+    }
+
+    fn as_received(&self, scanned: &ScannedBatch<'_>, bytes: &Bytes) -> Shaped {
+        let stripped = match self.settings.secrets {
+            Secrets::Remove => scanned.without_app_secret(),
+            Secrets::Store => None,
+        };
+        let value = stripped.map_or_else(|| bytes.clone(), Bytes::from);
+        Shaped { format: scanned.format(), events: scanned.items(), value }
+    }
+
+    fn shape(&self, limit: ByteSize) -> Shape {
+        Shape {
+            layout: match self.settings.record_format {
+                RecordFormat::Collection => Layout::Collection,
+                RecordFormat::Timber => Layout::Timber,
+            },
+            times: match self.settings.compat {
+                Compat::Weir => Times::FillIn,
+                Compat::Barito => Times::Overwrite,
+            },
+            secrets: match self.settings.secrets {
+                Secrets::Remove => KeptSecrets::None,
+                Secrets::Store => KeptSecrets::All,
+            },
+            now: self.clock.now().into(),
+            limit: limit.as_usize(),
+        }
     }
 }

@@ -10,8 +10,10 @@
 //!   the memory budget bounds it.
 //! * The journal keeps id and digest with the record, in the same transaction. So the window is complete
 //!   after a kill between storing and answering: [`BatchWindow::remember`] fills it at start.
-//! * If the journal fails in a way that leaves the outcome open, the id is forgotten here. Such a failure
+//! * If an embedded journal fails in a way that leaves the outcome open, the id is forgotten here. Such a failure
 //!   is fatal for the journal, and the truth is what it holds when it is opened again.
+//! * A shared journal may store a part of a batch. Which one is remembered, and the next who comes with the
+//!   batch stores the rest. Its window is that of one process: it does not say what other producers stored.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +52,15 @@ struct Batches {
 struct Known {
     digest: u128,
     state: State,
+    /// When it got into the queue of those that are forgotten one day.
+    at: Timestamp,
+}
+
+/// Which records of a batch are durable, where a journal may store a part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Progression {
+    /// In the order of the batch's records; empty while none is.
+    stored: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -57,6 +68,8 @@ enum State {
     /// Closed when the outcome is known.
     Storing(watch::Receiver<()>),
     Stored,
+    /// A part of it is stored, and nobody stores the rest.
+    Partly(Progression),
 }
 
 /// What a client that names its batch is to do.
@@ -78,6 +91,7 @@ pub(crate) struct OtherBytes;
 pub(crate) struct Ticket {
     window: BatchWindow,
     id: u128,
+    progression: Progression,
     /// Dropping it wakes those who wait.
     _outcome: watch::Sender<()>,
 }
@@ -125,17 +139,27 @@ impl BatchWindow {
         inner.forget(&self.shared.settings, now);
         match inner.known.entry(tag.id) {
             Entry::Occupied(known) if known.get().digest != tag.digest => Err(OtherBytes),
-            Entry::Occupied(known) => Ok(match &known.get().state {
+            Entry::Occupied(mut known) => Ok(match &mut known.get_mut().state {
                 State::Stored => Found::Answer(Claim::Stored),
                 State::Storing(outcome) => Found::Storing(outcome.clone()),
+                State::Partly(progression) => {
+                    let (ticket, storing) = self.ticket(tag.id, std::mem::take(progression));
+                    known.get_mut().state = storing;
+                    Found::Answer(Claim::Store(ticket))
+                }
             }),
             Entry::Vacant(place) => {
-                let (sender, receiver) = watch::channel(());
-                place.insert(Known { digest: tag.digest, state: State::Storing(receiver) });
-                let ticket = Ticket { window: self.clone(), id: tag.id, _outcome: sender };
+                let (ticket, state) = self.ticket(tag.id, Progression::default());
+                place.insert(Known { digest: tag.digest, state, at: now });
                 Ok(Found::Answer(Claim::Store(ticket)))
             }
         }
+    }
+
+    fn ticket(&self, id: u128, progression: Progression) -> (Ticket, State) {
+        let (sender, receiver) = watch::channel(());
+        let ticket = Ticket { window: self.clone(), id, progression, _outcome: sender };
+        (ticket, State::Storing(receiver))
     }
 
     /// How many stored batches are remembered.
@@ -158,14 +182,16 @@ enum Found {
 }
 
 impl Ticket {
+    /// What is stored of the batch.
+    pub(crate) fn progression(&mut self) -> &mut Progression {
+        &mut self.progression
+    }
+
     /// The batch is durable.
     pub(crate) fn stored(self) {
         let now = self.window.now();
         let mut inner = self.window.lock();
-        if let Some(known) = inner.known.get_mut(&self.id) {
-            known.state = State::Stored;
-        }
-        inner.stored.push_back((now, self.id));
+        inner.settle(self.id, State::Stored, now);
         inner.forget(&self.window.shared.settings, now);
     }
 }
@@ -174,16 +200,54 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut inner = self.window.lock();
         if inner.known.get(&self.id).is_some_and(|known| matches!(known.state, State::Storing(_))) {
-            inner.known.remove(&self.id);
+            if self.progression.is_nothing() {
+                inner.known.remove(&self.id);
+            } else {
+                let now = self.window.now();
+                inner.settle(self.id, State::Partly(std::mem::take(&mut self.progression)), now);
+            }
+        }
+    }
+}
+
+impl Progression {
+    fn is_nothing(&self) -> bool {
+        self.stored.is_empty()
+    }
+
+    /// The places of those records that are not stored.
+    pub(crate) fn left<T>(&self, records: &[T]) -> Vec<usize> {
+        let is_stored = |index: &usize| self.stored.get(*index).copied().unwrap_or(false);
+        (0..records.len()).filter(|index| !is_stored(index)).collect()
+    }
+
+    /// These are stored, of so many.
+    pub(crate) fn note(&mut self, stored: &[usize], records: usize) {
+        if stored.is_empty() {
+            return;
+        }
+        self.stored.resize(records, false);
+        for index in stored {
+            if let Some(place) = self.stored.get_mut(*index) {
+                *place = true;
+            }
         }
     }
 }
 
 impl Batches {
     fn insert_stored(&mut self, tag: BatchTag, at: Timestamp) {
-        let known = Known { digest: tag.digest, state: State::Stored };
+        let known = Known { digest: tag.digest, state: State::Stored, at };
         if self.known.insert(tag.id, known).is_none() {
             self.stored.push_back((at, tag.id));
+        }
+    }
+
+    /// What is known of a batch from now on.
+    fn settle(&mut self, id: u128, state: State, now: Timestamp) {
+        if let Some(known) = self.known.get_mut(&id) {
+            (known.state, known.at) = (state, now);
+            self.stored.push_back((now, id));
         }
     }
 
@@ -194,7 +258,11 @@ impl Batches {
                 return;
             }
             self.stored.pop_front();
-            self.known.remove(&id);
+            // A batch that was stored in parts stands there once for each.
+            let is_last = |known: &Known| known.at == at && !matches!(known.state, State::Storing(_));
+            if self.known.get(&id).is_some_and(is_last) {
+                self.known.remove(&id);
+            }
         }
     }
 }

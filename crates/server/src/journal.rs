@@ -37,7 +37,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::get(
             "/api/v1/journal/dump/{stream}/{partition}",
             "dumpJournal",
-            "Records of a partition as they are",
+            "Records of a partition as they are, but redacted",
             dump_partition,
         )
         .query::<api::JournalDumpParameters>()
@@ -69,5 +69,5 @@ async fn dump_partition(
     let from = parameters.from.map_or(bounds.start, Offset);
     let budget = ReadBudget { bytes: DUMP_BYTES, records: limit };
     let batch = shared.parts.journal.read(&bounds.partition, from, budget).await?;
-    Ok(Json(describe(bounds, &batch)))
+    Ok(Json(describe(bounds, &batch, &shared.parts.redactor)))
 }

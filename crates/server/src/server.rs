@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use weir_foundation::clock::Clock;
 use weir_foundation::supervise::{DrainToken, Spawner};
 use weir_journal::Journal;
+use weir_redaction::Redactor;
 use weir_store::{DeadLetterStore, IndexStore};
 
 use crate::admission::Admission;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub journal: Arc<dyn Journal>,
     pub store: Arc<dyn IndexStore>,
     pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Applied to what is read from the journal; what the stores have was redacted before.
+    pub redactor: Redactor,
     pub door: Arc<dyn Door>,
     pub auditor: Arc<dyn Auditor>,
     pub clock: Arc<dyn Clock>,

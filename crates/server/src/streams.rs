@@ -24,15 +24,19 @@ async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<api::Streams>, F
 }
 
 fn stream(info: &StreamInfo) -> api::Stream {
-    let sum = |value: fn(&PartitionBounds) -> u64| info.partitions.iter().map(value).sum();
+    let sum = |value: fn(&PartitionBounds) -> Option<u64>| info.partitions.iter().map(value).sum();
     api::Stream {
         stream: info.name.to_string(),
-        created: info.created.into(),
+        created: info.created.map(Into::into),
         events: sum(|bounds| bounds.end_event),
-        retained_events: sum(|bounds| bounds.end_event.saturating_sub(bounds.start_event)),
+        retained_events: sum(retained_events),
         bytes: sum(|bounds| bounds.bytes),
         partitions: info.partitions.iter().map(partition).collect(),
     }
+}
+
+fn retained_events(bounds: &PartitionBounds) -> Option<u64> {
+    Some(bounds.end_event?.saturating_sub(bounds.start_event?))
 }
 
 fn partition(bounds: &PartitionBounds) -> api::Partition {

@@ -11,12 +11,14 @@ mod home;
 mod install;
 mod process;
 
+mod consul;
 mod kafka;
 mod redis;
 mod search;
 
 mod shared;
 
+pub use consul::Consul;
 pub use error::ServiceError;
 pub use home::Home;
 pub use kafka::Kafka;

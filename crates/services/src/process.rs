@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -17,6 +18,9 @@ const START: Duration = Duration::from_secs(300);
 /// How long an end may take before the process is killed.
 const STOP: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_millis(50);
+
+/// What the processes read that end others when this one has ended.
+static LEASHES: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// How to start a server, as often as wanted.
 #[derive(Debug, Clone)]
@@ -70,6 +74,27 @@ impl Server {
     /// Lets it live on without its starter; nothing if it does not run.
     pub(crate) fn into_detached(self) -> Option<Identity> {
         self.process.and_then(Process::into_detached)
+    }
+}
+
+impl Server {
+    /// Lets it live as long as this process, and its directory with it: a shell waits for the end of what it reads,
+    /// which comes when the process is gone.
+    pub(crate) fn into_leashed(self, directory: &Path) -> Result<(), ServiceError> {
+        let Some(Identity { id, .. }) = self.into_detached() else { return Ok(()) };
+        let leash = Command::new("sh")
+            .args(["-c", "cat >/dev/null; kill -s KILL -- \"-$0\"; sleep 1; rm -rf -- \"$1\""])
+            .arg(id.to_string())
+            .arg(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(trying("keep a server on a leash"))?;
+        // Never dropped, so that it is open until the process ends.
+        LEASHES.lock().unwrap_or_else(PoisonError::into_inner).push(leash);
+        Ok(())
     }
 }
 

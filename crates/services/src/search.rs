@@ -1,8 +1,10 @@
 //! OpenSearch and Elasticsearch, one node each, without their security plugins.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, free_ports};
@@ -152,6 +154,25 @@ impl Search {
             let health = get(address, "/_cluster/health").unwrap_or_default();
             health.contains("\"green\"") || health.contains("\"yellow\"")
         })
+    }
+
+    /// One node for all tests of this process, which ends with it, however it ends. The first caller starts it.
+    pub fn of_this_process(home: &Home, engine: Engine) -> Result<SocketAddr, ServiceError> {
+        static NODES: Mutex<BTreeMap<&'static str, SocketAddr>> = Mutex::new(BTreeMap::new());
+        let mut nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = nodes.get(engine.version()) {
+            return Ok(*address);
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("weir-node-")
+            .tempdir()
+            .map_err(trying("make a directory for a node"))?
+            .keep();
+        let node = Self::start(home, engine, &directory)?;
+        let address = node.address();
+        node.server.into_leashed(&directory)?;
+        nodes.insert(engine.version(), address);
+        Ok(address)
     }
 
     pub(crate) fn detach(self) -> Option<Identity> {

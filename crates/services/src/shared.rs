@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, remove_tree};
 use crate::process::Identity;
-use crate::{Engine, Kafka, Redis, Search};
+use crate::{Consul, Engine, Kafka, Redis, Search};
 
 /// A server by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +25,21 @@ pub enum Service {
     Elasticsearch,
     /// Redis.
     Redis,
+    /// Consul.
+    Consul,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Kafka, Self::Kafka3, Self::OpenSearch, Self::OpenSearch3, Self::Elasticsearch, Self::Redis];
+    pub const ALL: [Self; 7] = [
+        Self::Kafka,
+        Self::Kafka3,
+        Self::OpenSearch,
+        Self::OpenSearch3,
+        Self::Elasticsearch,
+        Self::Redis,
+        Self::Consul,
+    ];
 
     /// The word for it on the command line.
     #[must_use]
@@ -42,6 +51,7 @@ impl Service {
             Self::OpenSearch3 => "opensearch3",
             Self::Elasticsearch => "elasticsearch",
             Self::Redis => "redis",
+            Self::Consul => "consul",
         }
     }
 
@@ -64,6 +74,10 @@ impl Service {
             Self::Redis => {
                 let redis = Redis::start(directory)?;
                 Ok((redis.address().to_string(), redis.detach().into_iter().collect()))
+            }
+            Self::Consul => {
+                let consul = Consul::start(home, directory)?;
+                Ok((consul.address().to_string(), consul.detach().into_iter().collect()))
             }
         }
     }

@@ -8,7 +8,7 @@ use weir_model::{ContentError, EventBatchBuilder};
 
 /// An object's members in their order, repeated keys and all; values are as they were written.
 #[derive(Debug)]
-pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
 
 /// Appends a JSON value to the event that `builder` has open: keys in their order, repeated ones too, and
 /// numbers as they are taken at the doors.

@@ -23,10 +23,13 @@ pub use dead_letter::{
     DeadLetter, DeadLetterEntry, DeadLetterFilter, DeadLetterKey, DeadLetterStore, DeadReason,
 };
 pub use error::{DeadLetterError, DropError, InspectError, SearchError, WriteError};
+pub use json::{Members, append_json};
 pub use seam::{
-    IndexInfo, IndexStore, PartitionAudit, PositionRun, Rejection, Verdicts, WriteBatch, WriteRecord,
+    IndexInfo, IndexStore, Inventory, NoInventory, PartitionAudit, PositionRun, Rejection, Verdicts,
+    WriteBatch, WriteRecord,
 };
 pub use search::{
     Bucket, Count, Cursor, Histogram, Hit, IllegalCursor, IllegalInterval, Interval, SearchLimits,
     SearchRequest, SearchResponse, SearchStats, TopRequest, TopValue, Unreadable,
 };
+pub use top::values_under;

@@ -19,7 +19,7 @@ use self::dead_letters::DeadLetters;
 use self::partition::Partition;
 use crate::dead_letter::{DeadLetter, DeadLetterEntry, DeadLetterFilter, DeadLetterKey, DeadLetterStore};
 use crate::error::{DeadLetterError, DropError, InspectError, SearchError, WriteError};
-use crate::seam::{IndexInfo, IndexStore, PartitionAudit, PositionRun, Verdicts, WriteBatch};
+use crate::seam::{IndexInfo, IndexStore, Inventory, PartitionAudit, PositionRun, Verdicts, WriteBatch};
 use crate::search::{SearchRequest, SearchResponse};
 use crate::segment::FilingWindow;
 
@@ -101,6 +101,12 @@ impl IndexStore for MemoryStore {
         Ok(Verdicts::default())
     }
 
+    fn resume(&self, partition: &StreamPartition, _committed: Offset) -> Offset {
+        self.durable(partition).unwrap_or(Offset::ZERO)
+    }
+
+    fn release(&self, _partitions: &[StreamPartition]) {}
+
     fn durable(&self, partition: &StreamPartition) -> Option<Offset> {
         self.state().partitions.get(partition).map(Partition::durable)
     }
@@ -147,6 +153,25 @@ impl IndexStore for MemoryStore {
         Ok(dropped)
     }
 
+    async fn holds(
+        &self,
+        partition: &StreamPartition,
+        wanted: &[PositionRun],
+    ) -> Result<Vec<PositionRun>, InspectError> {
+        let state = self.state();
+        let rows = state.partitions.get(partition).map(|partition| &partition.rows);
+        Ok(PositionRun::select(wanted, |offset, index| {
+            rows.is_some_and(|rows| rows.contains_key(&(offset, index)))
+        }))
+    }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Inventory for MemoryStore {
     async fn audit(&self, stream: &StreamName) -> Result<Vec<PartitionAudit>, InspectError> {
         let state = self.state();
         let of_stream = state.partitions.iter().filter(|(partition, _)| partition.stream == *stream);

@@ -31,7 +31,7 @@ pub use self::matcher::TextMatcher;
 pub use self::number::Number;
 pub use self::parse::{MAX_ANY_CHARACTERS, MAX_BYTES, MAX_DEPTH, MAX_TERMS};
 pub use self::text::{LowerBuffer, append_lowered, tokens};
-pub use self::time::{ParseTimeError, TimeRange, parse_time};
+pub use self::time::{ParseTimeError, TimeRange, parse_rfc_3339, parse_time};
 pub use self::value::ValueMatcher;
 
 /// Which events are wanted. A clone is cheap and shares what was compiled.

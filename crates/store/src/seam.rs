@@ -18,9 +18,13 @@ use crate::search::{SearchRequest, SearchResponse};
 ///   It survives the process only when [`durable`](IndexStore::durable) has passed its record; until then
 ///   the caller must be able to write it again.
 /// * **Contiguous.** `durable` of a partition is an offset below which every event is durably stored or was
-///   answered with a rejection; it never goes back, and after a restart it is what it was or further.
-/// * **Nothing is dropped for its shape.** Any content of model's limits is taken and comes back with the
-///   same types, nesting and values; the order of keys is free.
+///   answered with a rejection; it never goes back while the partition is this process's.
+/// * **Goes on where it must.** [`resume`](IndexStore::resume) answers an offset below which everything is
+///   durable or rejected. A store that remembers positions answers its own `durable`, which after a restart is
+///   what it was or further, whatever was committed; one that does not answers what the group committed.
+/// * **Nothing is dropped in silence.** Any content of model's limits is taken and comes back with the same
+///   types, nesting and values (the order of keys is free), or is rejected with the reason; its neighbours are
+///   taken all the same. An embedded store rejects nothing.
 /// * **Snapshots.** A search sees each event of one instant exactly once.
 /// * **Bounded.** A search keeps its limits of time and memory and stops when its future is dropped.
 ///
@@ -31,6 +35,15 @@ pub trait IndexStore: Send + Sync + fmt::Debug {
     /// Takes the records of one partition, in order. Waits while the store has no room; a caller that
     /// gives records of one partition out of order breaks "contiguous".
     async fn write(&self, batch: WriteBatch) -> Result<Verdicts, WriteError>;
+
+    /// Where a partition goes on that is this process's from now on and that the group committed up to
+    /// `committed`. A store that remembers no positions forgets what it knew of the partition, which may have
+    /// been another member's in between.
+    fn resume(&self, partition: &StreamPartition, committed: Offset) -> Offset;
+
+    /// These partitions are no longer this process's: what was given of them and is not durable will be given
+    /// again, to whoever has them then. The caller has dropped its [`write`](IndexStore::write)s of them.
+    fn release(&self, partitions: &[StreamPartition]);
 
     /// The offset below which everything of the partition is durable; absent if the store knows nothing
     /// of the partition.
@@ -51,6 +64,23 @@ pub trait IndexStore: Send + Sync + fmt::Debug {
     /// Removes what lies wholly before `day`: of one prefix, or of all.
     async fn drop_before(&self, prefix: Option<&IndexPrefix>, day: Day) -> Result<u64, DropError>;
 
+    /// Which of these positions of a partition the store holds, in their order, without gaps inside a run:
+    /// what [`write`](IndexStore::write) has answered, at least. The cost is that of the positions asked for.
+    async fn holds(
+        &self,
+        partition: &StreamPartition,
+        wanted: &[PositionRun],
+    ) -> Result<Vec<PositionRun>, InspectError>;
+
+    /// The list of its rows by position, if the store keeps one.
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        None
+    }
+}
+
+/// What a store that keeps positions can say besides: which rows there are, without being told where to look.
+#[async_trait]
+pub trait Inventory: Send + Sync {
     /// What the store's own rows say about the partitions of a stream.
     async fn audit(&self, stream: &StreamName) -> Result<Vec<PartitionAudit>, InspectError>;
 
@@ -63,6 +93,18 @@ pub trait IndexStore: Send + Sync + fmt::Debug {
         from: Offset,
     ) -> Result<Vec<PositionRun>, InspectError>;
 }
+
+impl dyn IndexStore + '_ {
+    /// The inventory, for whoever can not do without.
+    pub fn require_inventory(&self) -> Result<&dyn Inventory, InspectError> {
+        self.inventory().ok_or_else(|| InspectError(Box::new(NoInventory)))
+    }
+}
+
+/// A store without an [`Inventory`] was asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store keeps no list of its rows: ask whether it holds given positions")]
+pub struct NoInventory;
 
 /// Records of one partition, in order of their offsets.
 #[derive(Debug)]
@@ -104,6 +146,8 @@ pub struct Rejection {
     pub index: u32,
     /// Why, for people.
     pub reason: String,
+    /// Why, in a word for metrics: one of a few.
+    pub label: &'static str,
 }
 
 /// One index: the events of one prefix whose time is on one day.
@@ -146,6 +190,27 @@ pub struct PositionRun {
     pub first_index: u32,
     /// How many.
     pub count: u32,
+}
+
+impl PositionRun {
+    /// The positions of `wanted` that pass, as runs in the same order.
+    pub fn select(wanted: &[Self], mut passes: impl FnMut(Offset, u32) -> bool) -> Vec<Self> {
+        let mut runs: Vec<Self> = Vec::new();
+        for run in wanted {
+            for index in (run.first_index..).take(run.count as usize) {
+                if !passes(run.offset, index) {
+                    continue;
+                }
+                match runs.last_mut() {
+                    Some(last) if last.offset == run.offset && last.first_index + last.count == index => {
+                        last.count += 1;
+                    }
+                    _ => runs.push(Self { offset: run.offset, first_index: index, count: 1 }),
+                }
+            }
+        }
+        runs
+    }
 }
 
 impl IndexInfo {

@@ -6,7 +6,8 @@ use weir_model::{Array, Content, Object, Value};
 
 /// The values under a path as JSON text, each once: scalars but `null`, and the elements of arrays at any
 /// depth in their stead. Objects are no values. The path is keys joined by dots, as in a query.
-pub(crate) fn values_under(content: Content<'_>, path: &str) -> BTreeSet<String> {
+#[must_use]
+pub fn values_under(content: Content<'_>, path: &str) -> BTreeSet<String> {
     let mut values = BTreeSet::new();
     in_object(content, path, &mut values);
     values

@@ -37,12 +37,12 @@ impl Journal for FaultyJournal {
         &self,
         stream: &StreamName,
         key: Option<&[u8]>,
-        record: Record,
-    ) -> Result<Appended, AppendError> {
+        records: Vec<Record>,
+    ) -> Result<Vec<Appended>, AppendError> {
         if self.faults.before(Call::Append).await == Fate::Fail {
             return Err(AppendError::Unavailable(Box::new(Wanted)));
         }
-        let appended = self.inner.append(stream, key, record).await;
+        let appended = self.inner.append(stream, key, records).await;
         self.faults.after().await;
         appended
     }

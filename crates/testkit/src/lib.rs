@@ -1,12 +1,14 @@
 //! Fakes and fault injection for tests.
 //!
 //! [`FaultyJournal`] and [`FaultyStore`] wrap any implementation of the seams. What goes wrong, and when the
-//! process dies, is said by [`Faults`], which all wrappers of one test share.
+//! process dies, is said by [`Faults`], which all wrappers of one test share. [`Proxy`] does the like to HTTP.
 
 mod faults;
 mod journal;
+mod proxy;
 mod store;
 
 pub use faults::{Call, Faults, Wanted};
 pub use journal::FaultyJournal;
+pub use proxy::{Action, Proxy, Request};
 pub use store::FaultyStore;

@@ -10,8 +10,8 @@ use weir_model::{
 };
 use weir_store::{
     DeadLetter, DeadLetterEntry, DeadLetterError, DeadLetterFilter, DeadLetterKey, DeadLetterStore,
-    DropError, IndexInfo, IndexStore, InspectError, PartitionAudit, PositionRun, Rejection, SearchError,
-    SearchRequest, SearchResponse, Verdicts, WriteBatch, WriteError, WriteRecord,
+    DropError, IndexInfo, IndexStore, InspectError, Inventory, PartitionAudit, PositionRun, Rejection,
+    SearchError, SearchRequest, SearchResponse, Verdicts, WriteBatch, WriteError, WriteRecord,
 };
 
 use crate::faults::{Call, Fate, Faults, Wanted};
@@ -24,12 +24,13 @@ pub struct FaultyStore {
     faults: Faults,
     refuses: fn(&Position) -> bool,
     claims: Option<Offset>,
+    holds_back: fn(&StreamPartition) -> bool,
 }
 
 impl FaultyStore {
     #[must_use]
     pub fn new(index: Arc<dyn IndexStore>, dead_letters: Arc<dyn DeadLetterStore>, faults: Faults) -> Self {
-        Self { index, dead_letters, faults, refuses: |_| false, claims: None }
+        Self { index, dead_letters, faults, refuses: |_| false, claims: None, holds_back: |_| false }
     }
 
     /// The same, refusing events by their position.
@@ -42,6 +43,12 @@ impl FaultyStore {
     #[must_use]
     pub fn claiming(self, durable: Option<Offset>) -> Self {
         Self { claims: durable, ..self }
+    }
+
+    /// The same, never answering writes of some partitions.
+    #[must_use]
+    pub fn holding_back(self, holds_back: fn(&StreamPartition) -> bool) -> Self {
+        Self { holds_back, ..self }
     }
 
     /// Takes the refused events out, so that the store beneath never sees them.
@@ -62,6 +69,7 @@ impl FaultyStore {
                 offset: record.offset,
                 index,
                 reason: "the test wants it refused".to_owned(),
+                label: "undefined_error",
             }));
         }
         (batch, rejected)
@@ -116,11 +124,23 @@ impl IndexStore for FaultyStore {
         if self.faults.before(Call::Write).await == Fate::Fail {
             return Err(WriteError::Unavailable(Box::new(Wanted)));
         }
+        if (self.holds_back)(&batch.partition) {
+            std::future::pending::<()>().await;
+        }
         let (batch, mut rejected) = self.judge(batch);
         let verdicts = self.index.write(batch).await?;
         self.faults.after().await;
         rejected.extend(verdicts.rejected);
         Ok(Verdicts { rejected })
+    }
+
+    fn resume(&self, partition: &StreamPartition, committed: Offset) -> Offset {
+        let resumed = self.index.resume(partition, committed);
+        self.claims.filter(|_| resumed == Offset::ZERO).unwrap_or(resumed)
+    }
+
+    fn release(&self, partitions: &[StreamPartition]) {
+        self.index.release(partitions);
     }
 
     fn durable(&self, partition: &StreamPartition) -> Option<Offset> {
@@ -152,11 +172,26 @@ impl IndexStore for FaultyStore {
         self.index.drop_before(prefix, day).await
     }
 
+    async fn holds(
+        &self,
+        partition: &StreamPartition,
+        wanted: &[PositionRun],
+    ) -> Result<Vec<PositionRun>, InspectError> {
+        self.index.holds(partition, wanted).await
+    }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        self.index.inventory().map(|_| self as &dyn Inventory)
+    }
+}
+
+#[async_trait]
+impl Inventory for FaultyStore {
     async fn audit(&self, stream: &StreamName) -> Result<Vec<PartitionAudit>, InspectError> {
         if self.faults.before(Call::Audit).await == Fate::Fail {
             return Err(InspectError(Box::new(Wanted)));
         }
-        self.index.audit(stream).await
+        self.index.require_inventory()?.audit(stream).await
     }
 
     async fn positions(
@@ -167,7 +202,7 @@ impl IndexStore for FaultyStore {
         if self.faults.before(Call::Positions).await == Fate::Fail {
             return Err(InspectError(Box::new(Wanted)));
         }
-        self.index.positions(partition, from).await
+        self.index.require_inventory()?.positions(partition, from).await
     }
 }
 

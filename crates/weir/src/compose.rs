@@ -24,7 +24,8 @@ use weir_foundation::ops::{self, Identity, Ops, StatusBoard, Views};
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::Journal;
 use weir_journal::sqlite::SqliteJournal;
-use weir_producer::Producer;
+use weir_producer::{Producer, Records};
+use weir_redaction::Redactor;
 use weir_server::{Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
@@ -124,6 +125,8 @@ async fn producer(
         spawner: process.spawner.clone(),
         health: &process.health,
         metrics,
+        records: Records::AsReceived,
+        shared_limits: None,
     };
     Producer::start(settings.producer.clone(), parts).await.context("start the producer")
 }
@@ -138,6 +141,7 @@ async fn delivery(
         journal: storage.journal(),
         store: storage.index(),
         dead_letters: storage.dead_letters(),
+        redactor: Redactor::off(),
         clock: Arc::clone(&process.clock),
         health: process.health.clone(),
         metrics: ConsumerMetrics::register(metrics),
@@ -160,6 +164,7 @@ fn server(
         journal: storage.journal(),
         store: storage.index(),
         dead_letters: storage.dead_letters(),
+        redactor: Redactor::off(),
         door: Arc::new(OwnDoors::new(addresses, names.clone())),
         auditor: Arc::new(Books::new(storage.journal(), storage.index(), storage.dead_letters())),
         clock: Arc::clone(&process.clock),

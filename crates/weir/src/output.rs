@@ -50,6 +50,11 @@ pub(crate) enum Align {
     Right,
 }
 
+/// A count, or that nobody knows it.
+pub(crate) fn known(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
+}
+
 pub(crate) const fn left(name: &'static str) -> Column {
     Column { name, align: Align::Left }
 }

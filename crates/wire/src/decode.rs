@@ -11,6 +11,8 @@ mod content;
 mod events;
 mod timber;
 
+pub use events::decode_content;
+
 /// A record of which no event can be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("could not decode a record of format `{format}`")]

@@ -2,10 +2,12 @@
 //! letters.
 
 use bytes::Bytes;
-use weir_model::{IndexPrefix, RecordFormat, Timestamp};
+use weir_model::{Array, Content, IndexPrefix, RecordFormat, Timestamp, Value};
 
 use crate::context::Context;
-use crate::protobuf::write::{FIXED64, bytes_field_len, put_bytes, put_bytes_header, tag};
+use crate::protobuf::write::{
+    FIXED64, VARINT, bytes_field_len, put_bytes, put_bytes_header, put_varint, tag,
+};
 
 /// Collects events into the value of a record of format [`RecordFormat::Events`].
 #[derive(Debug)]
@@ -104,6 +106,70 @@ pub fn single_event_record(
     };
     put_bytes(&mut out, 2, original);
     (format, out.into())
+}
+
+/// The bytes of an event whose content is `content`, as one in a record of this format has them: what a dead
+/// letter keeps in the place of bytes that it must not keep. Timbers have doubles for numbers and nothing else.
+#[must_use]
+pub fn encode_event(format: RecordFormat, time: Timestamp, content: Content<'_>) -> Bytes {
+    let mut out = Vec::new();
+    match format {
+        RecordFormat::Timber | RecordFormat::TimberCollection => {
+            put_bytes(&mut out, 2, time.to_string().as_bytes());
+            put_bytes(&mut out, 3, &structure(content));
+        }
+        RecordFormat::Events => {
+            out.push(tag(1, FIXED64));
+            out.extend_from_slice(&time.micros().to_le_bytes());
+            put_bytes(&mut out, 2, content.to_string().as_bytes());
+        }
+    }
+    out.into()
+}
+
+/// A `google.protobuf.Struct`. Recursion ends where contents do, at [`weir_model::MAX_DEPTH`].
+fn structure(object: Content<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (key, value) in object.entries() {
+        let mut entry = Vec::new();
+        put_bytes(&mut entry, 1, key.as_bytes());
+        put_bytes(&mut entry, 2, &kind(value));
+        put_bytes(&mut out, 1, &entry);
+    }
+    out
+}
+
+/// A `google.protobuf.ListValue`.
+fn list(array: Array<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    array.elements().for_each(|element| put_bytes(&mut out, 1, &kind(element)));
+    out
+}
+
+/// A `google.protobuf.Value`.
+fn kind(value: Value<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let varint = |out: &mut Vec<u8>, number, value| {
+        out.push(tag(number, VARINT));
+        put_varint(out, value);
+    };
+    match value {
+        Value::Null => varint(&mut out, 1, 0),
+        Value::Int(value) => put_double(&mut out, value as f64),
+        Value::Float(value) => put_double(&mut out, value),
+        // Beyond all doubles it is infinite, which is the string that jsonpb would make of it.
+        Value::Number(text) => put_double(&mut out, text.parse().unwrap_or(f64::NAN)),
+        Value::Str(text) => put_bytes(&mut out, 3, text.as_bytes()),
+        Value::Bool(value) => varint(&mut out, 4, u64::from(value)),
+        Value::Object(object) => put_bytes(&mut out, 5, &structure(object)),
+        Value::Array(array) => put_bytes(&mut out, 6, &list(array)),
+    }
+    out
+}
+
+fn put_double(out: &mut Vec<u8>, value: f64) {
+    out.push(tag(2, FIXED64));
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
 #[cfg(test)]

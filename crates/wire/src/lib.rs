@@ -5,6 +5,7 @@
 //! * [`decode_record`]: a record to its events, at the consumer.
 //! * [`EventsBuilder`], [`lines`]: weir's own record format, and the bodies of weir's own door.
 //! * [`rest`]: the JSON of B's REST gateway.
+//! * [`shape`]: a batch as barito-flow's records, cut to a size.
 //! * [`proto`]: generated messages and a client, for clients and tests.
 //! * [`compression`]: gzip and zstd with a limit.
 
@@ -21,11 +22,12 @@ pub mod proto;
 mod protobuf;
 pub mod rest;
 mod scan;
+pub mod shape;
 mod time;
 
 pub use context::Context;
-pub use decode::{DecodeRecordError, RecordFault, decode_record};
-pub use encode::{EventsBuilder, single_event_record};
+pub use decode::{DecodeRecordError, RecordFault, decode_content, decode_record};
+pub use encode::{EventsBuilder, encode_event, single_event_record};
 pub use json::{JsonError, JsonProblem};
 pub use protobuf::{Malformed, Problem};
 pub use scan::{ScannedBatch, scan_collection, scan_timber};

@@ -13,6 +13,8 @@ use crate::protobuf::{Cursor, Field, Malformed, NESTING_LIMIT, Problem, is_utf8}
 
 mod strip;
 
+pub(crate) use self::strip::for_each_field;
+
 /// A request that is well-formed, and what the door needs to know of it.
 #[derive(Debug, Clone, Copy)]
 pub struct ScannedBatch<'a> {
@@ -24,6 +26,10 @@ pub struct ScannedBatch<'a> {
 }
 
 impl<'a> ScannedBatch<'a> {
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Under which format the bytes are a record.
     #[must_use]
     pub fn format(&self) -> RecordFormat {

@@ -71,7 +71,8 @@ impl Auditor<'_> {
     }
 
     async fn once(&self, stream: &StreamName, losses: &Losses) -> Result<StreamReport, AuditError> {
-        let stored = self.store.audit(stream).await.map_err(AuditError::Store)?;
+        let inventory = self.store.require_inventory().map_err(AuditError::Store)?;
+        let stored = inventory.audit(stream).await.map_err(AuditError::Store)?;
         let dead = self.dead_letters.counts(stream).await.map_err(AuditError::DeadLetters)?;
         let dead: BTreeMap<_, _> = dead.into_iter().collect();
         // Last: what is accepted meanwhile is waiting, and nothing is delivered that was not accepted.

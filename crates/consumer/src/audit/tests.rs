@@ -17,9 +17,9 @@ fn evidence() -> Evidence {
             partition: partition(),
             start: Offset(0),
             end: Offset(10),
-            start_event: 0,
-            end_event: 100,
-            bytes: 1_000,
+            start_event: Some(0),
+            end_event: Some(100),
+            bytes: Some(1_000),
         },
         store: Some(PartitionAudit {
             partition: partition(),
@@ -43,8 +43,15 @@ fn check(evidence: &Evidence, expected: Verdict) {
 #[test]
 fn every_event_is_in_one_place() {
     let account = Account::of(&evidence());
-    let expected =
-        Account { accepted: 100, delivered: 45, dropped: 5, dead: 5, waiting: 40, expired: 8, lost: 2 };
+    let expected = Account {
+        accepted: Some(100),
+        delivered: 45,
+        dropped: 5,
+        dead: 5,
+        waiting: Some(40),
+        expired: 8,
+        lost: 2,
+    };
     assert_eq!(account, expected);
     check(&evidence(), Verdict::Balanced);
 }
@@ -66,14 +73,14 @@ fn what_nobody_accepted_is_surplus() {
 
 #[test]
 fn what_expired_is_missing_until_it_is_written_down() {
-    let bounds = PartitionBounds { start: Offset(8), start_event: 80, ..evidence().bounds };
+    let bounds = PartitionBounds { start: Offset(8), start_event: Some(80), ..evidence().bounds };
     check(&Evidence { bounds, passed: None, ..evidence() }, Verdict::Missing(20));
 }
 
 #[test]
 fn partitions_do_not_make_up_for_each_other() {
-    let missing = Account { accepted: 1, ..Account::default() };
-    let surplus = Account { delivered: 1, ..Account::default() };
+    let missing = Account { accepted: Some(1), waiting: Some(0), ..Account::default() };
+    let surplus = Account { accepted: Some(0), delivered: 1, waiting: Some(0), ..Account::default() };
     let other = StreamPartition { partition: PartitionIndex(1), ..partition() };
     let report = StreamReport {
         stream: partition().stream,

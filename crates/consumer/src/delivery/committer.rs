@@ -9,7 +9,7 @@ use weir_foundation::supervise::DrainToken;
 use weir_journal::{Commit, StreamInfo};
 use weir_model::{Offset, StreamPartition};
 
-use super::patience::Patience;
+use super::patience::Watched;
 use super::{Notice, Seams};
 use crate::census::events_within;
 use crate::metrics::ConsumerMetrics;
@@ -20,7 +20,7 @@ pub(super) struct Committer {
     pub(super) seams: Seams,
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) progress: watch::Receiver<u64>,
-    pub(super) patience: Patience,
+    pub(super) patience: Watched,
     pub(super) metrics: ConsumerMetrics,
     /// The shortest time between two commits.
     pub(super) interval: Duration,
@@ -172,7 +172,7 @@ impl Committer {
                 Some(events) => Some(events),
                 None => events_within(&*self.seams.journal, bounds, lane.delivered).await.ok().flatten(),
             };
-            let events = before.map(|before| bounds.end_event.saturating_sub(before));
+            let events = bounds.end_event.zip(before).map(|(end, before)| end.saturating_sub(before));
             self.metrics.lag(&bounds.partition, records, events);
         }
     }

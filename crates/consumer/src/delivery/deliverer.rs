@@ -1,45 +1,49 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 use weir_foundation::failure::chain;
+use weir_foundation::retry::Backoff;
 use weir_foundation::supervise::DrainToken;
-use weir_journal::{Loss, ReadBatch};
+use weir_journal::{Loss, ReadBatch, StoredRecord};
 use weir_model::{IndexPrefix, Offset, StreamPartition, Timestamp};
+use weir_redaction::Redactor;
 use weir_store::{DeadLetter, DeadLetterError, Verdicts, WriteBatch, WriteError, WriteRecord};
 
+use super::lookout::Lookout;
 use super::patience::{Patience, Waited};
-use super::{Job, Notice, Rewind, Seams};
+use super::{Job, Notice, Seams};
 use crate::census::{CensusError, events_accounted, events_before};
 use crate::decode::{Decoded, decode, rejection_letter};
 use crate::ledger::record_loss;
 use crate::metrics::ConsumerMetrics;
 use crate::steps::{Step, steps};
 
-/// Decodes batches and gives them to the stores, one after the other and for as long as it takes.
-///
-/// Decoding is heavy, so this runs on a thread of its own.
+/// Decodes batches and gives them to the stores, for as long as it takes: what is done with one job. Any number
+/// of jobs may be in hand, each of another partition.
 #[derive(Debug)]
 pub(super) struct Deliverer {
     pub(super) seams: Seams,
-    pub(super) jobs: mpsc::Receiver<Job>,
-    pub(super) rewinds: mpsc::Sender<Rewind>,
     pub(super) notices: mpsc::Sender<Notice>,
-    pub(super) patience: Patience,
+    pub(super) lookout: Lookout,
+    pub(super) retry: Backoff,
     pub(super) metrics: ConsumerMetrics,
+    pub(super) redactor: Redactor,
     /// Bytes of record values that are decoded at a time.
     pub(super) batch: usize,
-    pub(super) lanes: BTreeMap<StreamPartition, Lane>,
 }
 
-/// How far a partition is.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    /// Jobs below are of before the last rewind.
-    round: u64,
-    /// How many events the partition took before the next record, if a record was seen.
-    events: Option<u64>,
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All of it is done; so many events the partition took before the next record, if a record was seen.
+    Done { events: Option<u64> },
+    /// The store expects the partition to go on there.
+    Rewind { to: Offset },
+    /// The process drains.
+    Draining,
 }
 
 /// Why a step was not done; doing it again changes nothing that was done.
@@ -53,109 +57,81 @@ enum StepError {
     Count(#[source] CensusError),
 }
 
-/// Whether there is more to do.
-enum Flow {
-    GoOn,
-    End,
-}
-
 /// What a step did, for metrics, once it is done for good.
 #[derive(Debug, Default)]
 struct Done {
     taken: BTreeMap<IndexPrefix, u64>,
     letters: Vec<DeadLetter>,
+    /// Why the store refused events, a word for each of them, in the order of their letters.
+    refusals: Vec<&'static str>,
+}
+
+/// What the store refused.
+#[derive(Debug, Default)]
+struct Refused {
+    letters: Vec<DeadLetter>,
+    /// As [`Done::refusals`].
+    labels: Vec<&'static str>,
 }
 
 impl Deliverer {
-    /// On drain the step in hand is finished if the stores take it, the rest is left in the journal, and what
-    /// was taken is made durable.
-    pub(super) async fn run(mut self, drain: DrainToken) {
-        loop {
-            let job = tokio::select! {
-                biased;
-                () = drain.draining() => None,
-                job = self.jobs.recv() => job,
-            };
-            let Some(job) = job else { break };
-            if let Flow::End = self.deliver(job, &drain).await {
-                break;
-            }
-            let progress = self.patience.progress();
-            match self.jobs.is_empty() {
-                true => progress.idle(),
-                false => progress.advanced(),
-            }
-        }
-        if let Err(error) = self.seams.store.flush().await {
-            warn!(error = %chain(&error), "could not make everything durable, the rest is delivered again");
-        }
-    }
-
-    async fn deliver(&mut self, job: Job, drain: &DrainToken) -> Flow {
-        let Job { batch, from, round, permit } = job;
-        let lane = self.lanes.entry(batch.partition.clone()).or_default();
-        if round < lane.round {
-            return Flow::GoOn;
-        }
-        self.patience.progress().pending(self.jobs.len() as u64 + 1);
+    /// Does all of a job, of which the partition has had `events` before, if that is known. On drain the step in
+    /// hand is finished if the stores take it, the rest is left in the journal.
+    pub(super) async fn deliver(&self, job: Job, mut events: Option<u64>, drain: &DrainToken) -> Ended {
+        let Job { batch, from, permit, .. } = job;
         self.metrics.records_read(&batch);
         let started = self.seams.clock.monotonic();
+        let mut patience = Patience::new(Arc::clone(&self.seams.clock), self.retry);
         let mut at = from;
         for step in steps(&batch, self.batch) {
             let stretch = at..step.next();
-            match self.insist(&batch, &step, stretch, round, drain).await {
-                Outcome::Done(done) => self.finish(&batch, &step, done).await,
-                Outcome::Rewound => return Flow::GoOn,
-                Outcome::Draining => return Flow::End,
+            match self.insist(&batch, &step, stretch, events, &mut patience, drain).await {
+                Outcome::Done(done) => events = self.finish(&batch, &step, done).await,
+                Outcome::Rewound { to } => return Ended::Rewind { to },
+                Outcome::Draining => return Ended::Draining,
             }
             at = step.next();
             if drain.is_draining() {
-                return Flow::End;
+                return Ended::Draining;
             }
         }
         self.metrics.batch_took(self.seams.clock.monotonic().saturating_duration_since(started));
         drop(permit);
-        Flow::GoOn
+        Ended::Done { events }
     }
 
     /// Tries until it is done.
     async fn insist(
-        &mut self,
+        &self,
         batch: &ReadBatch,
         step: &Step,
         stretch: Range<Offset>,
-        round: u64,
+        events: Option<u64>,
+        patience: &mut Patience,
         drain: &DrainToken,
     ) -> Outcome {
         loop {
             let attempt = match step {
                 Step::Records { range, .. } => self.write(batch, range.clone(), stretch.clone()).await,
-                Step::Pass(loss) => self.pass(batch, loss, stretch.clone()).await,
+                Step::Pass(loss) => self.pass(batch, loss, stretch.clone(), events).await,
             };
             let error = match attempt {
                 Ok(done) => {
-                    self.patience.succeeded();
+                    patience.succeeded();
+                    self.lookout.succeeded(&batch.partition);
                     return Outcome::Done(done);
                 }
                 Err(error) => error,
             };
             if let StepError::Write(WriteError::Gap { expected, .. }) = error {
-                return self.rewind(batch, expected, round).await;
+                return Outcome::Rewound { to: expected };
             }
             warn!(partition = %batch.partition, error = %chain(&error), "could not deliver, trying again");
             self.metrics.retry();
-            if let Waited::Draining = self.patience.wait(&error, drain).await {
+            self.lookout.failed(&batch.partition, &error);
+            if let Waited::Draining = patience.wait(drain).await {
                 return Outcome::Draining;
             }
-        }
-    }
-
-    async fn rewind(&mut self, batch: &ReadBatch, to: Offset, round: u64) -> Outcome {
-        let partition = batch.partition.clone();
-        self.lanes.insert(partition.clone(), Lane { round: round + 1, events: None });
-        match self.rewinds.send(Rewind { partition, to, round }).await {
-            Ok(()) => Outcome::Rewound,
-            Err(_) => Outcome::Draining,
         }
     }
 
@@ -167,15 +143,15 @@ impl Deliverer {
     ) -> Result<Done, StepError> {
         let records = batch.records.get(range).unwrap_or_default();
         let Decoded { records, mut letters, events: mut taken } =
-            decode(&batch.partition, records, self.now());
+            decode(&batch.partition, records, &self.redactor, self.now());
         // First the dead, so that the store never is durable beyond an event that nobody has.
         self.bury(&letters).await?;
-        let refused = self.give(batch, records, stretch).await?;
+        let Refused { letters: refused, labels: refusals } = self.give(batch, records, stretch).await?;
         for prefix in refused.iter().filter_map(|letter| letter.prefix.as_ref()) {
             taken.entry(prefix.clone()).and_modify(|events| *events = events.saturating_sub(1));
         }
         letters.extend(refused);
-        Ok(Done { taken, letters })
+        Ok(Done { taken, letters, refusals })
     }
 
     /// Gives records to the store and buries what it refuses.
@@ -184,19 +160,26 @@ impl Deliverer {
         batch: &ReadBatch,
         records: Vec<WriteRecord>,
         stretch: Range<Offset>,
-    ) -> Result<Vec<DeadLetter>, StepError> {
+    ) -> Result<Refused, StepError> {
         let Range { start: from, end: next } = stretch;
         let write = WriteBatch { partition: batch.partition.clone(), from, records, next };
         let verdicts = self.seams.store.write(write).await.map_err(StepError::Write)?;
         let refused = self.refused(batch, verdicts);
-        self.bury(&refused).await?;
+        self.bury(&refused.letters).await?;
         Ok(refused)
     }
 
-    fn refused(&self, batch: &ReadBatch, verdicts: Verdicts) -> Vec<DeadLetter> {
+    fn refused(&self, batch: &ReadBatch, verdicts: Verdicts) -> Refused {
         let now = self.now();
-        let letter = |rejection| rejection_letter(&batch.partition, &batch.records, &rejection, now);
-        verdicts.rejected.into_iter().filter_map(letter).collect()
+        let mut refused = Refused::default();
+        for rejection in verdicts.rejected {
+            let letter = rejection_letter(&batch.partition, &batch.records, &rejection, &self.redactor, now);
+            if let Some(letter) = letter {
+                refused.letters.push(letter);
+                refused.labels.push(rejection.label);
+            }
+        }
+        refused
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
@@ -207,9 +190,15 @@ impl Deliverer {
     }
 
     /// Writes the loss down and goes on behind it.
-    async fn pass(&self, batch: &ReadBatch, loss: &Loss, stretch: Range<Offset>) -> Result<Done, StepError> {
+    async fn pass(
+        &self,
+        batch: &ReadBatch,
+        loss: &Loss,
+        stretch: Range<Offset>,
+        before: Option<u64>,
+    ) -> Result<Done, StepError> {
         let partition = &batch.partition;
-        let events = self.events_lost(batch, loss).await.map_err(StepError::Count)?;
+        let events = self.events_lost(batch, loss, before).await.map_err(StepError::Count)?;
         let lost = record_loss(&*self.seams.dead_letters, partition, loss, events.unwrap_or(0), self.now())
             .await
             .map_err(StepError::DeadLetters)?;
@@ -223,26 +212,31 @@ impl Deliverer {
     }
 
     /// How many events the range held, if anything tells.
-    async fn events_lost(&self, batch: &ReadBatch, loss: &Loss) -> Result<Option<u64>, CensusError> {
+    async fn events_lost(
+        &self,
+        batch: &ReadBatch,
+        loss: &Loss,
+        before: Option<u64>,
+    ) -> Result<Option<u64>, CensusError> {
         if loss.events.is_some() {
             return Ok(loss.events);
         }
         let journal = &*self.seams.journal;
         let behind = batch.records.iter().find(|stored| stored.offset == loss.to);
         let after = match behind {
-            Some(stored) => Some(stored.first_event),
+            Some(stored) => stored.first_event,
             None => events_before(journal, &batch.partition, loss.to).await.map_err(CensusError::Journal)?,
         };
         let Some(after) = after else { return Ok(None) };
-        let before = self.events_below(&batch.partition, loss.from).await?;
+        let before = match before {
+            Some(events) => events,
+            None => self.events_below(&batch.partition, loss.from).await?,
+        };
         Ok(Some(after.saturating_sub(before)))
     }
 
     /// How many events the partition took before `offset`, which everything below was delivered of.
     async fn events_below(&self, partition: &StreamPartition, offset: Offset) -> Result<u64, CensusError> {
-        if let Some(events) = self.lanes.get(partition).and_then(|lane| lane.events) {
-            return Ok(events);
-        }
         let Seams { journal, store, dead_letters, .. } = &self.seams;
         let known = events_before(&**journal, partition, offset).await.map_err(CensusError::Journal)?;
         match known {
@@ -251,25 +245,25 @@ impl Deliverer {
         }
     }
 
-    async fn finish(&mut self, batch: &ReadBatch, step: &Step, done: Done) {
+    /// Answers how many events the partition took before what follows the step, if that is known.
+    async fn finish(&self, batch: &ReadBatch, step: &Step, done: Done) -> Option<u64> {
         let events = match step {
             Step::Records { range, .. } => {
                 let last = range.end.checked_sub(1).and_then(|last| batch.records.get(last));
-                last.map(|stored| stored.first_event + u64::from(stored.record.events))
+                last.and_then(StoredRecord::event_after)
             }
             Step::Pass(loss) => {
                 let behind = batch.records.iter().find(|stored| stored.offset == loss.to);
-                behind.map(|stored| stored.first_event)
+                behind.and_then(|stored| stored.first_event)
             }
         };
-        let lane = self.lanes.entry(batch.partition.clone()).or_default();
-        lane.events = events;
-        self.metrics.delivered(&batch.partition, &done.taken, &done.letters);
-        self.patience.progress().advanced();
+        self.metrics.delivered(&batch.partition, &done.taken, &done.letters, &done.refusals);
+        self.lookout.advanced();
         let notice = Notice::Delivered { partition: batch.partition.clone(), next: step.next(), events };
         if self.notices.send(notice).await.is_err() {
             info!("nobody commits any more");
         }
+        events
     }
 
     fn now(&self) -> Timestamp {
@@ -280,6 +274,6 @@ impl Deliverer {
 /// What came of insisting.
 enum Outcome {
     Done(Done),
-    Rewound,
+    Rewound { to: Offset },
     Draining,
 }

@@ -11,12 +11,18 @@ use weir_foundation::health::Progress;
 use weir_foundation::retry::{Backoff, Delays};
 use weir_foundation::supervise::DrainToken;
 
-/// Waits between attempts that are repeated for ever, and says in the meantime what is wrong.
+/// Waits between attempts that are repeated for ever.
 pub(super) struct Patience {
     clock: Arc<dyn Clock>,
     backoff: Backoff,
-    progress: Progress,
     delays: Option<Delays<StdRng>>,
+}
+
+/// The same, and says in the meantime what is wrong.
+#[derive(Debug)]
+pub(super) struct Watched {
+    patience: Patience,
+    progress: Progress,
 }
 
 /// How a wait ended.
@@ -27,29 +33,23 @@ pub(super) enum Waited {
 }
 
 impl Patience {
-    pub(super) fn new(clock: Arc<dyn Clock>, backoff: Backoff, progress: Progress) -> Self {
-        Self { clock, backoff, progress, delays: None }
-    }
-
-    pub(super) fn progress(&self) -> &Progress {
-        &self.progress
+    pub(super) fn new(clock: Arc<dyn Clock>, backoff: Backoff) -> Self {
+        Self { clock, backoff, delays: None }
     }
 
     /// After an attempt that failed: how long to wait. Each further failure in a row waits longer.
-    pub(super) fn failed(&mut self, error: &(dyn Error + 'static)) -> Duration {
-        self.progress.failed(chain(error).to_string());
+    fn failed(&mut self) -> Duration {
         let backoff = self.backoff;
         let delays = self.delays.get_or_insert_with(|| backoff.delays(StdRng::from_rng(&mut rand::rng())));
         delays.next().unwrap_or_default()
     }
 
-    /// As [`Patience::failed`], and waits.
+    /// Waits after an attempt that failed.
     pub(super) fn wait<'a>(
         &'a mut self,
-        error: &(dyn Error + 'static),
         drain: &'a DrainToken,
     ) -> impl Future<Output = Waited> + Send + use<'a> {
-        let delay = self.failed(error);
+        let delay = self.failed();
         async move {
             tokio::select! {
                 biased;
@@ -59,8 +59,39 @@ impl Patience {
         }
     }
 
+    /// Whether there were failures before.
+    pub(super) fn succeeded(&mut self) -> bool {
+        self.delays.take().is_some()
+    }
+}
+
+impl Watched {
+    pub(super) fn new(clock: Arc<dyn Clock>, backoff: Backoff, progress: Progress) -> Self {
+        Self { patience: Patience::new(clock, backoff), progress }
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// As [`Patience::failed`].
+    pub(super) fn failed(&mut self, error: &(dyn Error + 'static)) -> Duration {
+        self.progress.failed(chain(error).to_string());
+        self.patience.failed()
+    }
+
+    /// As [`Patience::wait`].
+    pub(super) fn wait<'a>(
+        &'a mut self,
+        error: &(dyn Error + 'static),
+        drain: &'a DrainToken,
+    ) -> impl Future<Output = Waited> + Send + use<'a> {
+        self.progress.failed(chain(error).to_string());
+        self.patience.wait(drain)
+    }
+
     pub(super) fn succeeded(&mut self) {
-        if self.delays.take().is_some() {
+        if self.patience.succeeded() {
             self.progress.recovered();
         }
     }
@@ -68,6 +99,6 @@ impl Patience {
 
 impl fmt::Debug for Patience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Patience").field("progress", &self.progress).finish_non_exhaustive()
+        f.debug_struct("Patience").field("backoff", &self.backoff).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -8,19 +9,19 @@ use weir_foundation::supervise::DrainToken;
 use weir_journal::{Assignment, Commit, ReadBatch, ReadError, Subscription, SubscriptionEvent};
 use weir_model::{Offset, StreamPartition};
 
-use super::patience::{Patience, Waited};
-use super::{Job, Notice, Rewind, Seams};
+use super::patience::{Waited, Watched};
+use super::{Job, Order, Rewind, Seams};
 
-/// Reads ahead of the deliverer, as far as the budget of bytes goes.
+/// Reads ahead of the deliverers, as far as the budget of bytes goes.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) seams: Seams,
     pub(super) subscription: Box<dyn Subscription>,
     pub(super) budget: Budget,
-    pub(super) jobs: mpsc::Sender<Job>,
+    /// Each partition has its own one of them for good.
+    pub(super) deliverers: Vec<mpsc::Sender<Order>>,
     pub(super) rewinds: mpsc::Receiver<Rewind>,
-    pub(super) notices: mpsc::Sender<Notice>,
-    pub(super) patience: Patience,
+    pub(super) patience: Watched,
     pub(super) lanes: BTreeMap<StreamPartition, Lane>,
     /// Read, and waiting for room.
     pub(super) waiting: Option<ReadBatch>,
@@ -118,7 +119,7 @@ impl Reader {
             SubscriptionEvent::Assigned(assignments) => self.assign(assignments, drain).await,
             SubscriptionEvent::Revoked(partitions) => {
                 self.waiting.take_if(|batch| partitions.contains(&batch.partition));
-                self.notify(Notice::Revoked(partitions)).await
+                self.revoke(partitions).await
             }
         }
     }
@@ -126,7 +127,7 @@ impl Reader {
     async fn assign(&mut self, assignments: Vec<Assignment>, drain: &DrainToken) -> Flow {
         for assignment in assignments {
             let Assignment { partition, next: committed } = assignment;
-            let start = self.seams.store.durable(&partition).unwrap_or(Offset::ZERO);
+            let start = self.seams.store.resume(&partition, committed);
             if start > committed {
                 info!(%partition, %committed, durable = %start, "the store is ahead of the journal's commit");
                 if let Flow::End = self.commit_ahead(&partition, start, drain).await {
@@ -139,7 +140,9 @@ impl Reader {
             self.lanes.entry(partition.clone()).or_default().at = start;
             debug!(%partition, %start, "delivering");
             let committed = committed.max(start);
-            if let Flow::End = self.notify(Notice::Assigned { partition, committed, start }).await {
+            let deliverer = self.deliverer(&partition);
+            let order = Order::Assigned { partition, committed, start };
+            if let Flow::End = self.order(deliverer, order).await {
                 return Flow::End;
             }
         }
@@ -173,7 +176,35 @@ impl Reader {
         };
         let lane = self.lanes.entry(batch.partition.clone()).or_default();
         let from = std::mem::replace(&mut lane.at, batch.next);
-        match self.jobs.send(Job { batch, from, round: lane.round, permit }).await {
+        let round = lane.round;
+        let deliverer = self.deliverer(&batch.partition);
+        self.order(deliverer, Order::Deliver(Job { batch, from, round, permit })).await
+    }
+
+    /// Tells each deliverer of the partitions that it has no more.
+    async fn revoke(&mut self, partitions: Vec<StreamPartition>) -> Flow {
+        let mut by_deliverer: BTreeMap<usize, Vec<StreamPartition>> = BTreeMap::new();
+        for partition in partitions {
+            self.lanes.remove(&partition);
+            by_deliverer.entry(self.deliverer(&partition)).or_default().push(partition);
+        }
+        for (deliverer, partitions) in by_deliverer {
+            if let Flow::End = self.order(deliverer, Order::Revoked(partitions)).await {
+                return Flow::End;
+            }
+        }
+        Flow::GoOn
+    }
+
+    fn deliverer(&self, partition: &StreamPartition) -> usize {
+        let mut hasher = DefaultHasher::new();
+        partition.hash(&mut hasher);
+        (hasher.finish() % self.deliverers.len().max(1) as u64) as usize
+    }
+
+    async fn order(&mut self, deliverer: usize, order: Order) -> Flow {
+        let Some(orders) = self.deliverers.get(deliverer) else { return Flow::End };
+        match orders.send(order).await {
             Ok(()) => Flow::GoOn,
             Err(_) => Flow::End,
         }
@@ -198,13 +229,6 @@ impl Reader {
         match self.patience.wait(error, drain).await {
             Waited::Draining => Flow::End,
             Waited::Over => Flow::GoOn,
-        }
-    }
-
-    async fn notify(&mut self, notice: Notice) -> Flow {
-        match self.notices.send(notice).await {
-            Ok(()) => Flow::GoOn,
-            Err(_) => Flow::End,
         }
     }
 }

@@ -3,8 +3,10 @@ use std::vec::IntoIter;
 
 use weir_foundation::failure::{Audience, Disposition, Failure};
 use weir_journal::{Journal, PartitionBounds, ReadBatch, ReadBudget, ReadError};
-use weir_model::{EventId, Offset, Position, StreamName, StreamPartition};
-use weir_store::{DeadLetterError, DeadLetterStore, IndexStore, InspectError, PartitionAudit, PositionRun};
+use weir_model::{EventId, Offset, Position, Record, StreamName, StreamPartition};
+use weir_store::{
+    DeadLetterError, DeadLetterStore, IndexStore, InspectError, Inventory, PartitionAudit, PositionRun,
+};
 
 use super::compare::{Comparison, Difference};
 use super::{PartitionProof, Runs};
@@ -31,6 +33,7 @@ pub async fn verify(
     dead_letters: &dyn DeadLetterStore,
     stream: &StreamName,
 ) -> Result<Vec<PartitionProof>, VerifyError> {
+    let store = store.require_inventory().map_err(VerifyError::Store)?;
     let audits = store.audit(stream).await.map_err(VerifyError::Store)?;
     let dead = dead_letters.counts(stream).await.map_err(VerifyError::DeadLetters)?;
     // The journal last, so that it knows whatever the store has passed.
@@ -48,7 +51,7 @@ pub async fn verify(
 
 struct Walk<'a> {
     journal: &'a dyn Journal,
-    store: &'a dyn IndexStore,
+    store: &'a dyn Inventory,
     dead_letters: &'a dyn DeadLetterStore,
     proof: PartitionProof,
 }
@@ -120,7 +123,7 @@ impl Walk<'_> {
                 Step::Records { range, .. } => {
                     let records = read.records.get(range).unwrap_or_default();
                     for stored in records.iter().take_while(|stored| stored.offset < to) {
-                        let difference = comparison.record(stored.offset, stored.record.events);
+                        let difference = comparison.record(stored.offset, events_of(&stored.record));
                         self.account(difference).await?;
                     }
                 }
@@ -167,6 +170,13 @@ impl Walk<'_> {
     }
 }
 
+/// How many events a record has to be accounted for with: what was counted, or else what it decodes to.
+fn events_of(record: &Record) -> u32 {
+    let found = || weir_wire::decode_record(record.format, &record.value, record.received).ok();
+    let found = || found().map(|events| u32::try_from(events.len()).unwrap_or(u32::MAX));
+    record.events.or_else(found).unwrap_or(1)
+}
+
 /// The store's runs of a partition, a page at a time: a store may answer with less than all there are.
 struct Rows {
     page: Peekable<IntoIter<PositionRun>>,
@@ -183,7 +193,7 @@ impl Rows {
     async fn below(
         &mut self,
         to: Offset,
-        store: &dyn IndexStore,
+        store: &dyn Inventory,
         partition: &StreamPartition,
     ) -> Result<Vec<PositionRun>, VerifyError> {
         let mut runs = Vec::new();

@@ -6,4 +6,5 @@ mod embedded;
 mod faults;
 mod life;
 mod losses;
+mod several;
 mod world;

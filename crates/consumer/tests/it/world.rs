@@ -19,11 +19,12 @@ use weir_journal::{Journal, StreamSpec};
 use weir_model::{
     EventId, IndexPrefix, Offset, Position, Record, RecordFormat, StreamName, StreamPartition, Timestamp,
 };
+use weir_redaction::Redactor;
 use weir_store::memory::{Durability, MemoryStore};
 use weir_store::query::{Query, TimeRange};
 use weir_store::segment::FilingWindow;
 use weir_store::{
-    Count, DeadLetter, DeadLetterFilter, DeadLetterStore, IndexStore, SearchLimits, SearchRequest,
+    Count, DeadLetter, DeadLetterFilter, DeadLetterStore, IndexStore, Inventory, SearchLimits, SearchRequest,
 };
 use weir_testkit::{Faults, FaultyJournal, FaultyStore};
 use weir_wire::EventsBuilder;
@@ -37,8 +38,11 @@ pub(crate) struct World {
     pub(crate) journal: MemoryJournal,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) refuses: fn(&Position) -> bool,
+    pub(crate) redactor: Redactor,
     /// What the store says to be durable while nothing is.
     pub(crate) claims: Option<Offset>,
+    /// Partitions whose writes are never answered.
+    pub(crate) holds_back: fn(&StreamPartition) -> bool,
 }
 
 /// A running consumer.
@@ -55,7 +59,9 @@ impl World {
             journal: MemoryJournal::new(Arc::new(SystemClock)),
             store: Arc::new(MemoryStore::new(durability, FilingWindow::default())),
             refuses: |_| false,
+            redactor: Redactor::off(),
             claims: None,
+            holds_back: |_| false,
         }
     }
 
@@ -75,8 +81,14 @@ impl World {
     }
 
     pub(crate) async fn send_bytes(&self, stream: &StreamName, value: Bytes, events: u32) -> Vec<EventId> {
-        let record = Record { format: RecordFormat::Events, events, received: RECEIVED, batch: None, value };
-        let appended = self.journal.append(stream, None, record).await.expect("appends");
+        let record = Record {
+            format: RecordFormat::Events,
+            events: Some(events),
+            received: RECEIVED,
+            batch: None,
+            value,
+        };
+        let appended = self.journal.append(stream, None, vec![record]).await.expect("appends").remove(0);
         let id = |index| {
             EventId(Position { partition: appended.partition.clone(), offset: appended.offset, index })
         };
@@ -96,11 +108,13 @@ impl World {
             Arc::<MemoryStore>::clone(&self.store),
             faults.clone(),
         );
-        let store = Arc::new(store.refusing(self.refuses).claiming(self.claims));
+        let store =
+            Arc::new(store.refusing(self.refuses).claiming(self.claims).holding_back(self.holds_back));
         let dependencies = Dependencies {
             journal: Arc::new(FaultyJournal::new(Arc::new(self.journal.clone()), faults.clone())),
             store: Arc::<FaultyStore>::clone(&store),
             dead_letters: store,
+            redactor: self.redactor.clone(),
             clock: Arc::clone(&clock),
             health: health.clone(),
             metrics: ConsumerMetrics::register(&mut metrics),

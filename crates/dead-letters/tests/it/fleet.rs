@@ -84,9 +84,9 @@ async fn what_is_no_note_is_passed() {
         [(RecordFormat::Events, value), (RecordFormat::TimberCollection, Bytes::from_static(&[0xff]))]
     {
         let record =
-            Record { format, events: count, received: Timestamp::from_micros(0), batch: None, value };
+            Record { format, events: Some(count), received: Timestamp::from_micros(0), batch: None, value };
         let stream = StreamName::new("weir-index-dead").expect("is legal");
-        journal.append(&stream, None, record).await.expect("appends");
+        journal.append(&stream, None, vec![record]).await.expect("appends");
     }
     store.put(vec![letter(1, Bytes::new())]).await.expect("puts");
     assert_eq!(offsets(&*store).await, [1]);

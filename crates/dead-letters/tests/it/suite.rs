@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use weir_dead_letters::{DeadLetterStream, Parts};
 use weir_foundation::clock::SystemClock;
 use weir_journal::memory::MemoryJournal;
-use weir_store::conformance::Subject;
+use weir_store::conformance::{DeadLetterSubject, Subject};
 use weir_store::memory::{Durability, MemoryStore};
 use weir_store::segment::FilingWindow;
 use weir_store::{DeadLetterStore, IndexStore};
@@ -41,13 +41,15 @@ impl Subject for Stream {
         Arc::<MemoryStore>::clone(&self.index)
     }
 
-    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
-        Arc::<DeadLetterStream>::clone(&self.letters)
-    }
-
     async fn reopen(&mut self) {
         self.index = Arc::new(self.index.after_crash());
         self.letters = open(&self.journal).await;
+    }
+}
+
+impl DeadLetterSubject for Stream {
+    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
+        Arc::<DeadLetterStream>::clone(&self.letters)
     }
 }
 

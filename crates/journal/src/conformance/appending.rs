@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use weir_model::Offset;
 
 use super::Factory;
-use super::fixtures::{append, create, name, partition, read_all, record, texts};
+use super::fixtures::{append, counted, create, name, partition, read_all, record, texts};
 use crate::error::AppendError;
 use crate::seam::{Creation, StreamSpec};
 
@@ -22,13 +22,37 @@ pub async fn appends_are_dense_and_ordered(make: &dyn Factory) {
     let mut events = 0;
     for (index, stored) in batch.records.iter().enumerate() {
         assert_eq!(stored.offset, Offset(index as u64));
-        assert_eq!(stored.first_event, events);
-        events += u64::from(stored.record.events);
+        assert_eq!(stored.first_event, counted(make.nature(), events));
+        events += u64::from(stored.record.events.unwrap_or(0));
     }
     let streams = journal.streams().await.expect("streams can be listed");
     let bounds = streams.first().and_then(|stream| stream.partitions.first()).expect("the stream is there");
     assert_eq!((bounds.start, bounds.end), (Offset::ZERO, Offset(20)));
-    assert_eq!((bounds.start_event, bounds.end_event), (0, events));
+    let expected = (counted(make.nature(), 0), counted(make.nature(), events));
+    assert_eq!((bounds.start_event, bounds.end_event), expected);
+}
+
+/// Records that are given together are stored together, in their order, and those of a key in one partition.
+pub async fn several_records_are_appended_at_once(make: &dyn Factory) {
+    let journal = make.make().await;
+    let info = create(&*journal, "shop_logs", 3).await;
+    let none = journal.append(&name("shop_logs"), None, Vec::new()).await;
+    assert_eq!(none.expect("nothing is no failure"), []);
+    let records: Vec<_> = (0..50).map(|index| record(&index.to_string(), 2)).collect();
+    let appended = journal.append(&name("shop_logs"), Some(b"key"), records.clone()).await;
+    let appended = appended.expect("records can be appended");
+    let offsets: Vec<_> = appended.iter().map(|appended| appended.offset.0).collect();
+    assert_eq!(offsets, (0..50).collect::<Vec<_>>());
+    let place = &appended.first().expect("fifty were given").partition;
+    let batch = read_all(&*journal, place).await;
+    assert_eq!(batch.records.into_iter().map(|stored| stored.record).collect::<Vec<_>>(), records);
+    let keyless = journal.append(&name("shop_logs"), None, records).await.expect("records can be appended");
+    for (index, appended) in keyless.iter().enumerate() {
+        let batch = read_all(&*journal, &appended.partition).await;
+        let found = batch.records.iter().find(|stored| stored.offset == appended.offset);
+        assert_eq!(found.map(|stored| stored.record.value.to_vec()), Some(index.to_string().into_bytes()));
+    }
+    assert_eq!(info.partitions.len(), 3);
 }
 
 /// All records of a key are in one partition, in the order of their appends; keys use all partitions.
@@ -39,7 +63,8 @@ pub async fn a_key_stays_in_one_partition_in_order(make: &dyn Factory) {
     for round in 0..5 {
         for key in &keys {
             let text = format!("{key}/{round}");
-            let appended = journal.append(&name("shop_logs"), Some(key.as_bytes()), record(&text, 1)).await;
+            let appended =
+                journal.append(&name("shop_logs"), Some(key.as_bytes()), vec![record(&text, 1)]).await;
             appended.expect("a record can be appended");
         }
     }
@@ -75,7 +100,7 @@ pub async fn callers_at_once_all_get_their_own_offset(make: &dyn Factory) {
         let batch = read_all(&*journal, &bounds.partition).await;
         for (index, stored) in batch.records.iter().enumerate() {
             assert_eq!(stored.offset, Offset(index as u64));
-            assert_eq!(stored.first_event, 2 * index as u64);
+            assert_eq!(stored.first_event, counted(make.nature(), 2 * index as u64));
         }
         all.extend(texts(&batch.records));
     }
@@ -103,6 +128,6 @@ pub async fn creating_twice_is_existing(make: &dyn Factory) {
 /// A stream that nobody created takes nothing.
 pub async fn unknown_streams_are_refused(make: &dyn Factory) {
     let journal = make.make().await;
-    let refused = journal.append(&name("nobody_logs"), None, record("a", 1)).await;
+    let refused = journal.append(&name("nobody_logs"), None, vec![record("a", 1)]).await;
     assert!(matches!(refused, Err(AppendError::UnknownStream(stream)) if stream == name("nobody_logs")));
 }

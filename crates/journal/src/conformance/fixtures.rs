@@ -3,6 +3,7 @@ use weir_model::{
     BatchTag, Offset, PartitionIndex, Record, RecordFormat, StreamName, StreamPartition, Timestamp,
 };
 
+use super::Nature;
 use crate::seam::{
     Appended, Commit, Journal, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern, StreamSpec,
     Subscription, SubscriptionEvent,
@@ -14,6 +15,14 @@ pub(super) fn name(text: &str) -> StreamName {
     StreamName::new(text).expect("the suite uses legal names")
 }
 
+/// What a journal of that nature says of a number of events.
+pub(super) fn counted(nature: Nature, events: u64) -> Option<u64> {
+    match nature {
+        Nature::Embedded => Some(events),
+        Nature::Shared => None,
+    }
+}
+
 pub(super) fn everything() -> StreamPattern {
     StreamPattern::default()
 }
@@ -22,7 +31,7 @@ pub(super) fn everything() -> StreamPattern {
 pub(super) fn record(text: &str, events: u32) -> Record {
     Record {
         format: RecordFormat::Events,
-        events,
+        events: Some(events),
         received: Timestamp::from_micros(1_700_000_000_000_000),
         batch: None,
         value: Bytes::copy_from_slice(text.as_bytes()),
@@ -40,7 +49,8 @@ pub(super) async fn create(journal: &dyn Journal, stream: &str, partitions: u32)
 }
 
 pub(super) async fn append(journal: &dyn Journal, stream: &str, record: Record) -> Appended {
-    journal.append(&name(stream), None, record).await.expect("a record can be appended")
+    let appended = journal.append(&name(stream), None, vec![record]).await;
+    appended.expect("a record can be appended").pop().expect("one record was given")
 }
 
 pub(super) fn partition(info: &StreamInfo, index: u32) -> StreamPartition {

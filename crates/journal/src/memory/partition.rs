@@ -21,7 +21,7 @@ enum Slot {
 impl Slot {
     fn first_event(&self) -> u64 {
         match self {
-            Self::Record(stored) => stored.first_event,
+            Self::Record(stored) => stored.first_event.unwrap_or(0),
             Self::Damaged { first_event, .. } => *first_event,
             Self::Cut { event } => *event,
         }
@@ -32,8 +32,8 @@ impl Partition {
     pub(super) fn push(&mut self, record: Record) -> Offset {
         let offset = Offset(self.end());
         let first_event = self.end_event;
-        self.end_event += u64::from(record.events);
-        self.slots.push(Slot::Record(StoredRecord { offset, first_event, record }));
+        self.end_event += u64::from(record.events.unwrap_or(0));
+        self.slots.push(Slot::Record(StoredRecord { offset, first_event: Some(first_event), record }));
         offset
     }
 
@@ -57,9 +57,9 @@ impl Partition {
             partition,
             start: Offset(self.start),
             end: Offset(self.end()),
-            start_event: self.start_event,
-            end_event: self.end_event,
-            bytes: self.records().map(|stored| stored.record.value.len() as u64).sum(),
+            start_event: Some(self.start_event),
+            end_event: Some(self.end_event),
+            bytes: Some(self.records().map(|stored| stored.record.value.len() as u64).sum()),
         }
     }
 
@@ -87,7 +87,8 @@ impl Partition {
         let index = offset.checked_sub(self.start).and_then(|index| usize::try_from(index).ok());
         let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) else { return };
         if let Slot::Record(stored) = slot {
-            let (first_event, events) = (stored.first_event, u64::from(stored.record.events));
+            let first_event = stored.first_event.unwrap_or(0);
+            let events = u64::from(stored.record.events.unwrap_or(0));
             *slot = Slot::Damaged { first_event, events };
         }
     }

@@ -165,7 +165,7 @@ impl Stream {
     pub(super) fn info(&self) -> StreamInfo {
         StreamInfo {
             name: self.name.clone(),
-            created: self.created,
+            created: Some(self.created),
             partitions: self.partitions.iter().map(|partition| partition.bounds()).collect(),
         }
     }
@@ -187,9 +187,9 @@ impl Partition {
             partition: self.place.clone(),
             start: Offset(extent.start()),
             end: Offset(extent.end),
-            start_event: extent.start_event(),
-            end_event: extent.end_event,
-            bytes: extent.runs.iter().map(|run| run.bytes).sum(),
+            start_event: Some(extent.start_event()),
+            end_event: Some(extent.end_event),
+            bytes: Some(extent.runs.iter().map(|run| run.bytes).sum()),
         }
     }
 }

@@ -216,12 +216,12 @@ mod tests {
     fn record(offset: u64, bytes: usize) -> StoredRecord {
         let record = Record {
             format: RecordFormat::Events,
-            events: 1,
+            events: Some(1),
             received: Timestamp::default(),
             batch: None,
             value: Bytes::from(vec![0; bytes]),
         };
-        StoredRecord { offset: Offset(offset), first_event: offset, record }
+        StoredRecord { offset: Offset(offset), first_event: Some(offset), record }
     }
 
     fn kept(offsets: impl IntoIterator<Item = u64>) -> State {

@@ -60,7 +60,7 @@ impl Label {
         Self {
             incarnation,
             partition,
-            events: record.events,
+            events: record.events.unwrap_or(0),
             received: record.received,
             format: record.format,
             batch: record.batch,

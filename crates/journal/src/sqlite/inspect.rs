@@ -182,7 +182,7 @@ fn check_partition(
     let place = partition.place.clone();
     let mut report =
         PartitionReport { partition: place, start, end, records: 0, events: 0, bytes: 0, losses: Vec::new() };
-    let mut cursor = Cursor { offset: start.0, event: Some(bounds.start_event) };
+    let mut cursor = Cursor { offset: start.0, event: bounds.start_event };
     while cursor.offset < end.0 {
         if !wanted() {
             return Err(FileError::Io(std::io::ErrorKind::Interrupted.into()));
@@ -193,7 +193,7 @@ fn check_partition(
         }
         for stored in &scan.records {
             report.records += 1;
-            report.events += u64::from(stored.record.events);
+            report.events += u64::from(stored.record.events.unwrap_or(0));
             report.bytes += stored.record.value.len() as u64;
         }
         report.losses.extend(scan.losses);

@@ -41,6 +41,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// Larger values are compressed off the runtime's threads.
 const INLINE: usize = 1 << 20;
 
+type Answered = oneshot::Receiver<Result<u64, AppendError>>;
+
 /// The journal in files of its own. Dropping it closes it, without waiting; see [`SqliteJournal::close`].
 pub struct SqliteJournal {
     shared: Arc<Shared>,
@@ -242,6 +244,19 @@ impl Shared {
         }
     }
 
+    /// A record as the writer takes it, and where its offset will be.
+    async fn prepare(
+        &self,
+        partition: Arc<Partition>,
+        record: Record,
+    ) -> Result<(Append, Answered), AppendError> {
+        let label = Label::of(&record, partition.place.incarnation, partition.id);
+        let frame = self.frame(label, &record.value).await?;
+        let value = self.feeds.is_followed().then_some(record.value);
+        let (answer, answered) = oneshot::channel();
+        Ok((Append { partition, label, frame, value, answer }, answered))
+    }
+
     async fn frame(&self, label: Label, value: &Bytes) -> Result<Frame, AppendError> {
         let codec = self.settings.codec;
         if value.len() <= INLINE {
@@ -272,30 +287,42 @@ impl Journal for SqliteJournal {
         &self,
         stream: &StreamName,
         key: Option<&[u8]>,
-        record: Record,
-    ) -> Result<Appended, AppendError> {
+        records: Vec<Record>,
+    ) -> Result<Vec<Appended>, AppendError> {
         let limit = self.shared.settings.max_record.as_usize();
-        if record.value.len() > limit {
-            return Err(AppendError::TooLarge { size: record.value.len(), limit });
+        if let Some(size) = records.iter().map(|record| record.value.len()).find(|size| *size > limit) {
+            return Err(AppendError::TooLarge { size, limit });
         }
         let unknown = || AppendError::UnknownStream(stream.clone());
         let known = self.shared.catalog.stream(stream).ok_or_else(unknown)?;
-        let partition = Arc::clone(known.choose(key).ok_or_else(unknown)?);
-        let place = partition.place.clone();
-        let label = Label::of(&record, place.incarnation, partition.id);
-        let frame = self.shared.frame(label, &record.value).await?;
-        let value = self.shared.feeds.is_followed().then_some(record.value);
-        let (answer, answered) = oneshot::channel();
-        let append = Append { partition, label, frame, value, answer };
+        let (mut appends, mut answers) = (Vec::with_capacity(1), Vec::with_capacity(1));
+        for record in records {
+            let partition = Arc::clone(known.choose(key).ok_or_else(unknown)?);
+            let (append, answered) = self.shared.prepare(partition, record).await?;
+            answers.push((append.partition.place.clone(), answered));
+            appends.push(append);
+        }
+        let job = match (appends.pop(), appends.is_empty()) {
+            (None, _) => return Ok(Vec::new()),
+            (Some(append), true) => Job::Append(append),
+            (Some(append), false) => {
+                appends.push(append);
+                Job::AppendAll(appends)
+            }
+        };
         let refused = |QueueClosed| match self.shared.condition.failure() {
             Some(failure) => AppendError::Unavailable(Box::new(failure)),
             None => AppendError::Closing,
         };
-        self.shared.queue.push(Job::Append(append)).await.map_err(refused)?;
-        // The writer answers everything that it took, unless its thread panicked.
-        let lost = |_| Err(AppendError::Failed("the writer of the journal is gone".into()));
-        let offset = answered.await.unwrap_or_else(lost)?;
-        Ok(Appended { partition: place, offset: Offset(offset) })
+        self.shared.queue.push(job).await.map_err(refused)?;
+        let mut appended = Vec::with_capacity(answers.len());
+        for (partition, answered) in answers {
+            // The writer answers everything that it took, unless its thread panicked.
+            let lost = |_| Err(AppendError::Failed("the writer of the journal is gone".into()));
+            let offset = answered.await.unwrap_or_else(lost)?;
+            appended.push(Appended { partition, offset: Offset(offset) });
+        }
+        Ok(appended)
     }
 
     async fn create_stream(&self, spec: StreamSpec) -> Result<Creation, CreateStreamError> {

@@ -18,6 +18,8 @@ use crate::seam::{Creation, StoredRecord};
 #[derive(Debug)]
 pub(super) enum Job {
     Append(Append),
+    /// All in one transaction.
+    AppendAll(Vec<Append>),
     Create(Create),
     Skip(Skip),
     /// Look at limits and at the disk.
@@ -91,24 +93,31 @@ impl Job {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append(append) => append.frame.len(),
+            Self::AppendAll(appends) => appends.iter().map(|append| append.frame.len()).sum(),
             Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
         }
     }
 
     fn memory(&self) -> usize {
         match self {
-            Self::Append(append) => append.frame.len() + append.value.as_ref().map_or(0, Bytes::len),
+            Self::Append(append) => append.memory(),
+            Self::AppendAll(appends) => appends.iter().map(Append::memory).sum(),
             Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
         }
     }
 }
 
 impl Append {
+    fn memory(&self) -> usize {
+        self.frame.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+
     /// The record as a reader gets it, if its value was kept.
     pub(super) fn stored(&mut self, offset: Offset, first_event: u64) -> Option<Fresh> {
         let Label { partition, events, received, format, batch, .. } = self.label;
-        let record = Record { format, events, received, batch, value: self.value.take()? };
-        Some((partition, StoredRecord { offset, first_event, record }))
+        let value = self.value.take()?;
+        let record = Record { format, events: Some(events), received, batch, value };
+        Some((partition, StoredRecord { offset, first_event: Some(first_event), record }))
     }
 }
 

@@ -73,10 +73,7 @@ impl Scan {
     fn take(&mut self, record: StoredRecord) {
         self.left.records = self.left.records.saturating_sub(1);
         self.left.bytes = self.left.bytes.saturating_sub(record.record.value.len());
-        self.next = Cursor {
-            offset: record.offset.0 + 1,
-            event: Some(record.first_event + u64::from(record.record.events)),
-        };
+        self.next = Cursor { offset: record.offset.0 + 1, event: record.event_after() };
         self.records.push(record);
     }
 

@@ -59,10 +59,10 @@ impl RawRecord {
         let value = frame::open(self.frame, &label, self.offset, self.first_event).ok()?;
         Some(StoredRecord {
             offset: Offset(self.offset),
-            first_event: self.first_event,
+            first_event: Some(self.first_event),
             record: Record {
                 format: label.format,
-                events: label.events,
+                events: Some(label.events),
                 received: label.received,
                 batch: label.batch,
                 value,

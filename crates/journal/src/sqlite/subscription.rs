@@ -62,8 +62,7 @@ impl Member {
         let records = self.feed.take(id, Offset(following.cursor.offset), budget);
         let last = records.last()?;
         let next = Offset(last.offset.0 + 1);
-        let events = last.first_event + u64::from(last.record.events);
-        following.cursor = Cursor { offset: next.0, event: Some(events) };
+        following.cursor = Cursor { offset: next.0, event: last.event_after() };
         if next.0 < following.partition.extent().end {
             self.feed.ready(id);
         }

@@ -43,7 +43,7 @@ impl Factory for Sqlite {
 
 #[expect(clippy::print_stderr, reason = "says which case fails")]
 async fn check(make: &dyn Factory) {
-    for case in cases() {
+    for case in cases(make.nature()) {
         eprintln!("{make:?}: {}", case.name);
         (case.run)(make).await;
     }

@@ -35,8 +35,8 @@ async fn write(journal: &SqliteJournal, records: Range<u64>) {
     create(journal, STREAM, 1).await;
     for index in records {
         let record = record(&value(index), events(index));
-        let appended = journal.append(&name(STREAM), None, record).await.expect("appended");
-        assert_eq!(appended.offset, Offset(index));
+        let appended = journal.append(&name(STREAM), None, vec![record]).await.expect("appended");
+        assert_eq!(appended[0].offset, Offset(index));
     }
 }
 
@@ -72,7 +72,7 @@ fn check_honest(batch: &ReadBatch, end: u64) {
         assert_eq!(stored.offset.0, next, "nothing is silently left out");
         let first_event: u64 = (0..next.min(end)).map(|index| u64::from(events(index))).sum();
         assert_eq!(String::from_utf8_lossy(&stored.record.value), value(next));
-        assert_eq!((stored.first_event, stored.record.events), (first_event, events(next)));
+        assert_eq!((stored.first_event, stored.record.events), (Some(first_event), Some(events(next))));
         next += 1;
     }
     for loss in losses {
@@ -370,7 +370,7 @@ async fn what_the_wal_of_a_truncated_file_holds_is_read_at_once_and_always() {
     let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
     create(&*journal, STREAM, 1).await;
     for index in 0..records {
-        journal.append(&name(STREAM), None, record(&long_value(index), 1)).await.expect("appended");
+        journal.append(&name(STREAM), None, vec![record(&long_value(index), 1)]).await.expect("appended");
     }
     let crashed = copy_of(directory.path());
     journal.close().await;

@@ -53,9 +53,9 @@ fn is_full(journal: &SqliteJournal) -> bool {
 async fn append_until_full(journal: &SqliteJournal, most: u32) -> u64 {
     let mut answered = 0;
     for _ in 0..most {
-        match journal.append(&name(STREAM), None, record(&"x".repeat(20_000), 1)).await {
+        match journal.append(&name(STREAM), None, vec![record(&"x".repeat(20_000), 1)]).await {
             Ok(appended) => {
-                assert_eq!(appended.offset.0, answered, "refused records take no place");
+                assert_eq!(appended[0].offset.0, answered, "refused records take no place");
                 answered += 1;
             }
             Err(error @ AppendError::Full(_)) => {
@@ -93,7 +93,7 @@ async fn sqlite_without_space_refuses_until_there_is_some() {
 
     disk.pages.store(0, Ordering::Relaxed);
     eventually("it takes records again", async || {
-        journal.append(&name(STREAM), None, record("after", 1)).await.is_ok()
+        journal.append(&name(STREAM), None, vec![record("after", 1)]).await.is_ok()
     })
     .await;
     assert!(journal.condition().borrow().is_running());
@@ -108,14 +108,15 @@ async fn a_storage_that_fails_ends_the_journal() {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = open(directory.path());
     create(&*journal, STREAM, 1).await;
-    journal.append(&name(STREAM), None, record("before", 1)).await.expect("it works");
+    journal.append(&name(STREAM), None, vec![record("before", 1)]).await.expect("it works");
     // An error that is neither a full disk nor damage that could be left behind.
     let meddler = rusqlite::Connection::open(directory.path().join("journal-000001.db")).expect("opened");
     meddler.execute_batch("drop table record").expect("dropped");
-    let first = journal.append(&name(STREAM), None, record("during", 1)).await.expect_err("it failed");
+    let first = journal.append(&name(STREAM), None, vec![record("during", 1)]).await.expect_err("it failed");
     assert!(matches!(first, AppendError::Failed(_)) && first.outcome_unknown(), "{first:?}");
     assert!(matches!(*journal.condition().borrow(), Condition::Failed(_)));
-    let later = journal.append(&name(STREAM), None, record("after", 1)).await.expect_err("it stays failed");
+    let later =
+        journal.append(&name(STREAM), None, vec![record("after", 1)]).await.expect_err("it stays failed");
     assert!(matches!(later, AppendError::Unavailable(_)) && !later.outcome_unknown(), "{later:?}");
     journal.close().await;
 }
@@ -137,10 +138,10 @@ async fn a_write_that_fails_takes_back_nothing_that_was_answered() {
     // All at once, so that the record that fails has others before and behind it in its transaction.
     let texts: Vec<String> = (0..40).map(|index| format!("record {index}")).collect();
     let stream = name(STREAM);
-    let appends = texts.iter().map(|text| journal.append(&stream, None, record(text, 1)));
+    let appends = texts.iter().map(|text| journal.append(&stream, None, vec![record(text, 1)]));
     for (outcome, text) in join_all(appends).await.into_iter().zip(&texts) {
         match outcome {
-            Ok(appended) => answered.push((appended.offset, text.clone())),
+            Ok(appended) => answered.push((appended[0].offset, text.clone())),
             Err(AppendError::Failed(_) | AppendError::Unavailable(_)) => {}
             Err(error) => unreachable!("{error:?}"),
         }
@@ -161,8 +162,8 @@ async fn a_write_that_fails_takes_back_nothing_that_was_answered() {
         .collect();
     answered.sort();
     assert_eq!(found, answered);
-    let next = again.append(&name(STREAM), None, record("after", 1)).await.expect("it works");
-    assert_eq!(next.offset.0, found.len() as u64, "what failed takes no place");
+    let next = again.append(&name(STREAM), None, vec![record("after", 1)]).await.expect("it works");
+    assert_eq!(next[0].offset.0, found.len() as u64, "what failed takes no place");
     again.close().await;
 }
 
@@ -172,16 +173,19 @@ async fn the_reserve_is_left_alone_and_space_is_noticed_without_traffic() {
     let disk = Arc::new(FakeDisk { free: AtomicU64::new(PLENTY), pages: AtomicU64::new(0) });
     let journal = open_on(&disk, directory.path());
     create(&*journal, STREAM, 1).await;
-    journal.append(&name(STREAM), None, record("before", 1)).await.expect("there is space");
+    journal.append(&name(STREAM), None, vec![record("before", 1)]).await.expect("there is space");
     disk.free.store(64 << 20, Ordering::Relaxed);
     assert_eq!(
-        journal.append(&name(STREAM), None, record("refused", 1)).await.map_err(|error| error.to_string()),
+        journal
+            .append(&name(STREAM), None, vec![record("refused", 1)])
+            .await
+            .map_err(|error| error.to_string()),
         Err("the journal has no space left".to_owned())
     );
     let why = format!("{:?}", *journal.condition().borrow());
     assert!(why.contains("67108864 are reserved"), "{why}");
     disk.free.store(PLENTY, Ordering::Relaxed);
     eventually("it notices by itself", async || journal.condition().borrow().is_running()).await;
-    journal.append(&name(STREAM), None, record("after", 1)).await.expect("there is space");
+    journal.append(&name(STREAM), None, vec![record("after", 1)]).await.expect("there is space");
     journal.close().await;
 }

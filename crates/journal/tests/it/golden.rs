@@ -29,7 +29,7 @@ const FILE: ByteSize = ByteSize(600);
 fn numbered(n: u32, format: RecordFormat) -> (String, Record) {
     let record = Record {
         format,
-        events: n % 4 + 1,
+        events: Some(n % 4 + 1),
         received: Timestamp::from_micros(1_700_000_000_000_000 + i64::from(n)),
         batch: n.is_multiple_of(2).then(|| tag(n)),
         value: Bytes::from(format!("record {n} of {format}, {}", "again and ".repeat(12))),
@@ -55,7 +55,7 @@ async fn written() -> TempDir {
         let journal = with(codec).expect("it opens");
         create(&*journal, "shop_logs", 2).await;
         for (key, record) in rest.by_ref().take(FORMATS.len()) {
-            journal.append(&name("shop_logs"), Some(key.as_bytes()), record).await.expect("appended");
+            journal.append(&name("shop_logs"), Some(key.as_bytes()), vec![record]).await.expect("appended");
         }
         journal.close().await;
     }
@@ -86,8 +86,9 @@ async fn check_holds(directory: &Path) {
     for ((place, stored), (key, record)) in found.iter().zip(records()) {
         assert_eq!(stored.record, record);
         // What has a key stays in its partition, whatever wrote it.
-        let again = journal.append(&name("shop_logs"), Some(key.as_bytes()), record).await.expect("appended");
-        assert_eq!(again.partition, *place, "{key}");
+        let again =
+            journal.append(&name("shop_logs"), Some(key.as_bytes()), vec![record]).await.expect("appended");
+        assert_eq!(again[0].partition, *place, "{key}");
     }
     let cafe = partition(&*journal, "cafe_logs", 0).await;
     let batch = read_from(&*journal, &cafe, 0).await;
@@ -111,8 +112,8 @@ async fn check_dense(
     assert_eq!(batch.losses, []);
     let mut events = 0;
     for (offset, stored) in (0..).zip(&batch.records) {
-        assert_eq!((stored.offset, stored.first_event), (Offset(offset), events));
-        events += u64::from(stored.record.events);
+        assert_eq!((stored.offset, stored.first_event), (Offset(offset), Some(events)));
+        events += u64::from(stored.record.events.unwrap_or(0));
     }
     batch.records.into_iter().map(|stored| (place.clone(), stored)).collect()
 }

@@ -123,11 +123,15 @@ impl World {
         let key = key.map(|key| [key]);
         let appended = self
             .journal
-            .append(&name(&stream), key.as_ref().map(<[u8; 1]>::as_slice), record(&text, u32::from(events)))
+            .append(
+                &name(&stream),
+                key.as_ref().map(<[u8; 1]>::as_slice),
+                vec![record(&text, u32::from(events))],
+            )
             .await
             .expect("appended");
-        let held = self.model.partitions.get_mut(&appended.partition).expect("the stream was created");
-        assert_eq!(appended.offset.0, held.len() as u64, "offsets are dense");
+        let held = self.model.partitions.get_mut(&appended[0].partition).expect("the stream was created");
+        assert_eq!(appended[0].offset.0, held.len() as u64, "offsets are dense");
         held.push((text, u32::from(events)));
     }
 
@@ -163,8 +167,11 @@ impl World {
             expired(&mut next);
             let (text, events) = &held[usize::try_from(next).expect("small")];
             assert_eq!(stored.offset.0, next);
-            assert_eq!(stored.first_event, self.model.events(place, next));
-            assert_eq!((stored.record.value.as_ref(), stored.record.events), (text.as_bytes(), *events));
+            assert_eq!(stored.first_event, Some(self.model.events(place, next)));
+            assert_eq!(
+                (stored.record.value.as_ref(), stored.record.events),
+                (text.as_bytes(), Some(*events))
+            );
             next += 1;
         }
         expired(&mut next);

@@ -41,7 +41,7 @@ pub(crate) fn name(text: &str) -> StreamName {
 pub(crate) fn record(text: &str, events: u32) -> Record {
     Record {
         format: RecordFormat::Events,
-        events,
+        events: Some(events),
         received: Timestamp::from_micros(1_700_000_000_000_000),
         batch: None,
         value: Bytes::copy_from_slice(text.as_bytes()),
@@ -54,7 +54,7 @@ pub(crate) async fn create(journal: &dyn Journal, stream: &str, partitions: u32)
 }
 
 pub(crate) async fn append(journal: &dyn Journal, stream: &str, text: &str) -> Offset {
-    journal.append(&name(stream), None, record(text, 1)).await.expect("appended").offset
+    journal.append(&name(stream), None, vec![record(text, 1)]).await.expect("appended").remove(0).offset
 }
 
 pub(crate) async fn partition(journal: &dyn Journal, stream: &str, index: u32) -> StreamPartition {

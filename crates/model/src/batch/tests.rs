@@ -41,7 +41,7 @@ fn a_content_reads_back_as_json() {
     );
     assert!(matches!(content.get("last"), Some(Value::Int(1))));
     assert!(content.get("absent").is_none());
-    assert_eq!(event.original, b"original");
+    assert_eq!(event.original, Some(&b"original"[..]));
     assert_eq!(event.time, Timestamp::from_micros(5));
 }
 
@@ -121,4 +121,106 @@ fn keys_that_repeat_are_kept_once() {
         assert_eq!(keys, expected);
     }
     assert_eq!(batch.tape.text.matches('a').count(), 4, "the place counts: {}", batch.tape.text);
+}
+
+/// Writes each place into the strings that end with `!`.
+struct Shout;
+
+/// A place as text would need an owner: these tests count how deep it is.
+#[derive(Clone, Copy)]
+struct Depth {
+    members: u32,
+    elements: u32,
+}
+
+impl StringRewriter for Shout {
+    type Place = Depth;
+
+    fn root(&self) -> Depth {
+        Depth { members: 0, elements: 0 }
+    }
+
+    fn member(&mut self, object: Depth, _: &str) -> Depth {
+        Depth { members: object.members + 1, ..object }
+    }
+
+    fn element(&mut self, array: Depth) -> Depth {
+        Depth { elements: array.elements + 1, ..array }
+    }
+
+    fn string(&mut self, Depth { members, elements }: Depth, text: &str) -> Option<String> {
+        text.ends_with('!').then(|| format!("{members}.{elements}"))
+    }
+}
+
+fn object(b: &mut EventBatchBuilder, key: &str, text: &str) -> Result<(), ContentError> {
+    b.start_object()?;
+    b.key(key)?;
+    b.str(text)?;
+    b.end()
+}
+
+fn two_events() -> EventBatch {
+    build(|b| {
+        b.begin_event();
+        b.start_object()?;
+        b.key("a!")?;
+        b.str("one!")?;
+        b.key("list")?;
+        b.start_array()?;
+        b.str("two!")?;
+        b.int(3);
+        object(b, "a!", "four!")?;
+        b.start_array()?;
+        b.str("five")?;
+        b.str("six!")?;
+        b.end()?;
+        b.end()?;
+        b.key("last")?;
+        b.str("seven!")?;
+        b.end()?;
+        b.finish_event(Timestamp::from_micros(5), 0..8);
+        b.begin_event();
+        object(b, "a!", "quiet")?;
+        b.finish_event(Timestamp::from_micros(6), 0..4);
+        Ok(())
+    })
+}
+
+fn json(batch: &EventBatch, index: u32) -> String {
+    batch.get(index).expect("there").content.expect("an object").to_string()
+}
+
+#[test]
+fn strings_are_rewritten_where_they_are() {
+    let mut batch = two_events();
+    assert!(batch.rewrite_strings(0, &mut Shout));
+    assert!(!batch.rewrite_strings(1, &mut Shout));
+    assert!(!batch.rewrite_strings(2, &mut Shout), "there is no such event");
+    assert_eq!(json(&batch, 0), r#"{"a!":"1.0","list":["1.1",3,{"a!":"2.1"},["five","1.2"]],"last":"1.0"}"#);
+    assert_eq!(json(&batch, 1), r#"{"a!":"quiet"}"#);
+    let originals: Vec<_> = batch.events().map(|event| event.original).collect();
+    assert_eq!(originals, [None, Some(&b"orig"[..])]);
+}
+
+#[test]
+fn a_content_is_replaced_or_stays() {
+    let mut batch = two_events();
+    batch.replace(1, |b| Ok(object(b, "b", "other")?)).expect("it is an object");
+    assert_eq!(
+        (json(&batch, 1), batch.get(1).and_then(|event| event.original)),
+        (r#"{"b":"other"}"#.into(), None)
+    );
+    assert_eq!(batch.get(1).expect("there").time, Timestamp::from_micros(6));
+    let before = json(&batch, 0);
+    let fault = batch.replace(0, |b| Ok(b.str("no object")?)).expect_err("it is none");
+    assert_eq!(fault, EventFault::MissingContent);
+    let fault = batch.replace(0, |b| {
+        b.start_object()?;
+        Err(EventFault::TooDeep)
+    });
+    assert_eq!(fault, Err(EventFault::TooDeep));
+    assert_eq!(json(&batch, 0), before);
+    assert!(batch.get(0).expect("there").original.is_some());
+    assert_eq!(json(&batch, 1), r#"{"b":"other"}"#, "what was written after it is still there");
 }

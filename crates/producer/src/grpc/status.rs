@@ -59,8 +59,9 @@ fn any(name: &str, message: &impl Message) -> prost_types::Any {
 mod tests {
     use std::time::Duration;
 
+    use weir_limits::OverLimit;
+
     use super::*;
-    use crate::limits::OverLimit;
 
     #[test]
     fn a_limited_client_is_told_when_to_come_back() {

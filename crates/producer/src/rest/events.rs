@@ -21,10 +21,11 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use weir_foundation::failure::Failure;
 use weir_foundation::metrics::Counter;
-use weir_model::{IndexPrefix, RecordFormat};
+use weir_model::IndexPrefix;
 use weir_wire::EventsBuilder;
 use weir_wire::compression::Encoding;
 use weir_wire::lines::{self, BodyError, BodyFormat, NAMED_REJECTIONS, Outcome};
+use weir_wire::shape::shape_events;
 
 use super::answer::{Rejection, Report, refuse};
 use super::lines::{LineParts, Part, PartSize};
@@ -32,6 +33,7 @@ use crate::admission::{Admission, BATCH_EVENTS, Batch};
 use crate::body::{Received, batch_id, encoding_of, next_data, resume};
 use crate::budget::Reservation;
 use crate::metrics::Door;
+use crate::producer::Records;
 use crate::refusal::Refusal;
 use crate::terms::Terms;
 use crate::window;
@@ -162,7 +164,7 @@ impl Upload<'_> {
         let tag = id.map(|id| window::tag(self.terms.stream.name.as_str(), id, &bytes));
         let parsed = self.parse(&bytes, media, &mut reservation).await?;
         drop(bytes);
-        let batch = Batch { tag, reservation: Some(reservation), ..parsed.batch() };
+        let batch = Batch { tag, reservation: Some(reservation), ..parsed.batch(admission.records)? };
         let admitted = admission.admit(&self.terms, batch).await?;
         self.report.note(admitted.how);
         self.note(parsed.events, parsed.outcome, &[]);
@@ -223,8 +225,9 @@ impl Upload<'_> {
         reservation: &mut Reservation,
     ) -> Result<(), Refusal> {
         let parsed = self.parse(&lines, Media::Lines(format), reservation).await?;
+        let admission = Arc::clone(&self.door.admission);
         loop {
-            match self.door.admission.admit(&self.terms, parsed.batch()).await {
+            match admission.admit(&self.terms, parsed.batch(admission.records)?).await {
                 Ok(_) => break,
                 Err(Refusal::OverLimit(over)) if self.report.accepted > 0 => {
                     let Some(delay) = over.retry_after else { return Err(over.into()) };
@@ -319,13 +322,13 @@ impl Parsed {
         Ok(Self { value, events, outcome })
     }
 
-    fn batch(&self) -> Batch {
-        Batch {
-            format: RecordFormat::Events,
-            events: self.events,
-            value: self.value.clone(),
-            tag: None,
-            reservation: None,
-        }
+    /// Cut into records as the journal takes them.
+    fn batch(&self, records: Records) -> Result<Batch, Refusal> {
+        let limit = match records {
+            Records::AsReceived => usize::MAX,
+            Records::Shaped { limit } => limit.as_usize(),
+        };
+        let records = shape_events(&self.value, self.events, limit)?;
+        Ok(Batch { events: self.events, records, tag: None, reservation: None })
     }
 }

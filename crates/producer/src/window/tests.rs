@@ -118,3 +118,26 @@ async fn the_journal_fills_the_window_in_any_order() {
     assert!(!is_stored(&window, tag("shop", "old", b"")).await);
     assert!(is_stored(&window, tag("shop", "new", b"")).await);
 }
+
+#[tokio::test]
+async fn what_is_stored_of_a_batch_is_remembered_until_it_is_too_old() {
+    let (window, clock) = window(10);
+    let batch = tag("shop", "1", b"bytes");
+    let mut first = ticket(&window, batch).await;
+    first.progression().note(&[0, 2], 3);
+    drop(first);
+    assert_eq!(window.claim(tag("shop", "1", b"others")).await.map(drop), Err(OtherBytes));
+    let mut second = ticket(&window, batch).await;
+    assert_eq!(second.progression().left(&[(); 3]), [1]);
+    drop(second);
+    clock.advance(WINDOW / 2);
+    let mut third = ticket(&window, batch).await;
+    assert_eq!(third.progression().left(&[(); 3]), [1]);
+    third.progression().note(&[1], 3);
+    third.stored();
+    clock.advance(WINDOW / 2 + Duration::from_secs(1));
+    assert!(is_stored(&window, batch).await, "it is as old as its last part");
+    clock.advance(WINDOW / 2);
+    let mut again = ticket(&window, batch).await;
+    assert_eq!(again.progression().left(&[(); 3]), [0, 1, 2]);
+}

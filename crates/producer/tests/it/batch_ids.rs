@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tonic::{Code, Request, Response, Status};
 use weir_foundation::http::Limits;
-use weir_producer::ProducerSection;
+use weir_producer::{ProducerSection, Records};
 use weir_wire::proto::producer::{ProduceResult, TimberCollection};
 
 use crate::harness::{World, collection, context};
@@ -96,7 +96,15 @@ async fn the_window_survives_the_process() {
     let (journal, clock) = (world.journal.clone(), world.clock.clone());
     drop(world);
     clock.advance(Duration::from_secs(600));
-    let again = || World::over(journal.clone(), clock.clone(), ProducerSection::default(), Limits::default());
+    let again = || {
+        World::over(
+            journal.clone(),
+            clock.clone(),
+            ProducerSection::default(),
+            Limits::default(),
+            Records::AsReceived,
+        )
+    };
     let world = again().await;
     send(&world, "1", &["one"]).await.expect("is answered");
     assert_eq!(journal.stored().len(), 1);

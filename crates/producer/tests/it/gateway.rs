@@ -18,7 +18,7 @@ async fn a_batch_in_json_is_stored_as_protobuf() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("grpc-metadata-content-type"), Some("application/grpc"));
     let [(_, record)] = &world.journal.stored()[..] else { panic!("one record") };
-    assert_eq!((record.format, record.events), (RecordFormat::TimberCollection, 2));
+    assert_eq!((record.format, record.events), (RecordFormat::TimberCollection, Some(2)));
     let stored: TimberCollection = prost::Message::decode(record.value.clone()).expect("is protobuf");
     assert_eq!(stored.context.expect("is kept").app_max_tps, 7);
     assert_eq!(stored.items[1].timestamp, "2026-01-01T00:00:00Z");

@@ -14,7 +14,7 @@ async fn a_batch_is_stored_as_it_came_and_answered_with_its_stream() {
 
     let [(stream, record)] = &world.journal.stored()[..] else { panic!("one record") };
     assert_eq!(stream, "shop_logs");
-    assert_eq!((record.format, record.events), (RecordFormat::TimberCollection, 3));
+    assert_eq!((record.format, record.events), (RecordFormat::TimberCollection, Some(3)));
     assert_eq!(&record.value[..], batch.encode_to_vec());
     assert_eq!(record.received.micros(), 1_800_000_000_000_000);
     assert_eq!(record.batch, None);
@@ -27,7 +27,7 @@ async fn a_single_event_is_a_record_of_its_own_format() {
     let answer = world.client().produce(event.clone()).await.expect("is taken");
     assert_eq!(answer.into_inner().topic, "shop_logs");
     let [(_, record)] = &world.journal.stored()[..] else { panic!("one record") };
-    assert_eq!((record.format, record.events), (RecordFormat::Timber, 1));
+    assert_eq!((record.format, record.events), (RecordFormat::Timber, Some(1)));
     assert_eq!(&record.value[..], event.encode_to_vec());
 }
 

@@ -9,7 +9,8 @@ use weir_foundation::health::Health;
 use weir_foundation::http::{Limits, Process, serve};
 use weir_foundation::metrics::{Builder, Metrics};
 use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
-use weir_producer::{Parts, Producer, ProducerSection, Settings};
+use weir_model::ByteSize;
+use weir_producer::{Parts, Producer, ProducerSection, Records, Settings};
 use weir_wire::proto::producer::producer_client::ProducerClient;
 use weir_wire::proto::producer::{Timber, TimberCollection, TimberContext};
 
@@ -34,7 +35,15 @@ impl World {
     pub(crate) async fn with(section: ProducerSection) -> Self {
         let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let journal = MoodyJournal::new(&clock);
-        Self::over(journal, clock, section, Limits::default()).await
+        Self::over(journal, clock, section, Limits::default(), Records::AsReceived).await
+    }
+
+    /// Over a journal that takes barito-flow's records, none larger than `limit`.
+    pub(crate) async fn shaping(section: ProducerSection, limit: u64) -> Self {
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let journal = MoodyJournal::new(&clock);
+        let records = Records::Shaped { limit: ByteSize(limit) };
+        Self::over(journal, clock, section, Limits::default(), records).await
     }
 
     pub(crate) async fn over(
@@ -42,6 +51,7 @@ impl World {
         clock: ManualClock,
         section: ProducerSection,
         limits: Limits,
+        records: Records,
     ) -> Self {
         let settings = Settings::validate(&section).expect("the settings of a test are valid");
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -55,6 +65,8 @@ impl World {
             spawner: supervisor.spawner(),
             health: &health,
             metrics: &mut metrics,
+            records,
+            shared_limits: None,
         };
         let producer = Producer::start(settings, parts).await.expect("the journal can be read");
         let (grpc_listener, grpc) = listener();

@@ -30,6 +30,8 @@ pub(crate) enum Mood {
     Failing,
     /// As if all streams had been deleted; the next creation makes it good.
     Forgetful,
+    /// Of several records, every second one is not stored; the next append is good again.
+    Partial,
 }
 
 impl MoodyJournal {
@@ -61,7 +63,7 @@ impl MoodyJournal {
     }
 
     pub(crate) fn stored_events(&self) -> u64 {
-        self.stored().iter().map(|(_, record)| u64::from(record.events)).sum()
+        self.stored().iter().map(|(_, record)| u64::from(record.events.expect("the producer counts"))).sum()
     }
 
     /// What was asked for when streams were created.
@@ -76,8 +78,8 @@ impl Journal for MoodyJournal {
         &self,
         stream: &StreamName,
         key: Option<&[u8]>,
-        record: Record,
-    ) -> Result<Appended, AppendError> {
+        records: Vec<Record>,
+    ) -> Result<Vec<Appended>, AppendError> {
         self.asked.send_modify(|asked| *asked += 1);
         let mut mood = self.mood.subscribe();
         let mood = *mood.wait_for(|mood| *mood != Mood::Slow).await.expect("the journal lives");
@@ -85,10 +87,20 @@ impl Journal for MoodyJournal {
             Mood::Full => return Err(AppendError::Full(None)),
             Mood::Failing => return Err(AppendError::Failed("the disk is on fire".into())),
             Mood::Forgetful => return Err(AppendError::UnknownStream(stream.clone())),
+            Mood::Partial => {
+                self.set(Mood::Good);
+                let stored: Vec<bool> = (0..records.len()).map(|index| index % 2 == 0).collect();
+                let kept =
+                    records.into_iter().zip(&stored).filter(|(_, kept)| **kept).map(|(record, _)| record);
+                self.append(stream, key, kept.collect()).await?;
+                let source = Box::new(AppendError::Unavailable("a broker died".into()));
+                return Err(AppendError::Partial { stored, source });
+            }
             Mood::Good | Mood::Slow => {}
         }
-        let appended = self.inner.append(stream, key, record.clone()).await?;
-        self.stored.lock().expect("no test panics with it").push((stream.clone(), record));
+        let appended = self.inner.append(stream, key, records.clone()).await?;
+        let stored = records.into_iter().map(|record| (stream.clone(), record));
+        self.stored.lock().expect("no test panics with it").extend(stored);
         Ok(appended)
     }
 

@@ -13,6 +13,7 @@ mod journal;
 mod limits;
 mod raw;
 mod services;
+mod shaping;
 mod slow_clients;
 mod trouble;
 

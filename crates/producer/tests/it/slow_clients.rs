@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weir_foundation::clock::ManualClock;
 use weir_foundation::http::{Limits, Pace};
-use weir_producer::ProducerSection;
+use weir_producer::{ProducerSection, Records};
 
 use crate::harness::{World, eventually, while_time_passes};
 use crate::journal::MoodyJournal;
@@ -24,7 +24,8 @@ fn limits() -> Limits {
 
 async fn world(limits: Limits) -> World {
     let clock = ManualClock::new(SystemTime::UNIX_EPOCH + SECOND * 1_800_000_000);
-    World::over(MoodyJournal::new(&clock), clock, ProducerSection::default(), limits).await
+    World::over(MoodyJournal::new(&clock), clock, ProducerSection::default(), limits, Records::AsReceived)
+        .await
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {

@@ -27,6 +27,8 @@ pub enum AuditVerdict {
     Agrees,
     /// Something is missing or was found twice; the findings say what.
     Differs,
+    /// The journal does not count events, and positions were not compared.
+    Unknown,
 }
 
 /// One stream: `accepted = delivered + dead + waiting + expired + lost`, where the books agree.
@@ -34,14 +36,16 @@ pub enum AuditVerdict {
 pub struct AuditStream {
     /// The full name.
     pub stream: String,
-    /// Events that the journal took.
-    pub accepted: u64,
+    /// Events that the journal took; absent if it does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<u64>,
     /// Rows of the store, those that its retention removed included.
     pub delivered: u64,
     /// Events that became dead letters.
     pub dead: u64,
-    /// Events that are in the journal and not yet in the store.
-    pub waiting: u64,
+    /// Events that are in the journal and not yet in the store; absent if it does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
     /// Events that the journal's retention removed before they were delivered.
     pub expired: u64,
     /// Events that damage took from the journal before they were delivered; counted and reported.

@@ -35,13 +35,15 @@ pub struct JournalDump {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct JournalRecord {
     pub offset: u64,
-    /// Events that the partition took before this record.
-    pub first_event: u64,
+    /// Events that the partition took before this record; absent if they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_event: Option<u64>,
     pub received: Time,
     /// `Timber`, `TimberCollection` or `Events`.
     pub format: String,
-    /// How many events it holds.
-    pub events: u32,
+    /// How many events it holds; absent if nobody counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<u32>,
     /// Bytes of its value, uncompressed.
     pub bytes: u64,
     /// The client's batch id as it is kept: 32 hexadecimal digits.

@@ -14,13 +14,18 @@ pub struct Streams {
 pub struct Stream {
     /// The full name.
     pub stream: String,
-    pub created: Time,
-    /// Events that it took in all.
-    pub events: u64,
-    /// Events that the journal still holds.
-    pub retained_events: u64,
-    /// Bytes on disk of the retained records.
-    pub bytes: u64,
+    /// Absent if the journal does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Time>,
+    /// Events that it took in all; absent if the journal does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
+    /// Events that the journal still holds; absent if it does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_events: Option<u64>,
+    /// Bytes on disk of the retained records; absent if the journal does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     pub partitions: Vec<Partition>,
 }
 
@@ -34,9 +39,12 @@ pub struct Partition {
     pub start: u64,
     /// The offset that the next record gets.
     pub end: u64,
-    /// Events before `start`.
-    pub start_event: u64,
-    /// Events in all.
-    pub end_event: u64,
-    pub bytes: u64,
+    /// Events before `start`; absent if they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_event: Option<u64>,
+    /// Events in all; absent if they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_event: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }

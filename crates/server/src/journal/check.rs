@@ -44,7 +44,7 @@ impl Tally {
     pub fn take(&mut self, batch: &ReadBatch) {
         for stored in batch.records.iter().filter(|stored| stored.offset < self.end) {
             self.found.records += 1;
-            self.found.events += u64::from(stored.record.events);
+            self.found.events += u64::from(stored.record.events.unwrap_or(0));
             self.found.undecodable += u64::from(records::decode(&stored.record).is_err());
         }
         let losses = batch.losses.iter().filter(|loss| loss.reason != LossReason::Expired);

@@ -1,22 +1,23 @@
 use weir_journal::{Loss, PartitionBounds, ReadBatch, StoredRecord};
+use weir_redaction::Redactor;
 
 use crate::{api, hit, records};
 
-/// A read of a partition, decoded.
+/// A read of a partition, decoded and redacted.
 #[must_use]
-pub fn describe(bounds: &PartitionBounds, batch: &ReadBatch) -> api::JournalDump {
+pub fn describe(bounds: &PartitionBounds, batch: &ReadBatch, redactor: &Redactor) -> api::JournalDump {
     api::JournalDump {
         stream: bounds.partition.stream.to_string(),
         partition: bounds.partition.partition.0,
         incarnation: bounds.partition.incarnation.to_string(),
-        records: batch.records.iter().map(record).collect(),
+        records: batch.records.iter().map(|stored| record(stored, redactor)).collect(),
         losses: batch.losses.iter().map(loss).collect(),
         next: (batch.next < bounds.end).then_some(batch.next.0),
     }
 }
 
-fn record(stored: &StoredRecord) -> api::JournalRecord {
-    let decoded = records::decode(&stored.record);
+fn record(stored: &StoredRecord, redactor: &Redactor) -> api::JournalRecord {
+    let decoded = records::redacted(&stored.record, redactor);
     let content = |event: weir_model::EventRef<'_>| Some(hit::json(event.content.ok()?.to_string()));
     api::JournalRecord {
         offset: stored.offset.0,

@@ -9,6 +9,7 @@ use weir_foundation::failure::chain;
 use weir_foundation::supervise::BlockingError;
 use weir_journal::{Loss, PartitionBounds, ReadBatch, ReadBudget, ReadError, StoredRecord};
 use weir_model::{EventId, Offset, Position, StreamName, StreamPartition, Timestamp};
+use weir_redaction::Redactor;
 use weir_store::query::Query;
 
 use super::start::{self, Start};
@@ -46,8 +47,8 @@ pub(super) struct Follow {
 struct Place {
     partition: StreamPartition,
     next: Offset,
-    /// Events of the partition before `next`.
-    events: u64,
+    /// Events of the partition before `next`, if they are counted.
+    events: Option<u64>,
     /// Has been at the end once; what came before that is history, which is never skipped.
     live: bool,
     /// The last read was cut by its budget, so that there may be much more.
@@ -172,9 +173,10 @@ impl Follow {
             progress = Progress::Some;
             place.next = batch.next;
             place.full = fills(&batch);
-            place.events += batch.losses.iter().filter_map(|loss| loss.events).sum::<u64>();
+            let lost: u64 = batch.losses.iter().filter_map(|loss| loss.events).sum();
+            place.events = place.events.map(|events| events + lost);
             if let Some(last) = batch.records.last() {
-                place.events = last.first_event + u64::from(last.record.events);
+                place.events = last.event_after();
             }
             let partition = place.partition.clone();
             found.extend(self.look(partition, batch).await?);
@@ -186,11 +188,11 @@ impl Follow {
 
     /// Finds what is to be shown, away from the runtime where that may last.
     async fn look(&self, partition: StreamPartition, batch: ReadBatch) -> Result<Vec<Timed>, ReadError> {
-        let query = Arc::clone(&self.query);
+        let lens = Lens { query: Arc::clone(&self.query), redactor: self.shared.parts.redactor.clone() };
         if size(&batch) <= INLINE {
-            return Ok(shown(&query, &partition, &batch));
+            return Ok(lens.shown(&partition, &batch));
         }
-        let work = move || shown(&query, &partition, &batch);
+        let work = move || lens.shown(&partition, &batch);
         let found = self.shared.parts.spawner.blocking("server.tail", work).await;
         found.map_err(|error| match error {
             BlockingError::ShuttingDown { .. } => ReadError::Closing,
@@ -210,14 +212,16 @@ impl Follow {
         let Some(PartitionBounds { end, end_event, .. }) = bounds else {
             return Ok(None);
         };
-        let behind = end_event.saturating_sub(place.events);
+        let events = end_event.zip(place.events).map(|(end, events)| end.saturating_sub(events));
+        // Where events are not counted, a record stands for one.
+        let behind = events.unwrap_or(end.0.saturating_sub(place.next.0));
         if behind <= self.shared.settings.tail_lag {
             return Ok(None);
         }
         let place = &mut self.places[at];
         (place.next, place.events) = (end, end_event);
         self.open.skipped(behind);
-        Ok(Some(gap(&place.partition, Some(behind), "slow-reader")))
+        Ok(Some(gap(&place.partition, events, "slow-reader")))
     }
 }
 
@@ -235,33 +239,42 @@ fn fills(batch: &ReadBatch) -> bool {
     batch.records.len() >= BUDGET.records || size(batch) >= BUDGET.bytes / 2
 }
 
-fn shown(query: &Query, partition: &StreamPartition, batch: &ReadBatch) -> Vec<Timed> {
-    let mut found = Vec::new();
-    for Loss { events, reason, .. } in &batch.losses {
-        found.push((Timestamp::MIN, Shown::Gap(gap(partition, *events, reason.as_str()))));
-    }
-    for stored in &batch.records {
-        take_record(query, partition, stored, &mut found);
-    }
-    found
+/// What of the records is to be shown.
+struct Lens {
+    query: Arc<Query>,
+    redactor: Redactor,
 }
 
-fn take_record(query: &Query, partition: &StreamPartition, stored: &StoredRecord, found: &mut Vec<Timed>) {
-    let received = stored.record.received;
-    let undecodable = |events| (received, Shown::Gap(gap(partition, Some(events), "undecodable")));
-    let Ok(batch) = records::decode(&stored.record) else {
-        found.push(undecodable(u64::from(stored.record.events)));
-        return;
-    };
-    for (index, event) in (0u32..).zip(batch.events()) {
-        match event.content {
-            Ok(content) if query.matches(content) => {
-                let position = Position { partition: partition.clone(), offset: stored.offset, index };
-                let hit = hit::of_content(&EventId(position), event.time, received, &content);
-                found.push((received, Shown::Hit(hit)));
+impl Lens {
+    fn shown(&self, partition: &StreamPartition, batch: &ReadBatch) -> Vec<Timed> {
+        let mut found = Vec::new();
+        for Loss { events, reason, .. } in &batch.losses {
+            found.push((Timestamp::MIN, Shown::Gap(gap(partition, *events, reason.as_str()))));
+        }
+        for stored in &batch.records {
+            self.take_record(partition, stored, &mut found);
+        }
+        found
+    }
+
+    /// Redacts first, so that no query finds what is not shown.
+    fn take_record(&self, partition: &StreamPartition, stored: &StoredRecord, found: &mut Vec<Timed>) {
+        let received = stored.record.received;
+        let undecodable = |events| (received, Shown::Gap(gap(partition, events, "undecodable")));
+        let Ok(batch) = records::redacted(&stored.record, &self.redactor) else {
+            found.push(undecodable(stored.record.events.map(u64::from)));
+            return;
+        };
+        for (index, event) in (0u32..).zip(batch.events()) {
+            match event.content {
+                Ok(content) if self.query.matches(content) => {
+                    let position = Position { partition: partition.clone(), offset: stored.offset, index };
+                    let hit = hit::of_content(&EventId(position), event.time, received, &content);
+                    found.push((received, Shown::Hit(hit)));
+                }
+                Ok(_) => {}
+                Err(_) => found.push(undecodable(Some(1))),
             }
-            Ok(_) => {}
-            Err(_) => found.push(undecodable(1)),
         }
     }
 }

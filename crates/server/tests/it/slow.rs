@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
-use weir_model::{Day, IndexPrefix, Offset, StreamName, StreamPartition};
+use weir_model::{Day, IndexPrefix, Offset, StreamPartition};
 use weir_server::ServerSettings;
 use weir_store::{
-    DropError, IndexInfo, IndexStore, InspectError, PartitionAudit, PositionRun, SearchError, SearchRequest,
+    DropError, IndexInfo, IndexStore, InspectError, Inventory, PositionRun, SearchError, SearchRequest,
     SearchResponse, Verdicts, WriteBatch, WriteError,
 };
 
@@ -68,6 +68,14 @@ impl IndexStore for SlowStore {
         self.inner.write(batch).await
     }
 
+    fn resume(&self, partition: &StreamPartition, committed: Offset) -> Offset {
+        self.inner.resume(partition, committed)
+    }
+
+    fn release(&self, partitions: &[StreamPartition]) {
+        self.inner.release(partitions);
+    }
+
     fn durable(&self, partition: &StreamPartition) -> Option<Offset> {
         self.inner.durable(partition)
     }
@@ -94,16 +102,16 @@ impl IndexStore for SlowStore {
         self.inner.drop_before(prefix, day).await
     }
 
-    async fn audit(&self, stream: &StreamName) -> Result<Vec<PartitionAudit>, InspectError> {
-        self.inner.audit(stream).await
-    }
-
-    async fn positions(
+    async fn holds(
         &self,
         partition: &StreamPartition,
-        from: Offset,
+        wanted: &[PositionRun],
     ) -> Result<Vec<PositionRun>, InspectError> {
-        self.inner.positions(partition, from).await
+        self.inner.holds(partition, wanted).await
+    }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        self.inner.inventory()
     }
 }
 

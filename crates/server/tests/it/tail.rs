@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use weir_redaction::Redactor;
 
 use crate::world::World;
 
@@ -181,4 +182,29 @@ async fn a_reader_that_is_too_slow_is_taken_to_the_end_and_told_what_it_missed()
     assert!(missed > 50, "{shown} shown, {missed} missed");
     world.append(&partition, total, &events(total..total + 1)).await;
     assert_eq!(tail.numbers(1).await, [total]);
+}
+
+#[tokio::test]
+async fn a_tail_shows_and_finds_only_what_is_redacted() {
+    let rules = r#"{"shop": {"JsonPathRules": [{"Name": "P", "Path": "^\\.secret$"}]}}"#;
+    let document = weir_redaction::Document::read(rules, weir_redaction::UnknownFields::Refuse);
+    let manner = weir_redaction::Manner {
+        defaults: weir_redaction::DefaultRules::Merge,
+        short_matches: weir_redaction::ShortMatch::Hide,
+    };
+    let (redactor, _) =
+        Redactor::by(&document.expect("are rules"), manner, weir_redaction::RedactionMetrics::default());
+    let world = World::redacting(redactor).await;
+    let partition = world.create_stream("shop_logs").await;
+    let mut all = Tail::open(&world, "shop").await;
+    let mut guess = Tail::open(&world, "shop?q=secret:hunter2%20OR%20n:2&limit=1").await;
+    let events = [r#"{"n":1,"secret":"hunter2"}"#, r#"{"n":2,"secret":"hunter2"}"#].map(str::to_owned);
+    world.append(&partition, 0, &events).await;
+    for n in [1, 2] {
+        let (_, hit) = all.next().await.expect("the tail goes on");
+        assert_eq!(hit["content"], json!({"n": n, "secret": "[P REDACTED]"}));
+    }
+    assert_eq!(guess.numbers(1).await, [2], "nobody finds out by asking");
+    let (_, dump) = world.get("/api/v1/journal/dump/shop/0").await;
+    assert_eq!(dump["records"][0]["contents"][0], json!({"n": 1, "secret": "[P REDACTED]"}));
 }

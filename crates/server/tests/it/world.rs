@@ -15,6 +15,7 @@ use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
 use weir_journal::memory::MemoryJournal;
 use weir_journal::{Journal, ReadBudget, StreamSpec};
 use weir_model::{IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
+use weir_redaction::Redactor;
 use weir_server::api::{Audit, AuditVerdict};
 use weir_server::{
     AuditDepth, AuditFailed, Auditor, Door, Parts, Refused, Remedy, Server, ServerSettings, StreamNames,
@@ -68,9 +69,21 @@ impl World {
         Self::with(ServerSettings::default(), |store| store).await
     }
 
+    pub(crate) async fn redacting(redactor: Redactor) -> Self {
+        Self::made_of(ServerSettings::default(), redactor, |store| store).await
+    }
+
     /// `wrap` may put something between the server and the store.
     pub(crate) async fn with(
         settings: ServerSettings,
+        wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>,
+    ) -> Self {
+        Self::made_of(settings, Redactor::off(), wrap).await
+    }
+
+    async fn made_of(
+        settings: ServerSettings,
+        redactor: Redactor,
         wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>,
     ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -83,6 +96,7 @@ impl World {
             journal: Arc::new(journal.clone()),
             store: wrap(Arc::<MemoryStore>::clone(&store)),
             dead_letters: Arc::<MemoryStore>::clone(&store),
+            redactor,
             door: Arc::<FakeDoor>::clone(&door),
             auditor: Arc::new(FakeAuditor),
             clock: Arc::clone(&clock),
@@ -117,8 +131,14 @@ impl World {
         }
         let (value, events) = builder.finish();
         let received = Timestamp::from_micros(T0 + first * 1_000_000);
-        let record = Record { format: RecordFormat::Events, events, received, batch: None, value };
-        self.journal.append(&partition.stream, None, record).await.expect("there is room").offset
+        let record =
+            Record { format: RecordFormat::Events, events: Some(events), received, batch: None, value };
+        self.journal
+            .append(&partition.stream, None, vec![record])
+            .await
+            .expect("there is room")
+            .remove(0)
+            .offset
     }
 
     /// Takes everything from the journal into the store, as a consumer would.

@@ -1,5 +1,6 @@
 //! The servers start, survive what tests do to them, and end with their test.
 
+mod consul;
 mod kafka;
 mod redis;
 mod search;

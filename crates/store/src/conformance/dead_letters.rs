@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use weir_model::{EventId, Offset, Position, RecordFormat, StreamPartition};
 
-use super::Subject;
+use super::DeadLetterSubject;
 use super::fixture::{at, id, numbered, numbers, partition, partition_of, prefix, write};
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterStore, DeadReason};
 
 /// A letter that is there, or was purged, is not put again; the first one stands.
-pub async fn letters_are_kept_once(subject: &mut dyn Subject) {
+pub async fn letters_are_kept_once(subject: &mut dyn DeadLetterSubject) {
     let store = subject.dead_letters();
     store.put(vec![]).await.expect("puts nothing");
     store.put(vec![letter(&partition(0), 1), letter(&partition(0), 1)]).await.expect("puts");
@@ -30,7 +30,7 @@ pub async fn letters_are_kept_once(subject: &mut dyn Subject) {
 }
 
 /// Oldest first, and a page goes on where the one before ended, whatever comes meanwhile.
-pub async fn letters_are_listed_in_pages(subject: &mut dyn Subject) {
+pub async fn letters_are_listed_in_pages(subject: &mut dyn DeadLetterSubject) {
     let store = subject.dead_letters();
     let letters: Vec<_> = (0..25).map(|n| letter(&partition(0), (n * 7) % 25)).collect();
     for chunk in letters.chunks(4) {
@@ -52,7 +52,7 @@ pub async fn letters_are_listed_in_pages(subject: &mut dyn Subject) {
 }
 
 /// A letter of one partition while another, met before, has rows in memory only.
-pub async fn a_letter_comes_before_older_rows_are_durable(subject: &mut dyn Subject) {
+pub async fn a_letter_comes_before_older_rows_are_durable(subject: &mut dyn DeadLetterSubject) {
     // A flush is a good while before the next time that the store writes by itself.
     subject.index().flush().await.expect("flushes");
     write(&*subject.index(), &partition(0), vec![numbered("shop", 0)]).await;
@@ -66,7 +66,7 @@ pub async fn a_letter_comes_before_older_rows_are_durable(subject: &mut dyn Subj
 }
 
 /// The newest key is behind everything that was put and before everything that is put later.
-pub async fn the_newest_key_bounds_a_walk(subject: &mut dyn Subject) {
+pub async fn the_newest_key_bounds_a_walk(subject: &mut dyn DeadLetterSubject) {
     let store = subject.dead_letters();
     assert_eq!(store.newest().await.expect("answers"), None);
     store.put(vec![letter(&partition(0), 0), letter(&partition(1), 1)]).await.expect("puts");
@@ -83,7 +83,7 @@ pub async fn the_newest_key_bounds_a_walk(subject: &mut dyn Subject) {
 }
 
 /// By stream, by code, by both.
-pub async fn letters_are_filtered(subject: &mut dyn Subject) {
+pub async fn letters_are_filtered(subject: &mut dyn DeadLetterSubject) {
     let store = subject.dead_letters();
     let cafe = partition_of("cafe_logs", 1, 0);
     let with_code = |of: &StreamPartition, offset: u64, code: &str| {
@@ -117,7 +117,7 @@ pub async fn letters_are_filtered(subject: &mut dyn Subject) {
 }
 
 /// Purging is for good, counts what it removed, and changes no count of the dead.
-pub async fn purged_letters_stay_counted(subject: &mut dyn Subject) {
+pub async fn purged_letters_stay_counted(subject: &mut dyn DeadLetterSubject) {
     let store = subject.dead_letters();
     let whole_record = DeadLetter { events: 10, ..letter(&partition(0), 1) };
     let letters = vec![letter(&partition(0), 0), whole_record, letter(&partition(1), 0)];
@@ -140,7 +140,7 @@ pub async fn purged_letters_stay_counted(subject: &mut dyn Subject) {
 }
 
 /// What is kept is counted by stream, by code, and by the offsets of a partition; what is purged is not.
-pub async fn kept_letters_are_counted(subject: &mut dyn Subject) {
+pub async fn kept_letters_are_counted(subject: &mut dyn DeadLetterSubject) {
     let store = subject.dead_letters();
     let cafe = partition_of("cafe_logs", 1, 0);
     let lost = |of: &StreamPartition, offset: u64| {
@@ -185,7 +185,7 @@ pub async fn kept_letters_are_counted(subject: &mut dyn Subject) {
 }
 
 /// A letter is durable when it is put, without any flush.
-pub async fn letters_survive_a_restart(subject: &mut dyn Subject) {
+pub async fn letters_survive_a_restart(subject: &mut dyn DeadLetterSubject) {
     let letters: Vec<_> = (0..3).map(|offset| letter(&partition(0), offset)).collect();
     subject.dead_letters().put(letters[..2].to_vec()).await.expect("puts");
     subject.reopen().await;

@@ -105,7 +105,8 @@ fn absolute(text: &str, tz: &TimeZone) -> Option<Timestamp> {
 
 /// Reads RFC 3339 (section 5.6, with a space in place of the `T` too) and nothing wider; finer parts than
 /// microseconds are cut off.
-pub(super) fn parse_rfc_3339(text: &str) -> Option<Timestamp> {
+#[must_use]
+pub fn parse_rfc_3339(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     if bytes.len() < "2026-11-21T13:00:00Z".len() || !matches!(bytes[10], b'T' | b't' | b' ') {
         return None;

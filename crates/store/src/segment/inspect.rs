@@ -1,6 +1,6 @@
 //! What the store says about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use arrow_array::types::{UInt32Type, UInt64Type};
@@ -12,8 +12,9 @@ use super::merge::{day_of, sources_of};
 use super::open::{ReadSegmentError, Segment};
 use super::rows::Rows;
 use super::source::SourceId;
-use super::store::Shared;
-use crate::seam::{IndexInfo, PartitionAudit, PositionRun};
+use super::store::{SegmentStore, Shared};
+use crate::error::InspectError;
+use crate::seam::{IndexInfo, Inventory, PartitionAudit, PositionRun};
 
 #[derive(Default)]
 struct Index {
@@ -109,6 +110,28 @@ pub(super) fn positions(
     }
     first.rows.sort_unstable();
     Ok(runs(&first.rows))
+}
+
+/// Which of the wanted positions have a row.
+pub(super) async fn holds(
+    store: &SegmentStore,
+    partition: &StreamPartition,
+    wanted: &[PositionRun],
+) -> Result<Vec<PositionRun>, InspectError> {
+    let offsets = || wanted.iter().map(|run| run.offset);
+    let (Some(mut from), Some(last)) = (offsets().min(), offsets().max()) else { return Ok(Vec::new()) };
+    let of_wanted: HashSet<Offset> = offsets().collect();
+    let mut rows = HashSet::new();
+    while from <= last {
+        let page = store.positions(partition, from).await?;
+        let Some(end) = page.last().map(|run| run.offset.next()) else { break };
+        let wanted = page.into_iter().filter(|run| of_wanted.contains(&run.offset));
+        rows.extend(wanted.flat_map(|run| {
+            (run.first_index..).take(run.count as usize).map(move |index| (run.offset, index))
+        }));
+        from = end;
+    }
+    Ok(PositionRun::select(wanted, |offset, index| rows.contains(&(offset, index))))
 }
 
 /// Positions that are answered at once, about.

@@ -24,7 +24,7 @@ use super::state::State;
 use super::worker::{Orders, Worker};
 use super::{inspect, search};
 use crate::error::{DropError, InspectError, SearchError, WriteError};
-use crate::seam::{IndexInfo, IndexStore, PartitionAudit, PositionRun, Verdicts, WriteBatch};
+use crate::seam::{IndexInfo, IndexStore, Inventory, PartitionAudit, PositionRun, Verdicts, WriteBatch};
 use crate::search::{SearchRequest, SearchResponse};
 
 /// The embedded index store. Clones share it; with the last one the worker ends, and what is in memory
@@ -334,6 +334,12 @@ impl IndexStore for SegmentStore {
         Ok(Verdicts::default())
     }
 
+    fn resume(&self, partition: &StreamPartition, _committed: Offset) -> Offset {
+        self.durable(partition).unwrap_or(Offset::ZERO)
+    }
+
+    fn release(&self, _partitions: &[StreamPartition]) {}
+
     fn durable(&self, partition: &StreamPartition) -> Option<Offset> {
         self.shared.state().durable(partition)
     }
@@ -364,6 +370,21 @@ impl IndexStore for SegmentStore {
         }
     }
 
+    async fn holds(
+        &self,
+        partition: &StreamPartition,
+        wanted: &[PositionRun],
+    ) -> Result<Vec<PositionRun>, InspectError> {
+        inspect::holds(self, partition, wanted).await
+    }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Inventory for SegmentStore {
     async fn audit(&self, stream: &StreamName) -> Result<Vec<PartitionAudit>, InspectError> {
         Ok(inspect::audit(&self.shared, stream))
     }

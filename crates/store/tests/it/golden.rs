@@ -23,8 +23,8 @@ use weir_store::conformance::json::Json;
 use weir_store::query::TimeRange;
 use weir_store::segment::{SegmentStore, StoreSection};
 use weir_store::{
-    DeadLetter, DeadLetterFilter, DeadLetterStore as _, DeadReason, IndexStore as _, PartitionAudit,
-    PositionRun, SearchRequest, WriteRecord,
+    DeadLetter, DeadLetterFilter, DeadLetterStore as _, DeadReason, IndexStore as _, Inventory as _,
+    PartitionAudit, PositionRun, SearchRequest, WriteRecord,
 };
 
 use crate::segment::{copy, eventually, files_of, start, start_by};

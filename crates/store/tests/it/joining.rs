@@ -10,7 +10,8 @@ use weir_store::conformance::json::Json;
 use weir_store::query::TimeRange;
 use weir_store::segment::{SegmentStore, StoreSection};
 use weir_store::{
-    IndexStore as _, Interval, PositionRun, SearchRequest, SearchResponse, SearchStats, TopRequest,
+    IndexStore as _, Interval, Inventory as _, PositionRun, SearchRequest, SearchResponse, SearchStats,
+    TopRequest,
 };
 
 use crate::segment::{eventually, files_of, start_with};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weir_store::conformance::Subject;
+use weir_store::conformance::{DeadLetterSubject, Subject};
 use weir_store::memory::{Durability, MemoryStore};
 use weir_store::segment::FilingWindow;
 use weir_store::{DeadLetterStore, IndexStore};
@@ -22,12 +22,15 @@ impl Subject for Memory {
         Arc::<MemoryStore>::clone(&self.0)
     }
 
-    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
-        Arc::<MemoryStore>::clone(&self.0)
-    }
-
     async fn reopen(&mut self) {
         self.0 = Arc::new(self.0.after_crash());
+    }
+}
+
+#[async_trait]
+impl DeadLetterSubject for Memory {
+    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
+        Arc::<MemoryStore>::clone(&self.0)
     }
 }
 

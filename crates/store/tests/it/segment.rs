@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::health::Health;
 use weir_foundation::supervise::{DrainDeadlines, DrainSection, Supervisor};
-use weir_store::conformance::Subject;
+use weir_store::conformance::{DeadLetterSubject, Subject};
 use weir_store::segment::{OpenStoreError, SegmentParts, SegmentStore, Settings, StoreSection};
 use weir_store::{DeadLetterStore, IndexStore};
 
@@ -111,10 +111,6 @@ impl Subject for Segments {
         Arc::new(self.store.clone())
     }
 
-    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
-        Arc::new(self.store.clone())
-    }
-
     /// Ends the worker as a process that dies would, and opens a copy of what is on the disk then; the case
     /// may still hold the old store.
     async fn reopen(&mut self) {
@@ -124,6 +120,13 @@ impl Subject for Segments {
         let directory = tempfile::tempdir().expect("a temporary directory");
         copy(self.directory.path(), directory.path()).expect("nobody writes any more");
         *self = Self::open(directory);
+    }
+}
+
+#[async_trait]
+impl DeadLetterSubject for Segments {
+    fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
+        Arc::new(self.store.clone())
     }
 }
 

@@ -8,7 +8,7 @@ use weir_server::api::{Audit, AuditParameters, AuditStream, AuditVerdict};
 use super::{OutputArgs, block_on, zone};
 use crate::client::{Client, ServerArgs};
 use crate::console;
-use crate::output::{Column, Format, Row, Zone, left, print_rows, right};
+use crate::output::{Column, Format, Row, Zone, known, left, print_rows, right};
 
 /// Compares, per stream, what was accepted with what was delivered, died, waits, expired and was lost.
 ///
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 pub(super) fn exit(audit: &Audit) -> ExitCode {
     match audit.verdict {
         AuditVerdict::Agrees => ExitCode::Good,
-        AuditVerdict::Differs => ExitCode::Failure,
+        AuditVerdict::Differs | AuditVerdict::Unknown => ExitCode::Failure,
     }
 }
 
@@ -56,6 +56,9 @@ pub(super) fn print(out: &mut dyn Write, format: Format, audit: &Audit) -> Resul
             writeln!(out, "{compared} agree: everything that was accepted is accounted for")?
         }
         AuditVerdict::Differs => writeln!(out, "{compared} do NOT agree")?,
+        AuditVerdict::Unknown => {
+            writeln!(out, "the journal does not count events: compare positions, by `--verify`")?
+        }
     }
     Ok(())
 }
@@ -73,12 +76,15 @@ impl Row for AuditStream {
     ];
 
     fn cells(&self, _: &Zone) -> Vec<String> {
-        let counts = [self.accepted, self.delivered, self.dead, self.waiting, self.expired, self.lost];
+        let (delivered, dead) = (Some(self.delivered), Some(self.dead));
+        let (expired, lost) = (Some(self.expired), Some(self.lost));
+        let counts = [self.accepted, delivered, dead, self.waiting, expired, lost];
         let verdict = match self.verdict {
             AuditVerdict::Agrees => "agrees",
             AuditVerdict::Differs => "differs",
+            AuditVerdict::Unknown => "unknown",
         };
-        let counts = counts.iter().map(ToString::to_string);
+        let counts = counts.into_iter().map(known);
         [self.stream.clone()].into_iter().chain(counts).chain([verdict.to_owned()]).collect()
     }
 }
@@ -94,10 +100,10 @@ mod tests {
             verified: true,
             streams: vec![AuditStream {
                 stream: "shop_logs".to_owned(),
-                accepted: 2_000,
+                accepted: Some(2_000),
                 delivered: 1_990,
                 dead: 3,
-                waiting: 5,
+                waiting: Some(5),
                 expired: 0,
                 lost: 0,
                 verdict: AuditVerdict::Differs,

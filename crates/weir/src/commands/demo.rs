@@ -80,7 +80,7 @@ async fn settled_audit(client: &Client, clock: &dyn Clock) -> Result<Audit> {
     let began = clock.monotonic();
     loop {
         let audit: Audit = client.get(&["audit"], &AuditParameters::default()).await?;
-        let waiting = audit.streams.iter().any(|stream| stream.waiting > 0);
+        let waiting = audit.streams.iter().any(|stream| stream.waiting.is_some_and(|waiting| waiting > 0));
         if !waiting || clock.monotonic() - began > DELIVERY {
             return Ok(audit);
         }

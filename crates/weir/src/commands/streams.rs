@@ -6,7 +6,7 @@ use weir_server::api::{Stream, Streams};
 use super::{OutputArgs, block_on, zone};
 use crate::client::{Client, ServerArgs};
 use crate::console;
-use crate::output::{Column, Row, Zone, left, local_text, print_rows, right};
+use crate::output::{Column, Row, Zone, known, left, local_text, print_rows, right};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -37,10 +37,10 @@ impl Row for Stream {
         vec![
             self.stream.clone(),
             self.partitions.len().to_string(),
-            self.events.to_string(),
-            self.retained_events.to_string(),
-            self.bytes.to_string(),
-            local_text(self.created.0, zone),
+            known(self.events),
+            known(self.retained_events),
+            known(self.bytes),
+            known(self.created.map(|created| local_text(created.0, zone))),
         ]
     }
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use weir_consumer::audit::{self, StreamReport, Verdict};
 use weir_consumer::verify::{self, PartitionProof};
 use weir_journal::Journal;
+use weir_model::StreamPartition;
 use weir_server::api::{Audit, AuditStream, AuditVerdict};
 use weir_server::{AuditDepth, AuditFailed, Auditor};
 use weir_store::{DeadLetterStore, IndexStore};
@@ -47,14 +48,12 @@ impl Auditor for Books {
             };
             streams.push(stream(report, &proofs));
         }
-        let agrees = streams.iter().all(|stream| stream.verdict == AuditVerdict::Agrees);
-        Ok(Audit { verdict: verdict(agrees), verified: depth == AuditDepth::Positions, streams })
+        Ok(Audit { verdict: overall(&streams), verified: depth == AuditDepth::Positions, streams })
     }
 }
 
 fn stream(report: &StreamReport, proofs: &[PartitionProof]) -> AuditStream {
     let total = report.total();
-    let agrees = report.is_balanced() && proofs.iter().all(PartitionProof::holds);
     AuditStream {
         stream: report.stream.to_string(),
         accepted: total.accepted,
@@ -63,18 +62,40 @@ fn stream(report: &StreamReport, proofs: &[PartitionProof]) -> AuditStream {
         waiting: total.waiting,
         expired: total.expired,
         lost: total.lost,
-        verdict: verdict(agrees),
+        verdict: verdict(report, proofs),
         findings: counts(report).chain(proofs.iter().flat_map(positions)).collect(),
     }
 }
 
-fn verdict(agrees: bool) -> AuditVerdict {
-    if agrees { AuditVerdict::Agrees } else { AuditVerdict::Differs }
+fn verdict(report: &StreamReport, proofs: &[PartitionProof]) -> AuditVerdict {
+    if !proofs.iter().all(PartitionProof::holds) || !report.foreign.is_empty() {
+        return AuditVerdict::Differs;
+    }
+    let proven = |partition: &StreamPartition| proofs.iter().any(|proof| proof.partition == *partition);
+    let of_partition = report.partitions.iter().map(|(partition, account)| match account.verdict() {
+        Verdict::Balanced => AuditVerdict::Agrees,
+        Verdict::Missing(_) | Verdict::Surplus(_) => AuditVerdict::Differs,
+        Verdict::Uncounted if proven(partition) => AuditVerdict::Agrees,
+        Verdict::Uncounted => AuditVerdict::Unknown,
+    });
+    worst(of_partition)
+}
+
+fn overall(streams: &[AuditStream]) -> AuditVerdict {
+    worst(streams.iter().map(|stream| stream.verdict))
+}
+
+fn worst(verdicts: impl Iterator<Item = AuditVerdict>) -> AuditVerdict {
+    verdicts.fold(AuditVerdict::Agrees, |worst, verdict| match (worst, verdict) {
+        (AuditVerdict::Differs, _) | (_, AuditVerdict::Differs) => AuditVerdict::Differs,
+        (AuditVerdict::Unknown, _) | (_, AuditVerdict::Unknown) => AuditVerdict::Unknown,
+        (AuditVerdict::Agrees, AuditVerdict::Agrees) => AuditVerdict::Agrees,
+    })
 }
 
 fn counts(report: &StreamReport) -> impl Iterator<Item = String> {
     let unbalanced = report.partitions.iter().filter_map(|(partition, account)| match account.verdict() {
-        Verdict::Balanced => None,
+        Verdict::Balanced | Verdict::Uncounted => None,
         Verdict::Missing(events) => {
             Some(format!("partition {}: {events} events are nowhere", partition.partition))
         }

@@ -32,7 +32,7 @@ pub(super) fn decode(
     };
     let time = time.unwrap_or(received);
     let decoded = match content {
-        Some(Content::Json(json)) => object(builder, json),
+        Some(Content::Json(json)) => decode_content(json, builder),
         Some(Content::Message(line)) => message(builder, line),
         None => Err(EventFault::MissingContent),
     };
@@ -69,8 +69,9 @@ fn message(builder: &mut EventBatchBuilder, line: &str) -> Result<(), EventFault
     Ok(builder.end()?)
 }
 
-/// One JSON object. Keys keep their order, also those that occur twice.
-fn object(builder: &mut EventBatchBuilder, json: &str) -> Result<(), EventFault> {
+/// Puts one JSON object into the event that `builder` has open. Keys keep their order, also those that occur
+/// twice.
+pub fn decode_content(json: &str, builder: &mut EventBatchBuilder) -> Result<(), EventFault> {
     let mut reader = Reader::new(json, Rules::EVENT);
     if !matches!(reader.next_token()?, Token::ObjectStart) {
         return Err(EventFault::Undecodable("the JSON value is no object".to_owned()));

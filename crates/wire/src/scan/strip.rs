@@ -84,7 +84,7 @@ fn is_secret(field: Field<'_>) -> bool {
 }
 
 /// Gives each field with its raw bytes, tag included.
-fn for_each_field<'a>(
+pub(crate) fn for_each_field<'a>(
     message: &'a [u8],
     mut visit: impl FnMut(Field<'a>, &'a [u8]) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {

@@ -38,7 +38,7 @@ proptest! {
         let batch = decode_record(RecordFormat::Timber, &bytes, RECEIVED).expect("prost wrote it");
         let event = batch.get(0).expect("one event");
         prop_assert_eq!(event.content.map(|content| content.to_string()).map_err(Clone::clone), content_of(&timber));
-        prop_assert_eq!(event.original, &bytes[..]);
+        prop_assert_eq!(event.original, Some(&bytes[..]));
     }
 
     #[test]
@@ -48,7 +48,7 @@ proptest! {
         let decoded = decode_record(RecordFormat::TimberCollection, &bytes, RECEIVED).expect("prost wrote it");
         prop_assert_eq!(decoded.len(), batch.items.len());
         for (event, item) in decoded.events().zip(&batch.items) {
-            prop_assert_eq!(event.original, item.encode_to_vec());
+            prop_assert_eq!(event.original, Some(&item.encode_to_vec()[..]));
             let content = content_of(item);
             prop_assert_eq!(event.time, time_of(item, content.is_ok()));
             prop_assert_eq!(event.content.map(|content| content.to_string()).map_err(Clone::clone), content);

@@ -96,8 +96,8 @@ impl RunReader<'_> {
             return RunEnd::Reached;
         };
         if let Some(open) = lost.take() {
-            close(scan, open, record.offset.0, record.first_event);
-            scan.next.event = Some(record.first_event);
+            close(scan, open, record.offset.0, record.first_event.unwrap_or(0));
+            scan.next.event = record.first_event;
         }
         if !scan.wants(record.record.value.len()) {
             return RunEnd::Budget;
@@ -120,7 +120,7 @@ impl RunReader<'_> {
             return Some(self.run.from_event);
         }
         let before = self.single(offset.checked_sub(1)?).and_then(|raw| self.open(raw))?;
-        Some(before.first_event + u64::from(before.record.events))
+        before.event_after()
     }
 
     fn stretch(&self, scan: &Scan) -> Result<Stretch, FileError> {

@@ -11,6 +11,7 @@ use super::active::ActiveFile;
 use crate::error::{AppendError, CommitError, CreateStreamError};
 use crate::seam::{Creation, LossReason};
 use crate::sqlite::catalog::{Gap, Partition, Stream, new_partitions};
+use crate::sqlite::feed::Fresh;
 use crate::sqlite::file::FileError;
 use crate::sqlite::frame::claimed_length;
 use crate::sqlite::inventory::StreamRow;
@@ -86,6 +87,7 @@ pub(super) struct Staged {
 #[derive(Debug)]
 enum Outcome {
     Stored(Staged),
+    StoredAll(Vec<Staged>),
     Created(usize),
     Existed(Arc<Stream>),
     TooMany,
@@ -95,9 +97,10 @@ enum Outcome {
 
 impl Group {
     pub(super) fn records(&self) -> impl Iterator<Item = &Staged> {
-        self.outcomes.iter().filter_map(|outcome| match outcome {
-            Outcome::Stored(staged) => Some(staged),
-            _ => None,
+        self.outcomes.iter().flat_map(|outcome| match outcome {
+            Outcome::Stored(staged) => std::slice::from_ref(staged),
+            Outcome::StoredAll(staged) => staged,
+            _ => &[],
         })
     }
 
@@ -119,7 +122,11 @@ impl Group {
     ) -> Result<(), Trouble> {
         for job in jobs {
             let outcome = match job {
-                Job::Append(append) => self.append(file, append)?,
+                Job::Append(append) => Outcome::Stored(self.append(file, append)?),
+                Job::AppendAll(appends) => {
+                    let staged = appends.iter_mut().map(|append| self.append(file, append));
+                    Outcome::StoredAll(staged.collect::<Result<_, _>>()?)
+                }
                 Job::Create(create) => self.create(shared, file, &create.name, create.partitions)?,
                 Job::Skip(skip) => self.skip(file, skip)?,
                 Job::Maintain => Outcome::Nothing,
@@ -136,7 +143,7 @@ impl Group {
         })
     }
 
-    fn append(&mut self, file: &ActiveFile, append: &mut Append) -> Result<Outcome, Trouble> {
+    fn append(&mut self, file: &ActiveFile, append: &mut Append) -> Result<Staged, Trouble> {
         let label = append.label;
         let head = self.head(&append.partition);
         let (offset, event) = (head.offset, head.event);
@@ -144,13 +151,13 @@ impl Group {
         head.event += u64::from(label.events);
         let frame = append.frame.seal(offset, event);
         file.insert(&label, offset, event, frame)?;
-        Ok(Outcome::Stored(Staged {
+        Ok(Staged {
             offset,
             event,
             bytes: frame.len() as u64,
             value_bytes: claimed_length(frame) as u64,
             received: label.received,
-        }))
+        })
     }
 
     fn create(
@@ -201,13 +208,12 @@ impl Group {
         for (job, outcome) in jobs.iter_mut().zip(&self.outcomes) {
             match (job, outcome) {
                 (Job::Append(append), Outcome::Stored(staged)) => {
-                    let Staged { offset, event, bytes, value_bytes, .. } = *staged;
-                    let events = append.label.events;
-                    append.partition.extent().push(file, offset, event, events, bytes);
-                    add(&shared.counters.events, u64::from(events));
-                    add(&shared.counters.stored_bytes, bytes);
-                    add(&shared.counters.value_bytes, value_bytes);
-                    fresh.extend(append.stored(Offset(offset), event));
+                    fresh.extend(publish(shared, file, append, staged));
+                }
+                (Job::AppendAll(appends), Outcome::StoredAll(all)) => {
+                    let records = appends.iter_mut().zip(all);
+                    fresh
+                        .extend(records.filter_map(|(append, staged)| publish(shared, file, append, staged)));
                 }
                 (Job::Skip(skip), Outcome::Skipped(to)) => skip.partition.extent().skip(*to, LossReason::Cut),
                 _ => {}
@@ -233,6 +239,11 @@ impl Group {
                     // Nobody may be waiting any more; the record is durable all the same.
                     drop(append.answer.send(Ok(staged.offset)));
                 }
+                (Job::AppendAll(appends), Some(Outcome::StoredAll(all))) => {
+                    for (append, staged) in appends.into_iter().zip(all) {
+                        drop(append.answer.send(Ok(staged.offset)));
+                    }
+                }
                 (Job::Create(create), outcome) => {
                     let answer = match outcome {
                         Some(Outcome::Created(index)) => match self.created.get(index) {
@@ -252,6 +263,17 @@ impl Group {
             }
         }
     }
+}
+
+/// Shows a record that is durable to readers of files, and gives it to those who follow.
+fn publish(shared: &Shared, file: u32, append: &mut Append, staged: &Staged) -> Option<Fresh> {
+    let Staged { offset, event, bytes, value_bytes, .. } = *staged;
+    let events = append.label.events;
+    append.partition.extent().push(file, offset, event, events, bytes);
+    add(&shared.counters.events, u64::from(events));
+    add(&shared.counters.stored_bytes, bytes);
+    add(&shared.counters.value_bytes, value_bytes);
+    append.stored(Offset(offset), event)
 }
 
 /// A reason that many answers share.
@@ -291,6 +313,11 @@ pub(super) fn refuse(jobs: &mut Vec<Job>, refusal: Refusal, why: &Arc<str>) {
         let reason = Reason(Arc::clone(why));
         match job {
             Job::Append(append) => drop(append.answer.send(Err(refusal.of_append(reason)))),
+            Job::AppendAll(appends) => {
+                for append in appends {
+                    drop(append.answer.send(Err(refusal.of_append(reason.clone()))));
+                }
+            }
             Job::Create(create) => drop(create.answer.send(Err(refusal.of_creation(create.name, reason)))),
             Job::Skip(skip) => {
                 let error = CommitError::Failed { group: skip.group, source: reason.into() };

@@ -1,8 +1,4 @@
-//! How many events an app may send.
-//!
-//! Each app has a token bucket: it holds as many events as the app's rate allows in the window, starts full, and
-//! fills at the rate. A batch takes its events from it whole or is refused whole. Beside them there is one
-//! bucket for all requests that ask to be limited as a group.
+//! Buckets in the memory of this process.
 
 mod bucket;
 
@@ -11,38 +7,22 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use hashbrown::HashMap;
 use weir_foundation::clock::Clock;
 
 use self::bucket::Bucket;
+use crate::seam::{Ask, OverLimit, Scope, SharedLimiter, TakeError};
 
-/// The buckets of all apps. A bucket that is full again is forgotten: a new one would be the same.
+/// The buckets of all apps in this process. A bucket that is full again is forgotten: a new one would be the same.
 #[derive(Debug)]
-pub(crate) struct Limits {
+pub struct LocalLimiter {
     apps: [Mutex<Shard>; SHARDS],
     group: Mutex<Option<Bucket>>,
     hasher: foldhash::fast::RandomState,
     window: Duration,
     clock: Arc<dyn Clock>,
     began: Instant,
-}
-
-/// Whose bucket a batch takes its events from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope<'a> {
-    /// The app with this stream.
-    App(&'a str),
-    /// All that are limited as a group.
-    Group,
-}
-
-/// The batch is over the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the batch is over the limit of {rate} events per second")]
-pub(crate) struct OverLimit {
-    pub(crate) rate: u32,
-    /// When the batch would fit if nothing else came; `None` if it never can.
-    pub(crate) retry_after: Option<Duration>,
 }
 
 const SHARDS: usize = 16;
@@ -54,9 +34,10 @@ struct Shard {
     swept: u64,
 }
 
-impl Limits {
+impl LocalLimiter {
     /// A bucket holds what its rate allows in `window`.
-    pub(crate) fn new(window: Duration, clock: Arc<dyn Clock>) -> Self {
+    #[must_use]
+    pub fn new(window: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             apps: std::array::from_fn(|_| Mutex::default()),
             group: Mutex::default(),
@@ -67,8 +48,38 @@ impl Limits {
         }
     }
 
+    /// Takes `events` from each bucket asked, or nothing. Each bucket is locked for itself: one that is refused
+    /// later gives back what was taken before.
+    pub fn take_all(&self, asks: &[Ask<'_>], events: u32) -> Result<(), OverLimit> {
+        for (taken, Ask { scope, rate }) in asks.iter().enumerate() {
+            if let Err(over) = self.take(*scope, *rate, events) {
+                asks.iter().take(taken).for_each(|ask| self.give_back(ask, events));
+                return Err(over);
+            }
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, ask: &Ask<'_>, events: u32) {
+        let window = micros(self.window);
+        match ask.scope {
+            Scope::Group => {
+                let mut group = self.group.lock().unwrap_or_else(PoisonError::into_inner);
+                group.iter_mut().for_each(|bucket| bucket.give_back(window, events));
+            }
+            Scope::App(app) => {
+                let mut shard = self.shard(app).lock().unwrap_or_else(PoisonError::into_inner);
+                shard.buckets.get_mut(app).into_iter().for_each(|bucket| bucket.give_back(window, events));
+            }
+        }
+    }
+
+    fn shard(&self, app: &str) -> &Mutex<Shard> {
+        &self.apps[self.hasher.hash_one(app) as usize % SHARDS]
+    }
+
     /// Takes `events` from the bucket, or nothing.
-    pub(crate) fn take(&self, scope: Scope<'_>, rate: NonZeroU32, events: u32) -> Result<(), OverLimit> {
+    pub fn take(&self, scope: Scope<'_>, rate: NonZeroU32, events: u32) -> Result<(), OverLimit> {
         let now = micros(self.clock.monotonic().saturating_duration_since(self.began));
         let window = micros(self.window);
         match scope {
@@ -77,8 +88,7 @@ impl Limits {
                 group.get_or_insert_with(|| Bucket::full(rate, window, now)).take(rate, window, now, events)
             }
             Scope::App(app) => {
-                let index = self.hasher.hash_one(app) as usize % SHARDS;
-                let mut shard = self.apps[index].lock().unwrap_or_else(PoisonError::into_inner);
+                let mut shard = self.shard(app).lock().unwrap_or_else(PoisonError::into_inner);
                 shard.sweep(window, now);
                 shard.take(app, rate, window, now, events)
             }
@@ -88,6 +98,14 @@ impl Limits {
     #[cfg(test)]
     fn remembered(&self) -> usize {
         self.apps.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).buckets.len()).sum()
+    }
+}
+
+/// Shared by the parts of a process.
+#[async_trait]
+impl SharedLimiter for LocalLimiter {
+    async fn take(&self, asks: &[Ask<'_>], events: u32) -> Result<(), TakeError> {
+        Ok(self.take_all(asks, events)?)
     }
 }
 

@@ -1,14 +1,14 @@
 use std::time::SystemTime;
 
-use weir_foundation::clock::ManualClock;
+use weir_foundation::clock::{ManualClock, SystemClock};
 
 use super::*;
 
 const WINDOW: Duration = Duration::from_secs(10);
 
-fn limits() -> (Limits, ManualClock) {
+fn limits() -> (LocalLimiter, ManualClock) {
     let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
-    (Limits::new(WINDOW, Arc::new(clock.clone())), clock)
+    (LocalLimiter::new(WINDOW, Arc::new(clock.clone())), clock)
 }
 
 fn rate(rate: u32) -> NonZeroU32 {
@@ -97,4 +97,23 @@ fn many_threads_take_no_more_than_there_is() {
         threads.into_iter().map(|thread| thread.join().expect("does not panic")).sum::<usize>()
     });
     assert_eq!(taken, 1000);
+}
+
+#[test]
+fn a_batch_that_the_group_refuses_costs_its_app_nothing() {
+    let (limits, _clock) = limits();
+    let asks =
+        |app| [Ask { scope: Scope::App(app), rate: rate(2) }, Ask { scope: Scope::Group, rate: rate(1) }];
+    assert_eq!(limits.take_all(&asks("a"), 6), Ok(()));
+    assert_eq!(limits.take_all(&asks("a"), 6), over(1, 2_000_000));
+    assert_eq!(limits.take_all(&asks("b"), 5), over(1, 1_000_000));
+    assert_eq!(limits.take(Scope::App("a"), rate(2), 14), Ok(()));
+    assert_eq!(limits.take(Scope::App("b"), rate(2), 20), Ok(()));
+    assert_eq!(limits.take_all(&[], 1), Ok(()));
+}
+
+#[tokio::test]
+async fn local_limits_keep_what_shared_ones_do() {
+    let limits = LocalLimiter::new(crate::conformance::WINDOW, Arc::new(SystemClock));
+    crate::conformance::all(&limits).await;
 }

@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::OverLimit;
+use crate::seam::OverLimit;
 
 /// A token bucket. Its level is counted in millionths of an event, since a rate per second times
 /// microseconds is just that; with windows up to an hour all products fit 64 bits.
@@ -43,6 +43,12 @@ impl Bucket {
             }
             None => Err(OverLimit { rate: rate.get(), retry_after: wait(cost, level, rate, window) }),
         }
+    }
+
+    /// What was taken and is not used after all.
+    pub(super) fn give_back(&mut self, window: u64, events: u32) {
+        let given = self.level.saturating_add(u64::from(events) * MILLIONTHS);
+        self.level = given.min(capacity(self.rate, window));
     }
 
     fn level_at(&self, rate: NonZeroU32, window: u64, now: u64) -> u64 {

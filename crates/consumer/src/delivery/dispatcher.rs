@@ -1,0 +1,245 @@
+//! Which partitions are delivered at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tracing::warn;
+use weir_foundation::clock::timeout;
+use weir_foundation::failure::chain;
+use weir_foundation::supervise::DrainToken;
+use weir_model::{StreamName, StreamPartition};
+
+use super::deliverer::{Deliverer, Ended};
+use super::{Job, Notice, Order, Rewind, STALL_AFTER};
+
+/// Has one job of each partition done at a time, and of several partitions at once, as the store takes longer to
+/// answer than to be asked.
+///
+/// All of it runs on one thread: decoding is heavy, and a store that answers at once never lets a second job begin.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    pub(super) deliverer: Deliverer,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) rewinds: mpsc::Sender<Rewind>,
+    /// How many partitions are delivered at once. Those of one stream have at most half of what the others leave.
+    pub(super) places: usize,
+}
+
+/// What is known of a partition while it is assigned.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Jobs below are of before the last rewind.
+    round: u64,
+    /// How many events the partition took before the next record, if a record was seen.
+    events: Option<u64>,
+    waiting: VecDeque<Job>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    abort: AbortHandle,
+    since: Instant,
+    round: u64,
+}
+
+#[derive(Debug, Default)]
+struct Lanes {
+    lanes: BTreeMap<StreamPartition, Lane>,
+    /// Partitions with jobs and none in hand, in the order in which they are served.
+    ready: VecDeque<StreamPartition>,
+    running: BTreeMap<StreamName, usize>,
+    /// Jobs that wait.
+    waiting: usize,
+}
+
+type Work<'a> = Pin<Box<dyn Future<Output = (StreamPartition, Option<Ended>)> + Send + 'a>>;
+
+enum Event {
+    Draining,
+    Order(Option<Order>),
+    Ended(StreamPartition, Option<Ended>),
+}
+
+enum Flow {
+    GoOn,
+    End,
+}
+
+impl Dispatcher {
+    /// On drain the steps in hand have `grace` to be finished, and what was taken is made durable.
+    pub(super) async fn run(self, grace: Duration, drain: DrainToken) {
+        let Self { deliverer, mut orders, rewinds, places } = self;
+        let mut lanes = Lanes::default();
+        let mut works: FuturesUnordered<Work<'_>> = FuturesUnordered::new();
+        loop {
+            while works.len() < places
+                && let Some((job, events)) = lanes.next(places)
+            {
+                works.push(lanes.start(&deliverer, job, events, &drain));
+            }
+            deliverer.lookout.pending(works.len() + lanes.waiting + orders.len());
+            let event = tokio::select! {
+                biased;
+                () = drain.draining() => Event::Draining,
+                Some((partition, ended)) = works.next(), if !works.is_empty() => Event::Ended(partition, ended),
+                order = orders.recv() => Event::Order(order),
+            };
+            let flow = match event {
+                Event::Draining | Event::Order(None) => Flow::End,
+                Event::Order(Some(order)) => lanes.take(order, &deliverer).await,
+                Event::Ended(partition, ended) => {
+                    lanes.name_the_slow(&deliverer);
+                    lanes.ended(&partition, ended, &rewinds).await
+                }
+            };
+            if let Flow::End = flow {
+                break;
+            }
+        }
+        let finish = async { while works.next().await.is_some() {} };
+        if timeout(&*deliverer.seams.clock, grace, finish).await.is_err() {
+            warn!("a store did not answer before the end; what it was given is delivered again");
+        }
+        drop(works);
+        if let Err(error) = deliverer.seams.store.flush().await {
+            warn!(error = %chain(&error), "could not make everything durable, the rest is delivered again");
+        }
+    }
+}
+
+impl Lanes {
+    /// The next job, of a partition whose stream may have one more in hand.
+    fn next(&mut self, places: usize) -> Option<(Job, Option<u64>)> {
+        let all: usize = self.running.values().sum();
+        let may = |partition: &StreamPartition| {
+            let own = self.running.get(&partition.stream).copied().unwrap_or(0);
+            own < (places.saturating_sub(all - own) / 2).max(1)
+        };
+        let at = self.ready.iter().position(may)?;
+        let partition = self.ready.remove(at)?;
+        let lane = self.lanes.get_mut(&partition)?;
+        let job = lane.waiting.pop_front()?;
+        self.waiting -= 1;
+        Some((job, lane.events))
+    }
+
+    fn start<'a>(
+        &mut self,
+        deliverer: &'a Deliverer,
+        job: Job,
+        events: Option<u64>,
+        drain: &'a DrainToken,
+    ) -> Work<'a> {
+        let partition = job.batch.partition.clone();
+        let round = job.round;
+        let (work, abort) = abortable(deliverer.deliver(job, events, drain));
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.running = Some(Running { abort, since: deliverer.seams.clock.monotonic(), round });
+        }
+        *self.running.entry(partition.stream.clone()).or_default() += 1;
+        Box::pin(async move { (partition, work.await.ok()) })
+    }
+
+    async fn take(&mut self, order: Order, deliverer: &Deliverer) -> Flow {
+        let notice = match order {
+            Order::Deliver(job) => {
+                self.queue(job);
+                return Flow::GoOn;
+            }
+            Order::Assigned { partition, committed, start } => {
+                self.lanes.insert(partition.clone(), Lane::default());
+                Notice::Assigned { partition, committed, start }
+            }
+            Order::Revoked(partitions) => {
+                for partition in &partitions {
+                    self.forget(partition);
+                    deliverer.lookout.succeeded(partition);
+                }
+                deliverer.seams.store.release(&partitions);
+                Notice::Revoked(partitions)
+            }
+        };
+        match deliverer.notices.send(notice).await {
+            Ok(()) => Flow::GoOn,
+            Err(_) => Flow::End,
+        }
+    }
+
+    fn queue(&mut self, job: Job) {
+        let partition = &job.batch.partition;
+        // A job of a partition that is gone.
+        let Some(lane) = self.lanes.get_mut(partition) else { return };
+        if job.round < lane.round {
+            return;
+        }
+        if lane.waiting.is_empty() && lane.running.is_none() {
+            self.ready.push_back(partition.clone());
+        }
+        lane.waiting.push_back(job);
+        self.waiting += 1;
+    }
+
+    /// Drops what is in hand and what waits.
+    fn forget(&mut self, partition: &StreamPartition) {
+        let Some(lane) = self.lanes.remove(partition) else { return };
+        self.waiting -= lane.waiting.len();
+        self.ready.retain(|ready| ready != partition);
+        if let Some(running) = lane.running {
+            running.abort.abort();
+        }
+    }
+
+    async fn ended(
+        &mut self,
+        partition: &StreamPartition,
+        ended: Option<Ended>,
+        rewinds: &mpsc::Sender<Rewind>,
+    ) -> Flow {
+        if let Some(running) = self.running.get_mut(&partition.stream) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(&partition.stream);
+            }
+        }
+        // Aborted: the partition is gone, or has come again and has another job in hand.
+        let Some(ended) = ended else { return Flow::GoOn };
+        let Some(lane) = self.lanes.get_mut(partition) else { return Flow::GoOn };
+        let Some(Running { round, .. }) = lane.running.take() else { return Flow::GoOn };
+        match ended {
+            Ended::Done { events } => lane.events = events,
+            Ended::Draining => return Flow::End,
+            Ended::Rewind { to } => {
+                self.waiting -= lane.waiting.len();
+                *lane = Lane { round: round + 1, ..Lane::default() };
+                let rewind = Rewind { partition: partition.clone(), to, round };
+                return match rewinds.send(rewind).await {
+                    Ok(()) => Flow::GoOn,
+                    Err(_) => Flow::End,
+                };
+            }
+        }
+        if !lane.waiting.is_empty() {
+            self.ready.push_back(partition.clone());
+        }
+        Flow::GoOn
+    }
+
+    /// A partition that waits for long while others get on would not be seen otherwise.
+    fn name_the_slow(&self, deliverer: &Deliverer) {
+        let now = deliverer.seams.clock.monotonic();
+        for (partition, lane) in &self.lanes {
+            let Some(running) = &lane.running else { continue };
+            let waited = now.saturating_duration_since(running.since);
+            if waited >= STALL_AFTER {
+                deliverer.lookout.waits(partition, waited.as_secs());
+            }
+        }
+    }
+}

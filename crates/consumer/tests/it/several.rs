@@ -1,0 +1,49 @@
+//! Several partitions at once, of which some wait for the store.
+
+use weir_consumer::section::ConsumerSection;
+use weir_model::{PartitionIndex, StreamPartition};
+use weir_store::memory::Durability;
+use weir_testkit::Faults;
+
+use crate::world::{World, eventually};
+
+fn is_first(partition: &StreamPartition) -> bool {
+    partition.partition == PartitionIndex(0)
+}
+
+/// A partition whose write is not answered holds back itself alone, and nothing of it is committed; the next life
+/// delivers it.
+#[tokio::test]
+async fn a_partition_that_waits_holds_back_no_other() {
+    for threads in [1, 3] {
+        let mut world = World::new(Durability::Immediate);
+        let streams = [world.stream("shop_logs", 3).await, world.stream("cafe_logs", 3).await];
+        for _ in 0..12 {
+            world.send(&streams[0], "shop", &[r#"{"a":1}"#]).await;
+            world.send(&streams[1], "shop", &[r#"{"a":1}"#]).await;
+        }
+        world.holds_back = is_first;
+        let section = ConsumerSection { threads: Some(threads), ..ConsumerSection::default() };
+        let life = world.start_with(&Faults::none(), section.clone()).await;
+        eventually("the others are committed", async || {
+            let committed = world.committed().await;
+            committed.iter().filter(|(partition, offset)| !is_first(partition) && **offset == 4).count() == 4
+        })
+        .await;
+        assert_eq!(world.rows("shop").await.len(), 16);
+        let committed = world.committed().await;
+        assert!(
+            committed.iter().all(|(partition, offset)| !is_first(partition) || *offset == 0),
+            "{committed:?}"
+        );
+        life.die().await;
+
+        world.holds_back = |_| false;
+        let life = world.start_with(&Faults::none(), section).await;
+        world.delivered().await;
+        life.drain().await;
+        assert_eq!(world.rows("shop").await.len(), 24);
+        world.check_proofs().await;
+        world.check_committed().await;
+    }
+}

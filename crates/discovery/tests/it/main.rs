@@ -1,0 +1,4 @@
+//! Against a real Consul.
+
+mod following;
+mod world;

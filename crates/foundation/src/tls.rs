@@ -1,0 +1,144 @@
+//! TLS material of clients: whom to trust, and who one is.
+//!
+//! One provider of cryptography for the whole process, ring; connections are TLS 1.2 or 1.3.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::settings::{Problem, Problems};
+
+/// How to connect to a server by TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSection {
+    /// A PEM file with the certificates of those who may vouch for the server. Default: those that the system
+    /// trusts.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate to show to the server, and those between it and its CA. Default: none.
+    pub cert_file: Option<PathBuf>,
+    /// A PEM file with the private key of `cert_file`. Default: none.
+    pub key_file: Option<PathBuf>,
+}
+
+/// The validated [`TlsSection`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Absent: the system's.
+    pub ca_file: Option<PathBuf>,
+    pub identity: Option<IdentityFiles>,
+}
+
+/// Where a client's certificate and key are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityFiles {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+/// TLS can not be used as the settings say.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("could not read `{path}`")]
+    File { path: PathBuf, source: pem::Error },
+    #[error("`{path}` has no certificate")]
+    NoCertificate { path: PathBuf },
+    #[error("the system trusts nobody: it has no CA certificates")]
+    NoSystemRoots,
+    #[error("could not use the certificates")]
+    Rejected(#[from] rustls::Error),
+}
+
+impl TlsSettings {
+    pub fn validate(raw: &TlsSection) -> Result<Self, Problems> {
+        let identity = match (&raw.cert_file, &raw.key_file) {
+            (Some(cert), Some(key)) => Some(IdentityFiles { cert_file: cert.clone(), key_file: key.clone() }),
+            (None, None) => None,
+            (Some(_), None) => return Err(Problem::at("key_file", "is needed with `cert_file`").into()),
+            (None, Some(_)) => return Err(Problem::at("cert_file", "is needed with `key_file`").into()),
+        };
+        Ok(Self { ca_file: raw.ca_file.clone(), identity })
+    }
+
+    /// Reads the files.
+    pub fn client(&self) -> Result<ClientConfig, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = builder.with_root_certificates(self.roots()?);
+        match &self.identity {
+            None => Ok(builder.with_no_client_auth()),
+            Some(IdentityFiles { cert_file, key_file }) => {
+                let key = PrivateKeyDer::from_pem_file(key_file)
+                    .map_err(|source| TlsError::File { path: key_file.clone(), source })?;
+                Ok(builder.with_client_auth_cert(certificates(cert_file)?, key)?)
+            }
+        }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, TlsError> {
+        let mut roots = RootCertStore::empty();
+        match &self.ca_file {
+            Some(path) => {
+                for certificate in certificates(path)? {
+                    roots.add(certificate)?;
+                }
+            }
+            None => {
+                // Systems carry certificates that no library reads; the others count.
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                if roots.is_empty() {
+                    return Err(TlsError::NoSystemRoots);
+                }
+            }
+        }
+        Ok(roots)
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |source| TlsError::File { path: path.to_owned(), source };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(failed)?;
+    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    if certificates.is_empty() {
+        return Err(TlsError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let check = |raw: TlsSection, expected: &str| {
+            assert_eq!(TlsSettings::validate(&raw).expect_err("is refused").to_string(), expected);
+        };
+        let file = || Some(PathBuf::from("a.pem"));
+        check(
+            TlsSection { cert_file: file(), ..TlsSection::default() },
+            "key_file: is needed with `cert_file`\n",
+        );
+        check(
+            TlsSection { key_file: file(), ..TlsSection::default() },
+            "cert_file: is needed with `key_file`\n",
+        );
+    }
+
+    #[test]
+    fn files_that_can_not_be_used_are_named() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("ca.pem");
+        let client = || TlsSettings { ca_file: Some(path.clone()), identity: None }.client();
+        let error = client().expect_err("it is absent");
+        assert_eq!(error.to_string(), format!("could not read `{}`", path.display()));
+        std::fs::write(&path, "no certificate\n").expect("there is space");
+        let error = client().expect_err("it is empty");
+        assert_eq!(error.to_string(), format!("`{}` has no certificate", path.display()));
+    }
+}

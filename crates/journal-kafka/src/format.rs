@@ -1,0 +1,182 @@
+//! A record as a Kafka message.
+//!
+//! | part | content |
+//! |---|---|
+//! | value | the record's value as it is: protobuf of `producer.Timber`, `producer.TimberCollection` or `weir.v1.Events` |
+//! | key | what the caller gave, mostly none |
+//! | timestamp | when it was sent |
+//! | header `message_format` | `TimberCollection` or `Events`; absent means `Timber`, and so does any other text |
+//! | header `weir-received` | the time of receipt, microseconds since 1970, decimal |
+//! | header `weir-events` | how many events the value holds, decimal; absent if it is one `Timber` |
+//! | header `weir-batch-id` | id and digest of the client's batch, 64 hexadecimal digits; absent if it had no id |
+//!
+//! barito-flow writes and reads value and `message_format` only; its readers ignore the others, and here a
+//! header that is missing or makes no sense counts as absent: the time of receipt is then the message's
+//! timestamp. Where a header is there twice, the first counts.
+
+use bytes::Bytes;
+use weir_model::{BatchTag, Record, RecordFormat, Timestamp};
+
+pub const MESSAGE_FORMAT: &str = "message_format";
+pub const RECEIVED: &str = "weir-received";
+pub const EVENTS: &str = "weir-events";
+pub const BATCH_ID: &str = "weir-batch-id";
+
+/// Calls `put` with each header of a record.
+pub(crate) fn write_headers(record: &Record, mut put: impl FnMut(&str, &[u8])) {
+    if record.format != RecordFormat::Timber {
+        put(MESSAGE_FORMAT, record.format.as_str().as_bytes());
+        if let Some(events) = record.events {
+            put(EVENTS, events.to_string().as_bytes());
+        }
+    }
+    put(RECEIVED, record.received.micros().to_string().as_bytes());
+    if let Some(BatchTag { id, digest }) = record.batch {
+        put(BATCH_ID, format!("{id:032x}{digest:032x}").as_bytes());
+    }
+}
+
+/// The headers of a message, as they are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    format: Option<RecordFormat>,
+    received: Option<Timestamp>,
+    events: Option<u32>,
+    batch: Option<BatchTag>,
+    seen_format: bool,
+}
+
+impl Headers {
+    /// Takes note of a header; of no importance if it is none of weir's.
+    pub fn add(&mut self, name: &str, value: &[u8]) {
+        match name {
+            MESSAGE_FORMAT if !self.seen_format => {
+                self.seen_format = true;
+                self.format = text(value).and_then(|text| text.parse().ok());
+            }
+            RECEIVED if self.received.is_none() => {
+                self.received = text(value).and_then(|text| text.parse().ok()).map(Timestamp::from_micros);
+            }
+            EVENTS if self.events.is_none() => {
+                self.events = text(value).and_then(|text| text.parse().ok());
+            }
+            BATCH_ID if self.batch.is_none() => self.batch = tag(value),
+            _ => {}
+        }
+    }
+
+    /// The record that a message with these headers is. `millis` is the message's timestamp.
+    #[must_use]
+    pub fn record(self, value: Bytes, millis: Option<i64>) -> Record {
+        let format = self.format.unwrap_or(RecordFormat::Timber);
+        let of_message = || millis.map(|millis| Timestamp::from_micros(millis.saturating_mul(1_000)));
+        Record {
+            format,
+            events: match format {
+                RecordFormat::Timber => Some(1),
+                RecordFormat::TimberCollection | RecordFormat::Events => self.events,
+            },
+            received: self.received.or_else(of_message).unwrap_or_default(),
+            batch: self.batch,
+            value,
+        }
+    }
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok()
+}
+
+fn tag(value: &[u8]) -> Option<BatchTag> {
+    let text =
+        text(value).filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    let (id, digest) = text.split_at_checked(32)?;
+    Some(BatchTag { id: u128::from_str_radix(id, 16).ok()?, digest: u128::from_str_radix(digest, 16).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(format: RecordFormat) -> Record {
+        Record {
+            format,
+            events: Some(if format == RecordFormat::Timber { 1 } else { 3 }),
+            received: Timestamp::from_micros(1_700_000_000_123_456),
+            batch: None,
+            value: Bytes::from_static(b"value"),
+        }
+    }
+
+    fn written(record: &Record) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        write_headers(record, |name, value| {
+            headers.push((name.to_owned(), String::from_utf8(value.to_vec()).expect("it is text")));
+        });
+        headers
+    }
+
+    #[track_caller]
+    fn check(record: &Record, expected: &[(&str, &str)]) {
+        let headers = written(record);
+        let expected: Vec<_> = expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(headers, expected);
+        let mut read = Headers::default();
+        headers.iter().for_each(|(name, value)| read.add(name, value.as_bytes()));
+        assert_eq!(read.record(record.value.clone(), Some(7)), *record);
+    }
+
+    #[test]
+    fn headers_are_these() {
+        let received = ("weir-received", "1700000000123456");
+        check(&record(RecordFormat::Timber), &[received]);
+        let collection = ("message_format", "TimberCollection");
+        check(&record(RecordFormat::TimberCollection), &[collection, ("weir-events", "3"), received]);
+        let batch = Some(BatchTag { id: 0xab, digest: u128::MAX });
+        let id = "000000000000000000000000000000abffffffffffffffffffffffffffffffff";
+        check(
+            &Record { batch, events: None, ..record(RecordFormat::Events) },
+            &[("message_format", "Events"), received, ("weir-batch-id", id)],
+        );
+    }
+
+    #[test]
+    fn what_others_write_is_read_as_barito_flow_reads_it() {
+        let check = |headers: &[(&str, &str)], format, events| {
+            let mut read = Headers::default();
+            headers.iter().for_each(|(name, value)| read.add(name, value.as_bytes()));
+            let found = read.record(Bytes::new(), Some(1_700));
+            let received = Timestamp::from_micros(1_700_000);
+            assert_eq!(found, Record { format, events, received, batch: None, value: Bytes::new() });
+        };
+        check(&[], RecordFormat::Timber, Some(1));
+        check(&[("message_format", "TimberCollection")], RecordFormat::TimberCollection, None);
+        check(&[("message_format", "timbercollection")], RecordFormat::Timber, Some(1));
+        check(
+            &[("message_format", "x"), ("message_format", "TimberCollection")],
+            RecordFormat::Timber,
+            Some(1),
+        );
+        check(&[("Message_Format", "TimberCollection"), ("trace", "1")], RecordFormat::Timber, Some(1));
+        let nonsense = [("weir-received", "now"), ("weir-batch-id", "+f"), ("weir-events", "-1")];
+        check(&nonsense, RecordFormat::Timber, Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_headers_say_there_is_a_record(
+            headers in prop::collection::vec((
+                prop::sample::select(vec![MESSAGE_FORMAT, RECEIVED, EVENTS, BATCH_ID, "other"]),
+                prop::collection::vec(any::<u8>(), 0..70),
+            ), 0..8),
+            millis in any::<Option<i64>>(),
+        ) {
+            let mut read = Headers::default();
+            headers.iter().for_each(|(name, value)| read.add(name, value));
+            let record = read.record(Bytes::new(), millis);
+            prop_assert!(record.format != RecordFormat::Timber || record.events == Some(1));
+        }
+    }
+}

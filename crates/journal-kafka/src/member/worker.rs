@@ -1,0 +1,499 @@
+//! The thread of a member: asks librdkafka for what there is to do, and does it in order.
+
+mod resolve;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Headers as _, Message};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use weir_foundation::failure::chain;
+use weir_foundation::supervise::DrainToken;
+use weir_journal::{LossReason, StreamPattern};
+use weir_model::{StreamName, StreamPartition};
+
+use super::inbox::{Inbox, Revocation, Seek};
+use super::lanes::{Lane, Lanes, value};
+use super::link::Link;
+use crate::client::{self, Voice};
+use crate::error::RequestError;
+use crate::format::Headers;
+use crate::native::{FetchQueue, Fetched};
+use crate::shared::Shared;
+
+/// How long one wait for messages lasts, after which callbacks and wishes have their turn.
+const TURN: Duration = Duration::from_millis(20);
+
+/// After a question to the brokers failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a seek is waited for.
+const SEEK: Duration = Duration::from_secs(10);
+
+/// The topics of a member.
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    Pattern(StreamPattern),
+    Topic(StreamName),
+}
+
+pub(super) type Consuming = BaseConsumer<GroupContext>;
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    /// As it was subscribed under.
+    group: String,
+    wanted: Wanted,
+    inbox: Arc<Inbox>,
+    link: Arc<Link>,
+    consumer: Arc<Consuming>,
+    queue: FetchQueue<GroupContext>,
+    lanes: Lanes,
+    subscribed: Vec<String>,
+    versions: tokio::sync::watch::Receiver<u64>,
+    /// What the group wants now; the next waits until it is done.
+    step: Option<Step>,
+    /// Partitions that fell out of range, or whose topic was made again.
+    astray: Vec<(String, i32)>,
+    not_before: Instant,
+}
+
+/// A rebalance that is under way.
+#[derive(Debug)]
+enum Step {
+    Assign(Vec<(String, i32)>),
+    Revoke { partitions: Vec<(String, i32)>, told: Option<Revocation>, deadline: Instant },
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        group: &str,
+        id: &str,
+        wanted: Wanted,
+        inbox: &Arc<Inbox>,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let voice = Voice { role: "consumer", metrics: Arc::clone(&shared.metrics) };
+        let context = GroupContext { voice, pending: Mutex::default(), closing: AtomicBool::new(false) };
+        let config = client::member(&shared.settings, id);
+        let consumer = Arc::new(Consuming::from_config_and_context(&config, context)?);
+        let queue = FetchQueue::new(&consumer)?;
+        let link = Arc::new(Link::new(id, &consumer));
+        inbox.add(Arc::clone(&link));
+        shared.registry.add(group, Arc::clone(&link));
+        Ok(Self {
+            group: group.to_owned(),
+            wanted,
+            inbox: Arc::clone(inbox),
+            link,
+            consumer,
+            queue,
+            lanes: Lanes::default(),
+            subscribed: Vec::new(),
+            versions: shared.catalog.versions(),
+            step: None,
+            astray: Vec::new(),
+            not_before: shared.clock.monotonic(),
+            shared: Arc::clone(shared),
+        })
+    }
+
+    pub(super) fn run(mut self, drain: &DrainToken) {
+        self.follow_topics();
+        while !drain.is_draining() && !self.inbox.is_closed() && !self.link.is_leaving() {
+            if self.versions.has_changed().unwrap_or(false) {
+                self.follow_topics();
+            }
+            self.serve();
+            self.rebalance();
+            self.find_astray();
+            self.seek();
+            if self.inbox.has_room() {
+                self.bring();
+            }
+        }
+        self.leave();
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.clock.monotonic()
+    }
+
+    /// Subscribes to the topics that match, and finds those that were made again.
+    fn follow_topics(&mut self) {
+        self.versions.borrow_and_update();
+        let topics = self.shared.catalog.all();
+        let is_wanted = |name: &StreamName| match &self.wanted {
+            Wanted::Pattern(pattern) => pattern.matches(name),
+            Wanted::Topic(topic) => topic == name,
+        };
+        let names: Vec<_> = topics.keys().filter(|name| is_wanted(name)).map(ToString::to_string).collect();
+        for (topic, partition, lane) in self.lanes.iter() {
+            let known = StreamName::new(topic).ok().and_then(|name| topics.get(&name));
+            let again = known.is_some_and(|known| known.life != lane.life.topic);
+            if again && !self.astray.iter().any(|(of, index)| of == topic && *index == partition) {
+                self.astray.push((topic.to_owned(), partition));
+            }
+        }
+        if names.is_empty() {
+            // It has all there is.
+            self.link.joined();
+        }
+        if names == self.subscribed {
+            return;
+        }
+        let list: Vec<_> = names.iter().map(String::as_str).collect();
+        if list.is_empty() {
+            self.consumer.unsubscribe();
+        } else if let Err(error) = self.consumer.subscribe(&list) {
+            tracing::error!(group = self.group, %error, "could not subscribe to topics");
+            self.inbox.fail(&error.to_string());
+            return;
+        }
+        self.subscribed = names;
+    }
+
+    /// Serves callbacks, and what came before a queue was taken over.
+    fn serve(&mut self) {
+        let wait = if self.inbox.has_room() { Duration::ZERO } else { TURN };
+        let consumer = Arc::clone(&self.consumer);
+        let mut wait = Some(wait);
+        while let Some(polled) = consumer.poll(wait.take().unwrap_or(Duration::ZERO)) {
+            match polled {
+                Ok(message) => {
+                    let mut headers = Headers::default();
+                    for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
+                        headers.add(header.key, header.value.unwrap_or_default());
+                    }
+                    let record = headers.record(
+                        value(message.payload().unwrap_or_default()),
+                        message.timestamp().to_millis(),
+                    );
+                    self.push(message.topic(), message.partition(), message.offset(), record);
+                }
+                Err(KafkaError::MessageConsumptionFatal(error)) => {
+                    tracing::error!(group = self.group, %error, "the consumer of Kafka is broken for good");
+                    self.inbox.fail(&error.to_string());
+                }
+                Err(error) => tracing::debug!(group = self.group, %error, "Kafka"),
+            }
+        }
+    }
+
+    /// Brings what was fetched.
+    fn bring(&mut self) {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let (inbox, limit) = (&self.inbox, self.shared.settings.read_batch.as_usize());
+        let mut astray = Vec::new();
+        let each = |fetched: Fetched<'_>| {
+            let (topic, partition) = (fetched.topic(), fetched.partition());
+            match fetched.error() {
+                None => {
+                    let mut headers = Headers::default();
+                    fetched.headers(|name, value| headers.add(name, value));
+                    let record = headers.record(value(fetched.payload()), fetched.timestamp());
+                    let offset = u64::try_from(fetched.offset()).unwrap_or(0);
+                    if let Some((batch, round)) = lanes.push(topic, partition, offset, record, limit) {
+                        inbox.batch(batch, round);
+                    }
+                }
+                Some(
+                    RDKafkaErrorCode::AutoOffsetReset
+                    | RDKafkaErrorCode::OffsetOutOfRange
+                    | RDKafkaErrorCode::LogTruncation
+                    | RDKafkaErrorCode::NoOffset,
+                ) => astray.push((topic.to_owned(), partition)),
+                Some(error) => tracing::debug!(topic, partition, %error, "a partition can not be read now"),
+            }
+        };
+        self.queue.take(TURN, each);
+        for (batch, round) in lanes.close_all() {
+            self.inbox.batch(batch, round);
+        }
+        self.lanes = lanes;
+        self.astray.extend(astray);
+    }
+
+    fn push(&mut self, topic: &str, partition: i32, offset: i64, record: weir_model::Record) {
+        let limit = self.shared.settings.read_batch.as_usize();
+        let offset = u64::try_from(offset).unwrap_or(0);
+        if let Some((batch, round)) = self.lanes.push(topic, partition, offset, record, limit) {
+            self.inbox.batch(batch, round);
+        }
+    }
+
+    /// Goes on with what the group wants.
+    fn rebalance(&mut self) {
+        if self.now() < self.not_before {
+            return;
+        }
+        let step = match self.step.take() {
+            Some(step) => step,
+            None => match self.consumer.context().next() {
+                Some((Change::Assign, partitions)) => Step::Assign(partitions),
+                Some((Change::Revoke, partitions)) => self.tell_revoked(partitions),
+                None => return,
+            },
+        };
+        match step {
+            Step::Assign(partitions) => {
+                self.shared.metrics.rebalances.inc();
+                if let Err(error) = self.assign(&partitions) {
+                    tracing::warn!(group = self.group, error = %chain(&error), "could not find where to begin, trying again");
+                    self.not_before = self.now() + PAUSE;
+                    self.step = Some(Step::Assign(partitions));
+                    return;
+                }
+                self.link.joined();
+            }
+            Step::Revoke { partitions, told, deadline } => {
+                let waits = told.is_some_and(|told| !self.inbox.has_dealt_with(told));
+                if waits && self.now() < deadline {
+                    self.step = Some(Step::Revoke { partitions, told, deadline });
+                    return;
+                }
+                self.shared.metrics.rebalances.inc();
+                self.give_up(&partitions);
+            }
+        }
+    }
+
+    /// Nothing of these partitions is brought any more, and the caller learns of it.
+    fn tell_revoked(&mut self, partitions: Vec<(String, i32)>) -> Step {
+        let mut places = Vec::new();
+        for (topic, partition) in &partitions {
+            places.extend(self.lanes.remove(topic, *partition).map(|lane| lane.place));
+        }
+        self.astray.retain(|place| !partitions.contains(place));
+        let lost = self.consumer.assignment_lost();
+        if lost {
+            tracing::warn!(
+                group = self.group,
+                partitions = places.len(),
+                "the group gave this member's partitions away"
+            );
+            self.link.disown(&places);
+        }
+        let told = (!places.is_empty()).then(|| self.inbox.revoked(places));
+        let grace = if lost { Duration::ZERO } else { self.shared.settings.revoke_grace };
+        Step::Revoke { partitions, told, deadline: self.now() + grace }
+    }
+
+    fn give_up(&self, partitions: &[(String, i32)]) {
+        self.link.disown_topics(partitions);
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition);
+        }
+        let given = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(&list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.unassign(),
+        };
+        if let Err(error) = given {
+            tracing::warn!(group = self.group, %error, "could not give partitions up");
+        }
+    }
+
+    /// Goes where the caller wants to.
+    fn seek(&mut self) {
+        let lanes = &mut self.lanes;
+        let seeks = self.inbox.take_seeks(|partition| lanes.of(partition).is_some());
+        for (partition, Seek { offset, round }) in seeks {
+            let Some(lane) = self.lanes.of(&partition) else { continue };
+            let begin = lane.life.begin;
+            lane.go_to(offset.0.max(begin.0), round);
+            if offset < begin {
+                let (batch, round) = lane.loss(offset.0, LossReason::Cut);
+                self.inbox.batch(batch, round);
+            }
+            self.go(&partition);
+        }
+    }
+
+    /// Makes librdkafka fetch from where the lane is.
+    fn go(&mut self, partition: &StreamPartition) {
+        let Some(lane) = self.lanes.of(partition) else { return };
+        let mut list = TopicPartitionList::new();
+        let index = crate::cluster::index(partition.partition.0);
+        let next = Offset::Offset(i64::try_from(lane.next).unwrap_or(i64::MAX));
+        let added = list.add_partition_offset(partition.stream.as_str(), index, next);
+        let sought = added.and_then(|()| self.consumer.seek_partitions(list, SEEK));
+        let failure = match sought {
+            Ok(list) => list.elements().iter().find_map(|element| element.error().err()),
+            Err(error) => Some(error),
+        };
+        // A partition that fell out of range does not fetch, and can not be sought: it is taken anew.
+        let Some(error) = failure else { return };
+        if let Err(failure) = self.take_anew(partition) {
+            tracing::warn!(%partition, %error, %failure, "could not go on elsewhere in a partition, trying again");
+            self.not_before = self.now() + PAUSE;
+            self.astray.push((partition.stream.to_string(), index));
+        }
+    }
+
+    /// Gives a partition up and takes it again where its lane is; the group learns nothing of it.
+    fn take_anew(&self, partition: &StreamPartition) -> Result<(), KafkaError> {
+        let (mut one, mut all) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for (topic, index, lane) in self.lanes.iter() {
+            let next = Offset::Offset(i64::try_from(lane.next).unwrap_or(i64::MAX));
+            all.add_partition_offset(topic, index, next)?;
+            if lane.place == *partition {
+                one.add_partition_offset(topic, index, next)?;
+            }
+        }
+        let taken = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                self.consumer.incremental_unassign(&one)?;
+                self.consumer.incremental_assign(&one)?;
+                one
+            }
+            RebalanceProtocol::Eager | RebalanceProtocol::None => {
+                self.consumer.assign(&all)?;
+                all
+            }
+        };
+        for element in taken.elements() {
+            self.queue.take_over(element.topic(), element.partition());
+        }
+        Ok(())
+    }
+
+    /// Finds partitions again that are out of range or of a topic that was made again.
+    fn find_astray(&mut self) {
+        if self.astray.is_empty() || self.now() < self.not_before {
+            return;
+        }
+        let astray = std::mem::take(&mut self.astray);
+        if let Err(error) = self.recover(&astray) {
+            tracing::warn!(group = self.group, error = %chain(&error), "could not find where to go on, trying again");
+            self.not_before = self.now() + PAUSE;
+            self.astray = astray;
+        }
+    }
+
+    fn topic_lives(&self, partitions: &[(String, i32)]) -> Result<(), RequestError> {
+        let names = partitions.iter().filter_map(|(topic, _)| StreamName::new(topic).ok());
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        for topic in self.shared.cluster.describe(&names)? {
+            self.shared.note_topic(topic);
+        }
+        Ok(())
+    }
+
+    /// Leaves the group and ends.
+    fn leave(self) {
+        let Self { shared, group, link, consumer, queue, inbox, .. } = self;
+        link.leave();
+        inbox.close();
+        consumer.context().closing.store(true, Ordering::Release);
+        drop(queue);
+        consumer.unsubscribe();
+        // Who commits right now still has it.
+        while Arc::strong_count(&consumer) > 1 {
+            consumer.poll(TURN);
+        }
+        // Waits until the group knows.
+        drop(consumer);
+        shared.registry.remove(&group, &link);
+        link.left();
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
+/// Changes in the order in which they came.
+type Pending = VecDeque<(Change, Vec<(String, i32)>)>;
+
+/// What the group says, kept until the worker gets to it.
+pub(crate) struct GroupContext {
+    voice: Voice,
+    pending: Mutex<Pending>,
+    /// The member leaves: partitions are given up as the group asks for them.
+    closing: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Assign,
+    Revoke,
+}
+
+impl GroupContext {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<(Change, Vec<(String, i32)>)> {
+        self.pending().pop_front()
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.voice.log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.voice.stats(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.voice.error(error, reason);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let change = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assign,
+            _ => Change::Revoke,
+        };
+        if !self.closing.load(Ordering::Acquire) {
+            let elements = list.elements();
+            let partitions = elements.iter().map(|place| (place.topic().to_owned(), place.partition()));
+            self.pending().push_back((change, partitions.collect()));
+            return;
+        }
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let done = match (change, cooperative) {
+            (Change::Assign, true) => consumer.incremental_assign(&TopicPartitionList::new()),
+            (Change::Revoke, true) => consumer.incremental_unassign(list),
+            (_, false) => consumer.unassign(),
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "while leaving a group");
+        }
+    }
+}
+
+impl fmt::Debug for GroupContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupContext").finish_non_exhaustive()
+    }
+}
+
+/// A lane that begins, with what is to be told of it.
+struct Beginning {
+    topic: String,
+    partition: i32,
+    lane: Lane,
+    /// What the caller is told that the group has dealt with.
+    next: u64,
+    committed: Option<u64>,
+    loss: Option<(u64, LossReason)>,
+}

@@ -1,0 +1,348 @@
+//! The way of records to the brokers: one idempotent producer for all callers.
+//!
+//! A call's records share one state, which counts what was delivered and wakes the caller when all is known.
+//! librdkafka's queue is bounded by bytes; who finds it full waits until something was delivered. A producer
+//! that librdkafka declares broken for good is replaced by a new one; what the old one still had is answered
+//! by it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::statistics::Statistics;
+use tokio::sync::{Notify, oneshot};
+use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
+use weir_model::Record;
+
+use crate::client::{self, Voice};
+use crate::error::KafkaOpenError;
+use crate::format::write_headers;
+use crate::native::{Persistence, persistence};
+use crate::section::Settings;
+
+pub(crate) const ROLE: &str = "producer";
+
+/// How long one poll for delivery reports lasts when there are none.
+const POLL: Duration = Duration::from_millis(100);
+
+type Handle = BaseProducer<Deliveries>;
+
+/// Clones are the same producer.
+#[derive(Clone)]
+pub(crate) struct Producer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    voice: Voice,
+    current: RwLock<Arc<Handle>>,
+    /// All that still have something to report, the current one last.
+    handles: Mutex<Vec<Arc<Handle>>>,
+    room: Arc<Notify>,
+    closed: AtomicBool,
+}
+
+/// Where a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+/// A record was not delivered.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the record was not acknowledged by Kafka")]
+pub(crate) struct Undelivered {
+    pub(crate) persistence: Persistence,
+    #[source]
+    pub(crate) error: KafkaError,
+}
+
+pub(crate) type Outcome = Result<Delivered, Undelivered>;
+
+impl Producer {
+    pub(crate) fn start(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        voice: Voice,
+        spawner: &Spawner,
+    ) -> Result<Self, KafkaOpenError> {
+        let room = Arc::new(Notify::new());
+        let voice = Voice { role: ROLE, ..voice };
+        let handle = make(settings, &voice, &room).map_err(|error| KafkaOpenError::Settings(error.into()))?;
+        let handle = Arc::new(handle);
+        let shared = Arc::new(Shared {
+            settings: settings.clone(),
+            clock,
+            voice,
+            current: RwLock::new(Arc::clone(&handle)),
+            handles: Mutex::new(vec![handle]),
+            room,
+            closed: AtomicBool::new(false),
+        });
+        let polled = Arc::clone(&shared);
+        spawner
+            .spawn_thread("journal.kafka.producer", Policy::essential(DrainPhase::Close), move |drain| {
+                polled.poll(&drain);
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .map_err(KafkaOpenError::Thread)?;
+        Ok(Self { shared })
+    }
+
+    /// Takes no more; what was taken is still delivered and answered.
+    pub(crate) fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.room.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
+    /// Sends records to a topic and waits until it is known of each what became of it.
+    pub(crate) async fn send(&self, topic: &str, key: Option<&[u8]>, records: &[Record]) -> Vec<Outcome> {
+        let (call, done) = Call::new(records.len());
+        let began = self.shared.clock.monotonic();
+        for (index, record) in records.iter().enumerate() {
+            let ticket = Box::new(Ticket { call: Arc::clone(&call), index });
+            if let Err((error, ticket)) = self.enqueue(topic, key, record, ticket, began).await {
+                let undelivered = Undelivered { persistence: Persistence::NotStored, error };
+                ticket.call.settle(index, Err(undelivered));
+            }
+        }
+        match done {
+            None => Vec::new(),
+            Some(done) => done.await.unwrap_or_else(|_| records.iter().map(|_| Err(lost())).collect()),
+        }
+    }
+
+    /// A message without headers, as barito-flow sends its new-topic events.
+    pub(crate) async fn send_plain(&self, topic: &str, value: &[u8]) -> Outcome {
+        let (call, done) = Call::new(1);
+        let ticket = Box::new(Ticket { call: Arc::clone(&call), index: 0 });
+        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, ticket).payload(value);
+        if let Err((error, record)) = self.shared.current().send(record) {
+            let undelivered = Undelivered { persistence: Persistence::NotStored, error };
+            record.delivery_opaque.call.settle(0, Err(undelivered));
+        }
+        let outcomes = match done {
+            None => Vec::new(),
+            Some(done) => done.await.unwrap_or_default(),
+        };
+        outcomes.into_iter().next().unwrap_or_else(|| Err(lost()))
+    }
+
+    async fn enqueue(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        record: &Record,
+        ticket: Box<Ticket>,
+        began: Instant,
+    ) -> Result<(), (KafkaError, Box<Ticket>)> {
+        let mut ticket = ticket;
+        let mut waited = false;
+        loop {
+            if self.is_closed() {
+                return Err((KafkaError::Canceled, ticket));
+            }
+            let room = self.shared.room.notified();
+            let handle = self.shared.current();
+            let Err((error, refused)) = try_send(&handle, topic, key, record, ticket) else {
+                return Ok(());
+            };
+            ticket = refused;
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => {
+                    if !waited {
+                        self.shared.voice.metrics.appends_waiting.inc();
+                        waited = true;
+                    }
+                    let elapsed = self.shared.clock.monotonic().saturating_duration_since(began);
+                    let left = self.shared.settings.append_timeout.saturating_sub(elapsed);
+                    if left.is_zero() || timeout(&*self.shared.clock, left, room).await.is_err() {
+                        return Err((error, ticket));
+                    }
+                }
+                Some(RDKafkaErrorCode::Fatal) => {
+                    if let Err(error) = self.shared.replace(&handle) {
+                        return Err((error, ticket));
+                    }
+                }
+                _ => return Err((error, ticket)),
+            }
+        }
+    }
+}
+
+fn try_send(
+    handle: &Handle,
+    topic: &str,
+    key: Option<&[u8]>,
+    record: &Record,
+    ticket: Box<Ticket>,
+) -> Result<(), (KafkaError, Box<Ticket>)> {
+    let mut headers = Some(OwnedHeaders::new_with_capacity(4));
+    write_headers(record, |name, value| {
+        headers = headers.take().map(|headers| headers.insert(Header { key: name, value: Some(value) }));
+    });
+    let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, ticket).payload(&record.value);
+    message.headers = headers;
+    message.key = key;
+    handle.send(message).map_err(|(error, message)| (error, message.delivery_opaque))
+}
+
+fn make(settings: &Settings, voice: &Voice, room: &Arc<Notify>) -> Result<Handle, KafkaError> {
+    let context = Deliveries { voice: voice.clone(), room: Arc::clone(room) };
+    Handle::from_config_and_context(&client::producer(settings), context)
+}
+
+fn lost() -> Undelivered {
+    Undelivered { persistence: Persistence::MaybeStored, error: KafkaError::Canceled }
+}
+
+impl Shared {
+    fn current(&self) -> Arc<Handle> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Vec<Arc<Handle>>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a new producer in the place of a broken one, unless somebody did already.
+    fn replace(&self, broken: &Arc<Handle>) -> Result<(), KafkaError> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, broken) {
+            return Ok(());
+        }
+        let why = broken.client().fatal_error().map_or_else(String::new, |(_, reason)| reason);
+        tracing::error!(why, "the producer of Kafka is broken for good, going on with a new one");
+        *current = Arc::new(make(&self.settings, &self.voice, &self.room)?);
+        self.handles().push(Arc::clone(&current));
+        Ok(())
+    }
+
+    /// Serves delivery reports until the process ends and nothing is under way any more.
+    fn poll(&self, drain: &DrainToken) {
+        loop {
+            let handles = self.handles().clone();
+            let (current, former) = match handles.split_last() {
+                Some((current, former)) => (current, former),
+                None => return,
+            };
+            for handle in former {
+                handle.poll(Duration::ZERO);
+            }
+            current.poll(POLL);
+            if !former.is_empty() {
+                let mut handles = self.handles();
+                let last = handles.len().saturating_sub(1);
+                let mut index = 0;
+                handles.retain(|handle| {
+                    index += 1;
+                    index > last || handle.in_flight_count() > 0
+                });
+            }
+            let ending = drain.is_draining() || self.closed.load(Ordering::Acquire);
+            if ending && handles.iter().all(|handle| handle.in_flight_count() == 0) {
+                self.closed.store(true, Ordering::Release);
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").finish_non_exhaustive()
+    }
+}
+
+/// What a call's records have in common.
+#[derive(Debug)]
+struct Call {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    outcomes: Vec<Option<Outcome>>,
+    left: usize,
+    done: Option<oneshot::Sender<Vec<Outcome>>>,
+}
+
+/// One record of a call.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    call: Arc<Call>,
+    index: usize,
+}
+
+impl Call {
+    /// Nothing to wait for, if there are no records.
+    fn new(records: usize) -> (Arc<Self>, Option<oneshot::Receiver<Vec<Outcome>>>) {
+        let (sender, receiver) = oneshot::channel();
+        let state = State { outcomes: vec![None; records], left: records, done: Some(sender) };
+        (Arc::new(Self { state: Mutex::new(state) }), (records > 0).then_some(receiver))
+    }
+
+    fn settle(&self, index: usize, outcome: Outcome) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = state.outcomes.get_mut(index).filter(|place| place.is_none()) else { return };
+        *place = Some(outcome);
+        state.left -= 1;
+        if state.left == 0 {
+            let outcomes = std::mem::take(&mut state.outcomes).into_iter().flatten().collect();
+            let done = state.done.take();
+            drop(state);
+            // Nobody may be waiting any more.
+            done.map(|done| done.send(outcomes).ok());
+        }
+    }
+}
+
+/// Where delivery reports go.
+struct Deliveries {
+    voice: Voice,
+    room: Arc<Notify>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.voice.log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.voice.stats(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.voice.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let outcome = match result {
+            Ok(message) => Ok(Delivered { partition: message.partition(), offset: message.offset() }),
+            Err((error, message)) => {
+                Err(Undelivered { persistence: persistence(message), error: error.clone() })
+            }
+        };
+        ticket.call.settle(ticket.index, outcome);
+        self.room.notify_waiters();
+    }
+}

@@ -1,0 +1,6 @@
+//! Against a real Redis.
+
+mod fleet;
+mod keys;
+mod outage;
+mod world;

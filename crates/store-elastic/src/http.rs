@@ -1,0 +1,261 @@
+//! Carries calls to nodes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue,
+};
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
+use url::Url;
+use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::failure::BoxError;
+
+use crate::client::{Answer, BodyKind, Call, Encoding, Method};
+use crate::nodes::Nodes;
+use crate::section::{Credentials, Settings, Tls};
+
+/// Connections to all nodes.
+#[derive(Debug)]
+pub(crate) struct Http {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    timeout: Duration,
+    nodes: Vec<Target>,
+    turns: Nodes,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug)]
+struct Target {
+    url: Url,
+    headers: HeaderMap,
+}
+
+/// Why no connection can be made, whatever the nodes do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("read `{}`", .path.display())]
+    File { path: PathBuf, source: pem::Error },
+    #[error("`{}` has no certificate", .path.display())]
+    NoCertificate { path: PathBuf },
+    #[error("use the certificates")]
+    Tls(#[source] rustls::Error),
+    #[error("use the credentials as a header")]
+    Credentials(#[source] InvalidHeaderValue),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("`{node}` did not answer")]
+    Failed { node: Url, source: BoxError },
+    #[error("the answer of `{node}` has more than {limit} bytes")]
+    TooLarge { node: Url, limit: usize },
+    #[error("`{0}` is no path of a node")]
+    Path(String),
+}
+
+/// Idle connections to a node that are kept.
+const IDLE_CONNECTIONS: usize = 16;
+const IDLE_FOR: Duration = Duration::from_secs(50);
+
+impl Http {
+    pub(crate) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let tls = tls(&settings.tls)?;
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(settings.connect_timeout));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build(connector);
+        let target = |node: &crate::section::Node| {
+            let headers = headers(&node.credentials)?;
+            Ok(Target { url: node.url.clone(), headers })
+        };
+        let nodes = settings.nodes.iter().map(target).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { client, timeout: settings.request_timeout, turns: Nodes::new(nodes.len()), nodes, clock })
+    }
+
+    /// Asks the next node. An answer of more than `most` bytes is not read to its end.
+    pub(crate) async fn ask(&self, call: &Call, most: usize) -> Result<Answer, HttpError> {
+        let turn = self.turns.pick(self.clock.monotonic());
+        let node =
+            self.nodes.get(turn).expect("there is at least one node, and turns are below their number");
+        let url = node.url.join(&call.path).map_err(|_malformed| HttpError::Path(call.path.clone()))?;
+        let request = request(&url, node, call).ok_or_else(|| HttpError::Path(call.path.clone()))?;
+        let failed = |source: BoxError| HttpError::Failed { node: node.url.clone(), source };
+        let exchange = self.exchange(request, &node.url, most);
+        let asked = match timeout(&*self.clock, self.timeout, exchange).await {
+            Ok(asked) => asked,
+            Err(elapsed) => Err(failed(elapsed.into())),
+        };
+        match &asked {
+            Ok(Answer { status: 502..=504, .. }) | Err(HttpError::Failed { .. }) => {
+                self.turns.failed(turn, self.clock.monotonic());
+            }
+            Ok(_) | Err(HttpError::TooLarge { .. } | HttpError::Path(_)) => self.turns.answered(turn),
+        }
+        asked
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        node: &Url,
+        most: usize,
+    ) -> Result<Answer, HttpError> {
+        let failed = |source: BoxError| HttpError::Failed { node: node.clone(), source };
+        let response = self.client.request(request).await.map_err(|error| failed(error.into()))?;
+        let status = response.status().as_u16();
+        let mut incoming = response.into_body();
+        let mut body = BytesMut::new();
+        while let Some(frame) = incoming.frame().await {
+            let Ok(part) = frame.map_err(|error| failed(error.into()))?.into_data() else { continue };
+            if body.len() + part.len() > most {
+                return Err(HttpError::TooLarge { node: node.clone(), limit: most });
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(Answer { status, body: body.freeze() })
+    }
+}
+
+/// Absent if the URL is none for HTTP.
+fn request(url: &Url, node: &Target, call: &Call) -> Option<Request<Full<Bytes>>> {
+    let method = match call.method {
+        Method::Get => http::Method::GET,
+        Method::Head => http::Method::HEAD,
+        Method::Post => http::Method::POST,
+        Method::Put => http::Method::PUT,
+        Method::Delete => http::Method::DELETE,
+    };
+    let body = call.body.as_ref().map(|body| body.bytes.clone()).unwrap_or_default();
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = url.as_str().parse::<Uri>().ok()?;
+    *request.headers_mut() = node.headers.clone();
+    if let Some(body) = &call.body {
+        let kind = match body.kind {
+            BodyKind::Json => "application/json",
+            BodyKind::Lines => "application/x-ndjson",
+        };
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if body.encoding == Encoding::Gzip {
+            request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+    }
+    Some(request)
+}
+
+fn headers(credentials: &Credentials) -> Result<HeaderMap, BuildError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let authorization = match credentials {
+        Credentials::None => return Ok(headers),
+        Credentials::Basic { username, password } => {
+            format!("Basic {}", base64(format!("{username}:{}", password.reveal()).as_bytes()))
+        }
+        Credentials::ApiKey(key) => format!("ApiKey {}", key.reveal()),
+    };
+    let mut value = HeaderValue::try_from(authorization).map_err(BuildError::Credentials)?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    Ok(headers)
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for at in 0..4 {
+            match at <= chunk.len() {
+                true => text.push(char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize])),
+                false => text.push('='),
+            }
+        }
+    }
+    text
+}
+
+fn tls(files: &Tls) -> Result<ClientConfig, BuildError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(BuildError::Tls)?;
+    let builder = match &files.ca {
+        Some(path) => builder.with_root_certificates(roots(path)?),
+        None => builder.with_platform_verifier().map_err(BuildError::Tls)?,
+    };
+    match &files.client {
+        None => Ok(builder.with_no_client_auth()),
+        Some((certificate, key)) => {
+            let key_file = |source| BuildError::File { path: key.clone(), source };
+            let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(key_file)?;
+            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(BuildError::Tls)
+        }
+    }
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, BuildError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(BuildError::Tls)?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let failed = |source| BuildError::File { path: path.to_owned(), source };
+    let found =
+        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    match found.is_empty() {
+        true => Err(BuildError::NoCertificate { path: path.to_owned() }),
+        false => Ok(found),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path)
+        .map_err(|source| BuildError::File { path: path.to_owned(), source: pem::Error::Io(source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        let check = |text: &str, expected: &str| assert_eq!(base64(text.as_bytes()), expected);
+        check("", "");
+        check("f", "Zg==");
+        check("fo", "Zm8=");
+        check("foo", "Zm9v");
+        check("foob", "Zm9vYg==");
+        check("fooba", "Zm9vYmE=");
+        check("foobar", "Zm9vYmFy");
+        check("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    }
+}
