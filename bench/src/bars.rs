@@ -59,8 +59,14 @@ impl Bar {
 }
 
 pub(crate) fn bars(limits: &Limits, figures: &Figures) -> Vec<Bar> {
-    let parts =
-        [door(limits), journal(limits, figures), whole(limits), store(limits, figures), searches(limits)];
+    let parts = [
+        door(limits),
+        journal(limits, figures),
+        whole(limits),
+        kafka(),
+        store(limits, figures),
+        searches(limits),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -146,6 +152,21 @@ fn whole(limits: &Limits) -> Vec<Bar> {
         bar("idle.memory", "the same, resident", Bound::AtMost(80.0), "MiB", none()),
         bar("restart.ready", "ready with the delivered journal below", Bound::AtMost(2.0), "s", start),
         bar("restart.bytes", "files of that journal", Bound::None, "GB", none()),
+    ]
+}
+
+fn kafka() -> Vec<Bar> {
+    let cpu = "CPU-s per million";
+    let bar = |line, what, bound, unit| bar(line, what, bound, unit, none());
+    vec![
+        bar("kafka.cpu", "gRPC into Kafka, a batch a record", Bound::AtMost(1.9), cpu),
+        bar("kafka.rate", "the same", Bound::None, "events/s"),
+        bar("kafka.memory", "peak memory of the same", Bound::AtMost(120.0), "MiB"),
+        bar("kafka_paced.p99", "p99 of a batch at 50,000 events/s", Bound::AtMost(20.0), "ms"),
+        bar("kafka_timber.cpu", "gRPC into Kafka, an event a record", Bound::AtMost(3.0), cpu),
+        bar("kafka_timber.rate", "the same", Bound::None, "events/s"),
+        bar("kafka_timber.memory", "peak memory of the same", Bound::AtMost(120.0), "MiB"),
+        bar("kafka_timber_paced.p99", "p99 of a batch at 50,000 events/s", Bound::AtMost(20.0), "ms"),
     ]
 }
 

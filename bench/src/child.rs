@@ -34,6 +34,21 @@ impl Measured {
 
     /// All of weir, with these variables.
     pub(crate) async fn weir(directory: &Path, settings: &[(&str, &str)]) -> Outcome<Self> {
+        let mut command = Command::new(sibling("weir")?);
+        command.arg("up").arg("--data-dir").arg(directory).envs(settings.iter().copied());
+        Self::listening(command).await
+    }
+
+    /// The producer over these brokers.
+    pub(crate) async fn producer(brokers: &str, format: &str) -> Outcome<Self> {
+        let mut command = Command::new(sibling("weir")?);
+        command.arg("producer");
+        command.env("WEIR_KAFKA__BROKERS", brokers).env("WEIR_PRODUCER__RECORD_FORMAT", format);
+        Self::listening(command).await
+    }
+
+    /// Starts a weir on free ports and waits until it is ready.
+    async fn listening(mut command: Command) -> Outcome<Self> {
         let held = [
             TcpListener::bind("127.0.0.1:0")?,
             TcpListener::bind("127.0.0.1:0")?,
@@ -42,14 +57,10 @@ impl Measured {
         let [grpc, http, ops] = [held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?];
         drop(held);
         let began = Instant::now();
-        let child = Command::new(sibling("weir")?)
-            .arg("up")
-            .arg("--data-dir")
-            .arg(directory)
+        let child = command
             .env("WEIR_LISTEN__HTTP", http.to_string())
             .env("WEIR_LISTEN__OPS", ops.to_string())
             .env("WEIR_PRODUCER__GRPC_LISTEN", grpc.to_string())
-            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;

@@ -71,8 +71,8 @@ const QUICK: Extent = Extent {
     limit: Duration::from_millis(50),
 };
 
-const SCENARIOS: [&str; 9] =
-    ["door", "rate", "rest", "whole", "latency", "idle", "restart", "journal", "store"];
+const SCENARIOS: [&str; 10] =
+    ["door", "rate", "rest", "whole", "latency", "idle", "restart", "kafka", "journal", "store"];
 
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -94,6 +94,7 @@ fn main() -> Outcome<()> {
                 "latency" => latency::latency(report, extent, &lines).await,
                 "idle" => scenarios::idle(report, extent).await,
                 "restart" => scenarios::restart(report, extent, &lines).await,
+                "kafka" => scenarios::kafka(report, extent, &lines).await,
                 "journal" => parts::journal(report, extent),
                 _ => parts::store(report, extent, &files),
             }

@@ -23,6 +23,10 @@ macro_rules! names {
     };
 }
 
+mod kafka;
+
+pub(crate) use self::kafka::kafka;
+
 /// gRPC into the durable journal, as fast as it goes.
 pub(crate) async fn door(report: &mut Report, extent: &Extent, lines: &Lines) -> Outcome<()> {
     let batches = simple(&lines.texts);
