@@ -8,6 +8,8 @@ use weir_consumer::section::ConsumerSettings;
 use weir_foundation::settings::{Environment, Loaded, Sources, WrongAliases, load};
 use weir_foundation::supervise::DrainDeadlines;
 use weir_foundation::telemetry::LogSettings;
+use weir_limits_redis::RedisLimitsSettings;
+use weir_redaction::RedactionSettings;
 use weir_server::ServerSettings;
 
 /// The binary's own, which has no library to take it from.
@@ -48,9 +50,15 @@ pub fn run(data: &[u8]) {
         loaded.section("producer", |raw| weir_producer::Settings::validate(&raw.producer)).is_some(),
         loaded.section("consumer", |raw| ConsumerSettings::validate(&raw.consumer)).is_some(),
         loaded.section("server", |raw| ServerSettings::validate(&raw.server)).is_some(),
+        loaded.section("kafka", |raw| weir_journal_kafka::Settings::validate(&raw.kafka)).is_some(),
+        loaded
+            .section("elasticsearch", |raw| weir_store_elastic::Settings::validate(&raw.elasticsearch))
+            .is_some(),
+        loaded.section("redis", |raw| RedisLimitsSettings::validate(&raw.redis)).is_some(),
+        loaded.section("redaction", |raw| RedactionSettings::validate(&raw.redaction)).is_some(),
     ];
     match loaded.finish() {
-        Ok(_) => assert_eq!(sections, [true; 8], "a section that gave nothing says why"),
+        Ok(_) => assert_eq!(sections, [true; 12], "a section that gave nothing says why"),
         Err(problems) => assert!(!problems.to_string().is_empty()),
     }
 }

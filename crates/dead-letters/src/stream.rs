@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_journal::{
-    AppendError, CreateStreamError, Journal, ReadBudget, ReadError, StoredRecord, StreamSpec,
+    AppendError, CreateStreamError, Journal, Keep, ReadBudget, ReadError, StoredRecord, StreamSpec,
 };
 use weir_model::{
     EventId, IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPartition, Timestamp,
@@ -73,7 +73,11 @@ impl DeadLetterStream {
     pub async fn open(group: &str, parts: Parts) -> Result<Self, OpenError> {
         let stream = StreamName::new(&format!("{group}-dead"))
             .map_err(|source| OpenError::Name { group: group.to_owned(), source })?;
-        let spec = StreamSpec { name: stream.clone(), partitions: Some(PARTITIONS), replicas: None };
+        let spec = StreamSpec {
+            partitions: Some(PARTITIONS),
+            keep: Keep::ForEver,
+            ..StreamSpec::new(stream.clone())
+        };
         let created = parts.journal.create_stream(spec).await?;
         let first = created.info().partitions.first();
         let partition = first.ok_or_else(|| OpenError::NoPartition(stream.clone()))?.partition.clone();

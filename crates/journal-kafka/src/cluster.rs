@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use weir_foundation::supervise::Spawner;
+use weir_journal::Keep;
 use weir_model::StreamName;
 
 use crate::catalog::Topic;
@@ -68,6 +69,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
     pub(crate) partitions: Option<u32>,
     pub(crate) replicas: Option<u32>,
+    pub(crate) keep: Keep,
 }
 
 /// Whether a topic was made.
@@ -220,6 +222,9 @@ impl Cluster {
         let mut topic = NewTopic::new(wanted.name, number(wanted.partitions), replication);
         if wanted.replicas == Some(3) {
             topic = topic.set("min.insync.replicas", "2");
+        }
+        if wanted.keep == Keep::ForEver {
+            topic = topic.set("retention.ms", "-1").set("retention.bytes", "-1");
         }
         let options = self.options();
         let created = self.admin.create_topics([&topic], &options).await.map_err(failed("create a topic"))?;

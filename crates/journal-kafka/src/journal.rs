@@ -176,7 +176,8 @@ impl Journal for KafkaJournal {
                     return Err(CreateStreamError::TooMany { name, limit });
                 }
                 let replicas = spec.replicas.map(|asked| asked.clamp(1, shared.settings.topics.replicas));
-                let wanted = Wanted { name: name.as_str(), partitions: spec.partitions, replicas };
+                let wanted =
+                    Wanted { name: name.as_str(), partitions: spec.partitions, replicas, keep: spec.keep };
                 let made = shared.cluster.create(wanted).await.map_err(failed)?;
                 (shared.wait_for(&name).await.map_err(failed)?, made)
             }

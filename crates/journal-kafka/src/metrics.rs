@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use rdkafka::statistics::Statistics;
-use weir_foundation::metrics::{Builder, Counter, EncodeLabelSet, Family, Gauge};
+use weir_foundation::metrics::{Builder, Counter, Family, Gauge};
 
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use weir_foundation::settings::{DurationText, Problem, Problems, Secret, SizeText};
 use weir_model::{ByteSize, StreamName};
 
-/// The journal over Apache Kafka.
+/// The journal over Apache Kafka, which the roles share that run in processes of their own. `weir up` keeps its
+/// own journal instead.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaSection {

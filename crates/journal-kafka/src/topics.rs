@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy};
+use weir_journal::Keep;
 use weir_model::StreamName;
 
 use crate::client::{self, Voice};
@@ -133,8 +134,10 @@ async fn tell(shared: &Arc<Shared>, mut made: mpsc::Receiver<StreamName>, drain:
 async fn send(shared: &Arc<Shared>, name: &StreamName) -> Result<(), RequestError> {
     let events = shared.settings.new_topic_events.as_str();
     if !shared.events_topic.load(Ordering::Acquire) {
-        let made =
-            shared.cluster.create(Wanted { name: events, partitions: Some(1), replicas: None }).await?;
+        let made = shared
+            .cluster
+            .create(Wanted { name: events, partitions: Some(1), replicas: None, keep: Keep::AsConfigured })
+            .await?;
         if made == Made::Now {
             tracing::info!(topic = events, "the topic of new-topic events was made");
         }

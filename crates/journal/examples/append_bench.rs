@@ -73,8 +73,7 @@ fn run(
         let supervisor = Supervisor::new(Handle::current(), clock.clone(), DrainDeadlines::default());
         let journal = SqliteJournal::open(settings.clone(), clock.clone(), &supervisor.spawner())?;
         let stream = StreamName::new("bench_logs")?;
-        let spec = StreamSpec { name: stream.clone(), partitions: None, replicas: None };
-        journal.create_stream(spec).await?;
+        journal.create_stream(StreamSpec::new(stream.clone())).await?;
         let tailed = Arc::new(AtomicU64::new(0));
         if cell.tail {
             let mut subscription = journal.subscribe("bench", StreamPattern::default()).await?;
@@ -83,12 +82,8 @@ fn run(
             supervisor.spawner().spawn("bench.tail", policy, |_| async move {
                 loop {
                     if let SubscriptionEvent::Batch(batch) = subscription.next().await? {
-                        let events: u64 = batch
-                            .records
-                            .iter()
-                            .map(|stored| u64::from(stored.record.events.unwrap_or(0)))
-                            .sum();
-                        tailed.fetch_add(events, Ordering::Relaxed);
+                        let events = batch.records.iter().filter_map(|stored| stored.record.events);
+                        tailed.fetch_add(events.map(u64::from).sum(), Ordering::Relaxed);
                     }
                 }
                 #[expect(unreachable_code, reason = "names the type of the error")]

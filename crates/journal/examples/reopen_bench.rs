@@ -44,7 +44,7 @@ async fn fill(directory: PathBuf, gib: u64, spawner: &Spawner) -> Result<(), Fai
     let mut streams = Vec::new();
     for index in 0..64 {
         let name = StreamName::new(&format!("stream{index}_logs"))?;
-        journal.create_stream(StreamSpec { name: name.clone(), partitions: None, replicas: None }).await?;
+        journal.create_stream(StreamSpec::new(name.clone())).await?;
         streams.push(name);
     }
     let mut value = vec![0; RECORD_BYTES];

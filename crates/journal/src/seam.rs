@@ -210,6 +210,18 @@ pub struct StreamSpec {
     pub partitions: Option<u32>,
     /// How many copies are asked for; embedded journals have one, whatever is asked.
     pub replicas: Option<u32>,
+    /// How long its records are kept.
+    pub keep: Keep,
+}
+
+/// How long records of a stream are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// As the journal is set up.
+    #[default]
+    AsConfigured,
+    /// Until somebody deletes the stream. Embedded journals keep all streams alike, as they are set up.
+    ForEver,
 }
 
 /// Whether [`Journal::create_stream`] made something.
@@ -322,6 +334,14 @@ impl StoredRecord {
     #[must_use]
     pub fn event_after(&self) -> Option<u64> {
         Some(self.first_event? + u64::from(self.record.events?))
+    }
+}
+
+impl StreamSpec {
+    /// Partitions, copies and time as the journal is set up.
+    #[must_use]
+    pub fn new(name: StreamName) -> Self {
+        Self { name, partitions: None, replicas: None, keep: Keep::default() }
     }
 }
 

@@ -43,7 +43,8 @@ pub struct ProducerSection {
     pub rate_window: Option<DurationText>,
     /// Partitions of a new stream whose request asks for none. Default: the journal's.
     pub default_partitions: Option<u32>,
-    /// Most partitions that a request may ask for; a larger number is taken as this one. Default: `4`.
+    /// Most partitions that a request may ask for; a larger number is taken as this one. Default: `4`, over Kafka
+    /// `100`.
     pub max_partitions: Option<u32>,
     /// Make new streams as the settings say, whatever a request asks for. Default: `false`.
     pub ignore_stream_options: Option<bool>,

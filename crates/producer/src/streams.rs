@@ -80,7 +80,9 @@ impl Streams {
         replicas: Option<u32>,
     ) -> Result<Arc<Stream>, CreateStreamError> {
         let name = stream.name.clone();
-        self.journal.create_stream(StreamSpec { name: name.clone(), partitions, replicas }).await?;
+        self.journal
+            .create_stream(StreamSpec { partitions, replicas, ..StreamSpec::new(name.clone()) })
+            .await?;
         let app = name.as_str().strip_suffix(&self.suffix).unwrap_or(name.as_str());
         let metrics = self.metrics.of_stream(name.as_str(), app);
         let stream = Arc::new(Stream::new(name, &stream.topic, State::Exists, metrics));

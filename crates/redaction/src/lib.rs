@@ -24,4 +24,4 @@ pub use redactor::Redactor;
 pub use rules::{DefaultRules, Manner};
 pub use section::{Compat, DefaultRulesText, RedactionSection, RedactionSettings};
 pub use source::{ClientError, Endpoint, LoadError, Source};
-pub use start::{Parts, StartError, start};
+pub use start::{Parts, StartError, Starting, begin, start};

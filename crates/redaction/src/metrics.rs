@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use weir_foundation::metrics::{Builder, Counter, EncodeLabelSet, Family, Gauge};
+use prometheus_client::encoding::EncodeLabelSet;
+use weir_foundation::metrics::{Builder, Counter, Family, Gauge};
 
 use crate::document::RuleKind;
 

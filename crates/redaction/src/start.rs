@@ -54,48 +54,82 @@ enum RefreshError {
 const STALL: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Returns when the rules are known, so that nothing is ever delivered by none; then keeps them up to date.
-///
-/// A file must be readable and be rules. An endpoint is asked until it answers or the process drains; meanwhile
-/// `redaction` is not ready and says why. A wrong rule is left out, named in the log and in the health.
-pub async fn start(settings: &RedactionSettings, parts: Parts) -> Result<Redactor, StartError> {
+/// Redaction whose rules may not be known yet.
+#[derive(Debug)]
+pub struct Starting {
+    redactor: Redactor,
+    /// Absent if there is nothing to redact by.
+    rules: Option<(Following, Option<Reader>)>,
+    spawner: Spawner,
+}
+
+/// Prepares redaction and asks nobody yet. Health has a `redaction` from now on, if there is anything to redact by.
+pub fn begin(settings: &RedactionSettings, parts: Parts) -> Result<Starting, StartError> {
+    let redactor = Redactor::with(parts.metrics);
+    let spawner = parts.spawner.clone();
     let reader = match &settings.source {
-        Source::Off => return Ok(Redactor::with(parts.metrics)),
+        Source::Off => return Ok(Starting { redactor, rules: None, spawner }),
         Source::Text(_) => None,
         Source::File(path) => Some(Reader::File(path.clone())),
         Source::Endpoint(endpoint) => Some(endpoint.reader()?),
     };
     let progress = parts.health.register("redaction", STALL);
-    let mut rules = Following {
-        redactor: Redactor::with(parts.metrics),
+    let rules = Following {
+        redactor: redactor.clone(),
         settings: settings.clone(),
         clock: parts.clock,
-        spawner: parts.spawner.clone(),
+        spawner: parts.spawner,
         progress,
         text: None,
         refused: Vec::new(),
     };
-    let drain = parts.spawner.token(DrainPhase::FinishDeliveries);
-    match (&settings.source, &reader) {
-        (Source::Text(text), _) => {
-            rules.take(text.clone()).await.map_err(|error| StartError::Load(error.into()))?;
-        }
-        (Source::Endpoint(_), Some(reader)) => rules.insist(reader, &drain).await?,
-        (_, Some(reader)) => rules.refresh(reader).await.map_err(|error| StartError::Load(error.into()))?,
-        (_, None) => {}
-    }
-    let redactor = rules.redactor.clone();
-    if let Some(reader) = reader {
-        let policy = Policy::expendable(DrainPhase::FinishDeliveries);
-        parts.spawner.spawn("redaction.refresh", policy, |drain| async move {
-            rules.follow(&reader, &drain).await;
-            Ok::<(), Infallible>(())
-        });
-    }
+    Ok(Starting { redactor, rules: Some((rules, reader)), spawner })
+}
+
+/// [`begin`], and at once [`known`](Starting::known).
+pub async fn start(settings: &RedactionSettings, parts: Parts) -> Result<Redactor, StartError> {
+    let starting = begin(settings, parts)?;
+    let redactor = starting.redactor();
+    starting.known().await?;
     Ok(redactor)
 }
 
+impl Starting {
+    /// The handle that gets the rules. Until they are [known](Starting::known) it lets everything through: nothing
+    /// may be stored or shown that passes it before.
+    #[must_use]
+    pub fn redactor(&self) -> Redactor {
+        self.redactor.clone()
+    }
+
+    /// Returns when the rules are known, so that nothing is ever delivered by none; then keeps them up to date.
+    ///
+    /// A file must be readable and be rules. An endpoint is asked until it answers or the process drains; meanwhile
+    /// `redaction` is not ready and says why. A wrong rule is left out, named in the log and in the health.
+    pub async fn known(self) -> Result<(), StartError> {
+        let Some((mut rules, reader)) = self.rules else { return Ok(()) };
+        let drain = self.spawner.token(DrainPhase::FinishDeliveries);
+        let source = rules.settings.source.clone();
+        let load = |error: RefreshError| StartError::Load(error.into());
+        match (source, &reader) {
+            (Source::Text(text), _) => rules.take(text).await.map_err(load)?,
+            (Source::Endpoint(_), Some(reader)) => rules.insist(reader, &drain).await?,
+            (_, Some(reader)) => rules.refresh(reader).await.map_err(load)?,
+            (_, None) => {}
+        }
+        if let Some(reader) = reader {
+            let policy = Policy::expendable(DrainPhase::FinishDeliveries);
+            self.spawner.spawn("redaction.refresh", policy, |drain| async move {
+                rules.follow(&reader, &drain).await;
+                Ok::<(), Infallible>(())
+            });
+        }
+        Ok(())
+    }
+}
+
 /// The rules and where they come from.
+#[derive(Debug)]
 struct Following {
     redactor: Redactor,
     settings: RedactionSettings,

@@ -3,9 +3,8 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use weir_foundation::metrics::{
-    Builder, Counter, EncodeLabelSet, Family, Gauge, Histogram, LATENCY_SECONDS, Plain,
-};
+use prometheus_client::encoding::EncodeLabelSet;
+use weir_foundation::metrics::{Builder, Counter, Family, Gauge, Histogram, LATENCY_SECONDS, Plain};
 
 /// The counters of the store. Clones share them.
 #[derive(Debug, Clone)]

@@ -152,6 +152,14 @@ impl Setup {
         (Weir { child, addresses: self.addresses }, log)
     }
 
+    /// Starts this command, which listens where the setup says, and waits until it is ready.
+    pub async fn start_as(&self, mut command: Command) -> Weir {
+        let child = command.stdout(Stdio::null()).spawn().expect("the program starts");
+        let mut weir = Weir { child, addresses: self.addresses };
+        weir.ready().await;
+        weir
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(&self) -> Weir {
         self.start_with(&[]).await
@@ -171,10 +179,7 @@ impl Setup {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &script]).arg(binary());
         self.prepare(&mut command);
-        let child = command.stdout(Stdio::null()).spawn().expect("there is a shell");
-        let mut weir = Weir { child, addresses: self.addresses };
-        weir.ready().await;
-        weir
+        self.start_as(command).await
     }
 
     /// Runs a command of the CLI, which finds the running process, to its end.

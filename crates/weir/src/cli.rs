@@ -32,12 +32,12 @@ pub(crate) struct Cli {
 enum Command {
     /// Run everything in one process: accept, keep, deliver, search
     Up(Box<up::Arguments>),
-    /// Run the role that accepts events (needs a shared journal)
+    /// Run the role that accepts events, over Kafka
     #[command(alias = "p")]
-    Producer(role::Arguments),
-    /// Run the role that delivers to stores (needs a shared journal)
+    Producer(Box<role::Arguments>),
+    /// Run the role that delivers, from Kafka to Elasticsearch or OpenSearch
     #[command(alias = "c")]
-    Consumer(role::Arguments),
+    Consumer(Box<role::Arguments>),
     /// Send files or standard input, line by line
     Send(send::Arguments),
     /// Show what comes into a stream, live
@@ -110,8 +110,8 @@ fn no_command(error: &clap::Error) -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(arguments) => up::run(&arguments),
-        Command::Producer(arguments) => role::run("producer", &arguments),
-        Command::Consumer(arguments) => role::run("consumer", &arguments),
+        Command::Producer(arguments) => role::producer(&arguments),
+        Command::Consumer(arguments) => role::consumer(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Query(arguments) => query::run(arguments),

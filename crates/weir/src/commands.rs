@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod groups;
 pub(crate) mod indices;
 pub(crate) mod journal;
+mod life;
 pub(crate) mod man;
 pub(crate) mod query;
 pub(crate) mod role;
@@ -27,7 +28,7 @@ use weir_store::query::parse_time;
 
 use crate::console::Misused;
 use crate::output::{Format, Zone};
-use crate::settings::Given;
+use crate::settings::{Given, Role};
 
 /// The settings that have flags.
 #[derive(Debug, Default, Args)]
@@ -53,7 +54,7 @@ pub(crate) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    fn given(&self, environment: &Environment) -> Given {
+    fn given(&self, role: Role, environment: &Environment) -> Given {
         let data_dir = self.data_dir.as_ref().map(|path| path.display().to_string());
         let flags = [
             ("data_dir", "--data-dir", data_dir),
@@ -65,6 +66,7 @@ impl SettingsArgs {
         let flag =
             |(path, flag, value): (_, _, Option<String>)| Some(FlagValue { path, flag, value: value? });
         Given {
+            role,
             file: self.config.clone(),
             flags: flags.into_iter().filter_map(flag).collect(),
             environment: environment.clone(),

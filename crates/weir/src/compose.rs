@@ -3,10 +3,12 @@
 //! Everything that can fail early does: addresses are bound and stores are opened before anything is served.
 
 mod auditor;
+mod consumer;
 mod directory;
 mod door;
 mod listeners;
 mod metrics;
+mod producer;
 mod watch;
 
 use std::sync::Arc;
@@ -25,15 +27,17 @@ use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::Journal;
 use weir_journal::sqlite::SqliteJournal;
 use weir_producer::{Producer, Records};
-use weir_redaction::Redactor;
+use weir_redaction::{RedactionMetrics, Redactor};
 use weir_server::{Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
 
 use self::auditor::Books;
+pub(crate) use self::consumer::consumer;
 use self::door::OwnDoors;
 pub(crate) use self::listeners::Addresses;
 use self::listeners::Listeners;
+pub(crate) use self::producer::producer;
 use crate::settings::Settings;
 
 /// What every component gets from the process.
@@ -73,13 +77,17 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let mut metrics = Builder::new();
     let storage = Storage::open(settings, process, &mut metrics)?;
 
-    let producer = producer(settings, process, &storage, &mut metrics).await?;
-    let delivery = delivery(settings, process, &storage, &mut metrics).await?;
-    let server = server(settings, process, &storage, addresses, &mut metrics);
+    let redaction = redaction(settings, process, &mut metrics)?;
+    let redactor = redaction.redactor();
+    let producer = embedded_producer(settings, process, &storage, &mut metrics).await?;
+    let delivery = delivery(settings, process, &storage, redactor.clone(), &mut metrics).await?;
+    let server = server(settings, process, &storage, redactor, addresses, &mut metrics);
 
     let status = status(process, &storage, addresses);
     let views = Views { status, health: process.health.clone(), metrics: metrics.build() };
     let ops = ops::start(listeners.ops, views).context("serve health and metrics")?;
+    // Neither the index nor a tail may have what the rules would have taken out.
+    redaction.known().await.context("find out what to redact")?;
     delivery.start(&process.spawner).context("start the consumer")?;
     producer.serve_grpc(listeners.grpc).context("serve gRPC")?;
     serve_http(listeners.http, &producer, server, process)?;
@@ -113,7 +121,21 @@ impl Storage {
     }
 }
 
-async fn producer(
+fn redaction(
+    settings: &Settings,
+    process: &Process,
+    metrics: &mut Builder,
+) -> Result<weir_redaction::Starting> {
+    let parts = weir_redaction::Parts {
+        clock: Arc::clone(&process.clock),
+        spawner: process.spawner.clone(),
+        health: process.health.clone(),
+        metrics: RedactionMetrics::register(metrics),
+    };
+    weir_redaction::begin(&settings.redaction, parts).context("prepare redaction")
+}
+
+async fn embedded_producer(
     settings: &Settings,
     process: &Process,
     storage: &Storage,
@@ -126,7 +148,7 @@ async fn producer(
         health: &process.health,
         metrics,
         records: Records::AsReceived,
-        shared_limits: None,
+        shared_limits: producer::shared_limits(settings, process)?,
     };
     Producer::start(settings.producer.clone(), parts).await.context("start the producer")
 }
@@ -135,13 +157,14 @@ async fn delivery(
     settings: &Settings,
     process: &Process,
     storage: &Storage,
+    redactor: Redactor,
     metrics: &mut Builder,
 ) -> Result<Delivery> {
     let dependencies = delivery::Dependencies {
         journal: storage.journal(),
         store: storage.index(),
         dead_letters: storage.dead_letters(),
-        redactor: Redactor::off(),
+        redactor,
         clock: Arc::clone(&process.clock),
         health: process.health.clone(),
         metrics: ConsumerMetrics::register(metrics),
@@ -153,6 +176,7 @@ fn server(
     settings: &Settings,
     process: &Process,
     storage: &Storage,
+    redactor: Redactor,
     addresses: Addresses,
     metrics: &mut Builder,
 ) -> Server {
@@ -164,7 +188,7 @@ fn server(
         journal: storage.journal(),
         store: storage.index(),
         dead_letters: storage.dead_letters(),
-        redactor: Redactor::off(),
+        redactor,
         door: Arc::new(OwnDoors::new(addresses, names.clone())),
         auditor: Arc::new(Books::new(storage.journal(), storage.index(), storage.dead_letters())),
         clock: Arc::clone(&process.clock),
@@ -175,12 +199,8 @@ fn server(
 }
 
 fn status(process: &Process, storage: &Storage, addresses: Addresses) -> StatusBoard {
-    let identity = Identity {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        role: "up".to_owned(),
-        durability: "synced to the embedded journal before every answer".to_owned(),
-    };
-    let status = StatusBoard::new(identity, Arc::clone(&process.clock));
+    let durability = "synced to the embedded journal before every answer";
+    let status = StatusBoard::new(identity("up", durability), Arc::clone(&process.clock));
     let Addresses { http, grpc, ops } = addresses;
     status.section("listen", move || json!({ "http": http, "grpc": grpc, "ops": ops }));
     let journal = Arc::clone(&storage.journal);
@@ -205,6 +225,14 @@ fn status(process: &Process, storage: &Storage, addresses: Addresses) -> StatusB
         })
     });
     status
+}
+
+fn identity(role: &str, durability: &str) -> Identity {
+    Identity {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        role: role.to_owned(),
+        durability: durability.to_owned(),
+    }
 }
 
 fn serve_http(

@@ -1,6 +1,7 @@
 //! The settings of the whole process, put together from the sections of its components.
 
 mod aliases;
+mod barito;
 mod section;
 
 use std::path::{Path, PathBuf};
@@ -9,16 +10,30 @@ use weir_consumer::section::{ConsumerSection, ConsumerSettings};
 use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
-    Environment, Explained, FlagValue, Loaded, Problem, Problems, Sources, WrongAliases, load,
+    Environment, Explained, FlagValue, Loaded, Problem, Problems, SizeText, Sources, WrongAliases, load,
 };
 use weir_foundation::supervise::DrainDeadlines;
 use weir_foundation::telemetry::LogSettings;
+use weir_limits_redis::RedisLimitsSettings;
+use weir_redaction::RedactionSettings;
 use weir_server::ServerSettings;
 
 pub(crate) use self::aliases::ALIASES;
 pub(crate) use self::section::{Listen, RawSettings};
 
-/// Everything that `weir up` needs, validated.
+/// What a process is to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// All roles over an embedded journal.
+    #[default]
+    Up,
+    /// The producer alone, over Kafka.
+    Producer,
+    /// The consumer alone, from Kafka to Elasticsearch.
+    Consumer,
+}
+
+/// Everything that a role needs, validated.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
@@ -30,6 +45,11 @@ pub(crate) struct Settings {
     pub(crate) producer: weir_producer::Settings,
     pub(crate) consumer: ConsumerSettings,
     pub(crate) server: ServerSettings,
+    pub(crate) kafka: weir_journal_kafka::Settings,
+    pub(crate) elasticsearch: weir_store_elastic::Settings,
+    /// Absent if limits are not shared.
+    pub(crate) redis: Option<RedisLimitsSettings>,
+    pub(crate) redaction: RedactionSettings,
 }
 
 /// What reading the settings came to.
@@ -37,11 +57,14 @@ pub(crate) struct Settings {
 pub(crate) struct Outcome {
     pub(crate) explanation: Vec<Explained>,
     pub(crate) settings: Result<Settings, Problems>,
+    /// What was not as it should be and was passed over, as barito-flow does.
+    pub(crate) notices: Vec<String>,
 }
 
 /// Where this process finds its settings.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Given {
+    pub(crate) role: Role,
     /// As `--config` names it; else as the environment does.
     pub(crate) file: Option<PathBuf>,
     pub(crate) environment: Environment,
@@ -55,21 +78,37 @@ impl Given {
     /// Reads all layers and validates every section, so that all problems are known at once.
     pub(crate) fn read(&self) -> Outcome {
         let file = self.file.clone().or_else(|| self.environment.get(CONFIG).map(PathBuf::from));
-        let mut loaded: Loaded<RawSettings> = load(Sources {
-            file: file.as_deref(),
-            environment: &self.environment,
-            aliases: ALIASES,
-            wrong_aliases: WrongAliases::Refused,
-            flags: &self.flags,
-        });
+        if self.role == Role::Up || file.is_some() || !barito::is_meant(&self.environment) {
+            return self.load(file.as_deref(), &self.environment, WrongAliases::Refused);
+        }
+        match barito::translate(&self.environment) {
+            Ok(translated) => {
+                let flags = [translated.implied, self.flags.clone()].concat();
+                let given = Self { flags, ..self.clone() };
+                let mut outcome = given.load(None, &translated.environment, WrongAliases::Ignored);
+                outcome.notices.extend(translated.notices);
+                outcome
+            }
+            Err(problem) => {
+                Outcome { explanation: Vec::new(), settings: Err(problem.into()), notices: Vec::new() }
+            }
+        }
+    }
+
+    fn load(&self, file: Option<&Path>, environment: &Environment, wrong_aliases: WrongAliases) -> Outcome {
+        let flags = &self.flags;
+        let mut loaded: Loaded<RawSettings> =
+            load(Sources { file, environment, aliases: ALIASES, wrong_aliases, flags });
         let explanation = loaded.explain();
-        let settings = validate(&mut loaded);
+        let ignored = |problem: &Problem| format!("{problem}: the default is used");
+        let notices = loaded.notices().iter().map(ignored).collect();
+        let settings = validate(&mut loaded, self.role);
         let settings = loaded.finish().and_then(|_| settings.ok_or_else(unexplained));
-        Outcome { explanation, settings }
+        Outcome { explanation, settings, notices }
     }
 }
 
-fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
+fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let data_dir = loaded.raw.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR));
     // Absolute, so that paths that are shown mean the same elsewhere.
     let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
@@ -81,10 +120,14 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
         loaded.section("journal", |raw| weir_journal::sqlite::Settings::validate(&raw.journal, journal_dir));
     let store = loaded.section("store", |raw| weir_store::segment::Settings::validate(&raw.store, index_dir));
     let producer = loaded.section("producer", |raw| {
-        let producer = weir_producer::Settings::validate(&raw.producer)?;
+        let producer = weir_producer::Settings::validate(&producer_section(raw, role))?;
         fits(&producer, journal.as_ref(), raw.listen.exposure()).map(|()| producer)
     });
-    let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw)));
+    let kafka = loaded.section("kafka", |raw| kafka(raw, role));
+    let elasticsearch = loaded.section("elasticsearch", |raw| elasticsearch(raw, role));
+    let redis = loaded.section("redis", |raw| RedisLimitsSettings::validate(&raw.redis));
+    let redaction = loaded.section("redaction", |raw| RedactionSettings::validate(&redaction_section(raw)));
+    let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw, role)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
     let producer = producer?;
     Some(Settings {
@@ -98,7 +141,58 @@ fn validate(loaded: &mut Loaded<RawSettings>) -> Option<Settings> {
         producer,
         consumer: consumer?,
         server: server?,
+        kafka: kafka?,
+        elasticsearch: elasticsearch?,
+        redis: redis?,
+        redaction: redaction?,
     })
+}
+
+/// A role in a process of its own shares its journal with others, which have to be told where it is.
+fn kafka(raw: &RawSettings, role: Role) -> Result<weir_journal_kafka::Settings, Problems> {
+    if role != Role::Up && raw.kafka.brokers.is_none() {
+        let message = "must be set: a role in a process of its own needs a journal that processes share";
+        let hint = "`weir up` runs all roles in one process over an embedded journal";
+        return Err(Problem::at("brokers", message).hint(hint).into());
+    }
+    weir_journal_kafka::Settings::validate(&raw.kafka)
+}
+
+/// The consumer of a fleet delivers to a store that the fleet shares.
+fn elasticsearch(raw: &RawSettings, role: Role) -> Result<weir_store_elastic::Settings, Problems> {
+    if role == Role::Consumer && raw.elasticsearch.urls.is_none() {
+        let message = "must be set: a consumer in a process of its own needs a store that others can search";
+        return Err(Problem::at("urls", message).into());
+    }
+    let mut section = raw.elasticsearch.clone();
+    if is_barito(raw) {
+        section.documents = section.documents.or(Some(weir_store_elastic::Documents::Barito));
+    }
+    weir_store_elastic::Settings::validate(&section)
+}
+
+fn is_barito(raw: &RawSettings) -> bool {
+    raw.producer.compat == Some(weir_producer::Compat::Barito)
+}
+
+/// Partitions cost little in Kafka, and clients of barito-flow ask for 50.
+const KAFKA_PARTITIONS: u32 = 100;
+
+fn producer_section(raw: &RawSettings, role: Role) -> weir_producer::ProducerSection {
+    let mut section = raw.producer.clone();
+    if role == Role::Producer {
+        section.max_partitions = section.max_partitions.or(Some(KAFKA_PARTITIONS));
+    }
+    section
+}
+
+/// What clients expect of the doors is what they expect of redaction, unless it is told otherwise.
+fn redaction_section(raw: &RawSettings) -> weir_redaction::RedactionSection {
+    let mut section = raw.redaction.clone();
+    if is_barito(raw) {
+        section.compat = section.compat.or(Some(weir_redaction::Compat::Barito));
+    }
+    section
 }
 
 /// Whether every batch that the doors take is one that the journal takes, and the gRPC door is as open as the
@@ -122,11 +216,21 @@ pub(crate) fn journal_directory(data_dir: &Path) -> PathBuf {
     data_dir.join("journal")
 }
 
+/// A store over the network answers after milliseconds: less is in hand of each partition, and of more partitions.
+const REMOTE_BATCH: SizeText = SizeText::from_bytes(512 << 10);
+const REMOTE_IN_FLIGHT: SizeText = SizeText::from_bytes(16 << 20);
+const REMOTE_THREADS: u32 = 2;
+
 /// In one process the consumer delivers the streams that the producer makes, unless it is told otherwise.
-fn consumer_section(raw: &RawSettings) -> ConsumerSection {
+fn consumer_section(raw: &RawSettings, role: Role) -> ConsumerSection {
     let mut section = raw.consumer.clone();
     section.stream_prefix = section.stream_prefix.or_else(|| raw.producer.stream_prefix.clone());
     section.stream_suffix = section.stream_suffix.or_else(|| raw.producer.stream_suffix.clone());
+    if role == Role::Consumer {
+        section.batch = section.batch.or(Some(REMOTE_BATCH));
+        section.in_flight = section.in_flight.or(Some(REMOTE_IN_FLIGHT));
+        section.threads = section.threads.or(Some(REMOTE_THREADS));
+    }
     section
 }
 

@@ -57,7 +57,7 @@ impl Process {
         let delivery = Delivery::subscribe(dependencies, &settings).await.expect("subscribes");
         delivery.start(&spawner).expect("there are threads");
         let stream = StreamName::new("shop_logs").expect("is legal");
-        let spec = StreamSpec { name: stream.clone(), partitions: Some(3), replicas: None };
+        let spec = StreamSpec { partitions: Some(3), ..StreamSpec::new(stream.clone()) };
         journal.create_stream(spec).await.expect("creates");
         Self { supervisor, journal, store, stream }
     }

@@ -67,7 +67,7 @@ impl World {
 
     pub(crate) async fn stream(&self, name: &str, partitions: u32) -> StreamName {
         let name = StreamName::new(name).expect("is legal");
-        let spec = StreamSpec { name: name.clone(), partitions: Some(partitions), replicas: None };
+        let spec = StreamSpec { partitions: Some(partitions), ..StreamSpec::new(name.clone()) };
         self.journal.create_stream(spec).await.expect("creates");
         name
     }

@@ -69,6 +69,23 @@ impl Environment {
         self.0.get(name)?.to_str()
     }
 
+    /// The names of all variables, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Sets the variable if it is not set, or to nothing.
+    pub fn default_to(&mut self, name: &str, value: &str) {
+        if self.get(name).is_none_or(str::is_empty) {
+            self.0.insert(name.to_owned(), value.into());
+        }
+    }
+
+    /// Unsets the variable.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Whether colours were declined: `NO_COLOR` is set and not empty, see <https://no-color.org>.
     #[must_use]
     pub fn declines_color(&self) -> bool {

@@ -128,7 +128,7 @@ pub(crate) fn record(text: &str) -> Record {
 }
 
 pub(crate) async fn create(journal: &KafkaJournal, topic: &str, partitions: u32) -> StreamInfo {
-    let spec = StreamSpec { name: name(topic), partitions: Some(partitions), replicas: Some(1) };
+    let spec = StreamSpec { partitions: Some(partitions), replicas: Some(1), ..StreamSpec::new(name(topic)) };
     journal.create_stream(spec).await.expect("it can be created").info().clone()
 }
 

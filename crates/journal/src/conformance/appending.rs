@@ -113,7 +113,7 @@ pub async fn creating_twice_is_existing(make: &dyn Factory) {
     let first = create(&*journal, "shop_logs", 2).await;
     assert_eq!(first.partitions.len(), 2);
     append(&*journal, "shop_logs", record("a", 1)).await;
-    let spec = StreamSpec { name: name("shop_logs"), partitions: Some(4), replicas: Some(3) };
+    let spec = StreamSpec { partitions: Some(4), replicas: Some(3), ..StreamSpec::new(name("shop_logs")) };
     let again = journal.create_stream(spec).await.expect("a stream that exists is no failure");
     assert!(matches!(&again, Creation::Existed(info) if info.partitions.len() == 2));
     assert_eq!(partition(again.info(), 0), partition(&first, 0), "the incarnation stays");

@@ -44,7 +44,7 @@ pub(super) fn tagged(id: u128, received: i64) -> Record {
 }
 
 pub(super) async fn create(journal: &dyn Journal, stream: &str, partitions: u32) -> StreamInfo {
-    let spec = StreamSpec { name: name(stream), partitions: Some(partitions), replicas: None };
+    let spec = StreamSpec { partitions: Some(partitions), ..StreamSpec::new(name(stream)) };
     journal.create_stream(spec).await.expect("a stream can be created").info().clone()
 }
 

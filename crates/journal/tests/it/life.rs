@@ -147,7 +147,7 @@ async fn what_can_never_fit_is_refused() {
     append(&*journal, STREAM, &"x".repeat(100)).await;
     create(&*journal, "second_logs", 99).await;
     assert_eq!(journal.streams().await.expect("listed")[0].partitions.len(), 4, "the operator's limit");
-    let spec = weir_journal::StreamSpec { name: name("third_logs"), partitions: None, replicas: None };
+    let spec = weir_journal::StreamSpec::new(name("third_logs"));
     let refused = journal.create_stream(spec).await.expect_err("there are two");
     assert!(refused.to_string().contains("third_logs"), "{refused}");
     journal.close().await;

@@ -49,7 +49,7 @@ pub(crate) fn record(text: &str, events: u32) -> Record {
 }
 
 pub(crate) async fn create(journal: &dyn Journal, stream: &str, partitions: u32) -> StreamInfo {
-    let spec = StreamSpec { name: name(stream), partitions: Some(partitions), replicas: None };
+    let spec = StreamSpec { partitions: Some(partitions), ..StreamSpec::new(name(stream)) };
     journal.create_stream(spec).await.expect("created").info().clone()
 }
 

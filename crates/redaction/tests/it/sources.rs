@@ -133,7 +133,7 @@ async fn locally<T>(test: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn an_endpoint_is_asked_again_and_failures_keep_the_rules() {
-    locally(async {
+    locally(Box::pin(async {
         let process = Process::new();
         let (market, url) = Market::start().await;
         market.answers(200, &rules("one"));
@@ -160,13 +160,13 @@ async fn an_endpoint_is_asked_again_and_failures_keep_the_rules() {
         market.answers(200, "{}");
         eventually("redaction is off", || !is_redacted(&redactor, "two")).await;
         eventually("all is well", || process.state() == "redaction: idle").await;
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn nothing_is_delivered_before_the_rules_are_known() {
-    locally(async {
+    locally(Box::pin(async {
         let process = Process::new();
         let (market, url) = Market::start().await;
         market.answers(503, "");
@@ -181,13 +181,13 @@ async fn nothing_is_delivered_before_the_rules_are_known() {
         let redactor = started.await.expect("it answers");
         assert!(is_redacted(&redactor, "one"));
         assert!(process.health.ready());
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn the_process_can_end_while_it_waits_for_rules() {
-    locally(async {
+    locally(Box::pin(async {
         let process = Process::new();
         let (market, url) = Market::start().await;
         market.answers(503, "");
@@ -196,7 +196,7 @@ async fn the_process_can_end_while_it_waits_for_rules() {
         let asked = eventually("it was asked", || !market.asked().is_empty());
         let (outcome, _) = tokio::join!(started, process.supervisor.run_until(asked));
         assert!(matches!(outcome, Err(StartError::Draining)), "{outcome:?}");
-    })
+    }))
     .await;
 }
 

@@ -116,7 +116,7 @@ impl World {
 
     pub(crate) async fn create_stream(&self, stream: &str) -> StreamPartition {
         let name = StreamName::new(stream).expect("is legal");
-        let spec = StreamSpec { name, partitions: Some(1), replicas: None };
+        let spec = StreamSpec { partitions: Some(1), ..StreamSpec::new(name) };
         let creation = self.journal.create_stream(spec).await.expect("there is room");
         creation.info().partitions[0].partition.clone()
     }

@@ -269,10 +269,7 @@ fn certain_parts(test: &Test) -> BTreeSet<String> {
 const LONGEST_PART: usize = 100;
 
 fn in_number(path: &str, test: &Test) -> Option<Value> {
-    let equal = |text: &str| match number(text) {
-        Some(value) => Some(within(path, Some(value), Some(value))),
-        None => None,
-    };
+    let equal = |text: &str| number(text).map(|value| within(path, Some(value), Some(value)));
     match test {
         Test::Exists => Some(exists(path)),
         Test::Term(Pattern::Wildcard(_)) => Some(exists(path)),

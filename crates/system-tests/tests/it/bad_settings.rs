@@ -162,14 +162,20 @@ async fn a_directory_has_one_process() {
 fn split_roles_need_a_journal_to_share() {
     let directory = tempfile::tempdir().unwrap();
     let setup = setup(directory.path());
-    for (name, role) in
-        [("producer", "producer"), ("p", "producer"), ("consumer", "consumer"), ("c", "consumer")]
-    {
-        let why = format!(
-            "error: `weir {role}` needs a journal that processes can share (Kafka), which this weir does not have yet\n\
-             next: `weir up` runs all roles in one process over the embedded journal\n"
-        );
-        check(&setup, &[name], CONFIGURATION, &why);
+    for name in ["producer", "p"] {
+        let why = "kafka.brokers: must be set: a role in a process of its own needs a journal that processes share \
+                   (`weir up` runs all roles in one process over an embedded journal)\n\
+                   `weir check --explain` with the same flags shows every setting and where it came from\n";
+        check(&setup, &[name], CONFIGURATION, why);
+    }
+    for name in ["consumer", "c"] {
+        let why = "kafka.brokers: must be set: a role in a process of its own needs a journal that processes share \
+                   (`weir up` runs all roles in one process over an embedded journal)\n\
+                   elasticsearch.urls: must be set: a consumer in a process of its own needs a store that others can search\n\
+                   `weir check --explain` with the same flags shows every setting and where it came from\n";
+        check(&setup, &[name], CONFIGURATION, why);
+    }
+    for name in ["producer", "consumer"] {
         let unknown = setup.run(&[name, "--brokers", "kafka:9092"]);
         assert_eq!(unknown.status.code(), Some(USAGE), "{unknown:?}");
         assert!(unknown.err.starts_with("error: unexpected argument '--brokers' found\n"), "{unknown:?}");

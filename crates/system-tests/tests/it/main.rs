@@ -14,6 +14,7 @@ mod commands;
 mod crash;
 mod damaged_index;
 mod drain;
+mod drop_in;
 mod failing_disk;
 mod failing_sync;
 mod full_disk;

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use weir_foundation::exit::ExitCode;
 use weir_foundation::settings::{Environment, Explained, Problem, Problems};
@@ -9,18 +9,40 @@ use weir_foundation::settings::{Environment, Explained, Problem, Problems};
 use super::{OutputArgs, SettingsArgs, zone};
 use crate::console;
 use crate::output::{Column, Format, Row, Zone, left, print_rows};
-use crate::settings::Outcome;
+use crate::settings::{Outcome, Role};
 
 /// Ends with exit code 78 if anything is wrong.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: SettingsArgs,
+    /// What the settings are for
+    #[arg(long, value_enum, default_value_t)]
+    role: CheckedRole,
     /// Print every setting with its value and where it came from
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// A command that has settings.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum CheckedRole {
+    #[default]
+    Up,
+    Producer,
+    Consumer,
+}
+
+impl From<CheckedRole> for Role {
+    fn from(role: CheckedRole) -> Self {
+        match role {
+            CheckedRole::Up => Self::Up,
+            CheckedRole::Producer => Self::Producer,
+            CheckedRole::Consumer => Self::Consumer,
+        }
+    }
 }
 
 /// What is wrong with a setting.
@@ -33,7 +55,7 @@ struct Wrong {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let outcome = arguments.settings.given(&Environment::of_process()).read();
+    let outcome = arguments.settings.given(arguments.role.into(), &Environment::of_process()).read();
     print(&mut console::stdout(), arguments, &outcome)?;
     Ok(if outcome.settings.is_ok() { ExitCode::Good } else { ExitCode::Configuration })
 }
@@ -41,6 +63,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The explanation if it was asked for, else the problems.
 fn print(out: &mut dyn Write, arguments: &Arguments, outcome: &Outcome) -> Result<()> {
     let format = arguments.output.output;
+    for notice in &outcome.notices {
+        console::note(notice);
+    }
     let problems = outcome.settings.as_ref().err();
     if arguments.explain {
         print_rows(out, format, &zone(), &outcome.explanation)?;
@@ -87,8 +112,12 @@ mod tests {
 
     fn printed(explain: bool, output: Format, environment: Environment) -> String {
         let outcome = Given { environment, ..Given::default() }.read();
-        let arguments =
-            Arguments { settings: SettingsArgs::default(), explain, output: OutputArgs { output } };
+        let arguments = Arguments {
+            settings: SettingsArgs::default(),
+            role: CheckedRole::Up,
+            explain,
+            output: OutputArgs { output },
+        };
         let mut out = anstream::StripStream::new(Vec::new());
         print(&mut out, &arguments, &outcome).expect("memory takes it");
         String::from_utf8(out.into_inner()).expect("is text")

@@ -1,20 +1,16 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use tokio::runtime::Runtime;
-use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::clock::Clock;
 use weir_foundation::exit::ExitCode;
-use weir_foundation::settings::Environment;
-use weir_foundation::supervise::{DrainPhase, Policy, Signals, Spawner, Supervisor};
-use weir_foundation::{descriptors, telemetry, umask};
+use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 
-use super::SettingsArgs;
+use super::{SettingsArgs, life};
 use crate::compose::{self, Addresses, Process};
-use crate::console;
 use crate::demo::{self, Bounds, Plan};
-use crate::settings::{Listen, Settings};
+use crate::settings::{Listen, Role, Settings};
 
 /// Accepts events by gRPC and HTTP, keeps them in a journal, delivers them to an index, and answers searches:
 /// all in one process, in one directory, on this machine alone.
@@ -28,50 +24,18 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let environment = Environment::of_process();
-    let given = arguments.settings.given(&environment);
-    let settings = match given.read().settings {
-        Ok(settings) => settings,
-        Err(problems) => {
-            console::note(problems.to_string().trim_end());
-            console::note(
-                "`weir check --explain` with the same flags shows every setting and where it came from",
-            );
-            return Ok(ExitCode::Configuration);
-        }
-    };
-    telemetry::init(&settings.log, &environment).context("start logging")?;
-    umask::keep_files_private();
-    if let Err(error) = descriptors::raise_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let outcome = live(&runtime, &settings, arguments.demo);
-    runtime.shutdown_background();
-    outcome
-}
-
-/// From signals to the last phase of the drain.
-fn live(runtime: &Runtime, settings: &Settings, with_demo: bool) -> Result<ExitCode> {
-    let signals = Signals::listen().context("listen to signals")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let supervisor = Supervisor::new(runtime.handle().clone(), Arc::clone(&clock), settings.drain);
-    let process = Process::new(clock, supervisor.spawner());
-    runtime.block_on(async {
-        let running = Box::pin(compose::up(settings, &process)).await?;
+    life::run(Role::Up, &arguments.settings, async |settings: &Settings, process: &Process| {
+        let running = compose::up(settings, process).await?;
         let Addresses { http, grpc, ops } = running.addresses;
         tracing::info!(%http, %grpc, %ops, data_dir = %settings.data_dir.display(), "listening");
         if std::io::stderr().is_terminal() {
             // Nobody to tell if the terminal is gone.
             write_banner(&mut anstream::stderr().lock(), running.addresses, settings).ok();
         }
-        if with_demo {
+        if arguments.demo {
             start_demo(&process.spawner, &process.clock, grpc);
         }
-        let exit = supervisor.run(&signals).await;
-        running.ops.stop();
-        Ok(exit)
+        Ok(running.ops)
     })
 }
 

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use weir_foundation::clock::SystemClock;
 use weir_foundation::exit::ExitCode;
-use weir_foundation::settings::{Environment, FlagValue};
+use weir_foundation::settings::FlagValue;
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_server::api::{Audit, AuditParameters, AuditVerdict, DeadLetters, ReplayAnswer, SearchAnswer};
 
@@ -40,7 +40,7 @@ impl World {
             flag("listen.ops", "127.0.0.1:0"),
             flag("producer.grpc_listen", "127.0.0.1:0"),
         ];
-        let given = Given { file: None, environment: Environment::default(), flags };
+        let given = Given { flags, ..Given::default() };
         let settings = given.read().settings.expect("the settings are good");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let deadlines = DrainDeadlines::default();

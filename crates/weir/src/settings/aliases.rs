@@ -21,6 +21,58 @@ pub(crate) const ALIASES: &[Alias] = &[
         convert: boolean,
     },
     Alias { name: "BARITO_KAFKA_GROUP_ID", path: "consumer.group", convert: text },
+    Alias { name: "BARITO_KAFKA_BROKERS", path: "kafka.brokers", convert: text },
+    Alias { name: "BARITO_KAFKA_MAX_RETRY", path: "kafka.start_retries", convert: count },
+    Alias { name: "BARITO_KAFKA_RETRY_INTERVAL", path: "kafka.start_interval", convert: seconds },
+    Alias { name: "BARITO_KAFKA_UNIQUE_GROUP_ID", path: "kafka.unique_group_ids", convert: boolean },
+    Alias { name: "BARITO_NEW_TOPIC_EVENT", path: "kafka.new_topic_events", convert: text },
+    Alias { name: "BARITO_PRODUCER_MAX_RETRY", path: "kafka.append_retries", convert: count },
+    Alias { name: "BARITO_PRODUCER_MAX_MESSAGE_BYTES", path: "kafka.max_record", convert: bytes },
+    Alias { name: "BARITO_KAFKA_MESSAGE_FORMAT", path: "producer.record_format", convert: record_format },
+    Alias { name: "BARITO_CONSUMER_REBALANCING_STRATEGY", path: "kafka.assignor", convert: assignor },
+    Alias { name: "BARITO_CONSUMER_GROUP_SESSION_TIMEOUT", path: "kafka.session_timeout", convert: seconds },
+    Alias {
+        name: "BARITO_CONSUMER_GROUP_HEARTBEAT_INTERVAL",
+        path: "kafka.heartbeat_interval",
+        convert: seconds,
+    },
+    Alias { name: "BARITO_ELASTICSEARCH_URLS", path: "elasticsearch.urls", convert: text },
+    Alias { name: "BARITO_ELASTICSEARCH_INDEX_METHOD", path: "elasticsearch.mode", convert: index_mode },
+    Alias { name: "BARITO_ELASTICSEARCH_BULK_SIZE", path: "elasticsearch.bulk_documents", convert: count },
+    Alias { name: "BARITO_ELASTICSEARCH_FLUSH_INTERVAL_MS", path: "elasticsearch.linger", convert: millis },
+    Alias {
+        name: "BARITO_ELASTICSEARCH_DATASTREAM_DEFAULT_COMPONENT_TEMPLATE_NAME",
+        path: "elasticsearch.component_template",
+        convert: text,
+    },
+    Alias {
+        name: "BARITO_CONSUMER_ELASTICSEARCH_CA_CERT",
+        path: "elasticsearch.ca_certificate",
+        convert: text,
+    },
+    Alias {
+        name: "BARITO_CONSUMER_ELASTICSEARCH_CLIENT_CERT",
+        path: "elasticsearch.client_certificate",
+        convert: text,
+    },
+    Alias {
+        name: "BARITO_CONSUMER_ELASTICSEARCH_CLIENT_KEY",
+        path: "elasticsearch.client_key",
+        convert: text,
+    },
+    Alias {
+        name: "BARITO_CONSUMER_ELASTICSEARCH_RETRIER_INTERVAL",
+        path: "elasticsearch.retry_longest",
+        convert: text,
+    },
+    Alias { name: "ELASTIC_USERNAME", path: "elasticsearch.username", convert: text },
+    Alias { name: "ELASTIC_PASSWORD", path: "elasticsearch.password", convert: text },
+    Alias { name: "BARITO_REDIS_URL", path: "redis.address", convert: text },
+    Alias { name: "BARITO_REDIS_PASSWORD", path: "redis.password", convert: text },
+    Alias { name: "REDACTOR_RULES_MAP", path: "redaction.rules", convert: text },
+    Alias { name: "BARITO_MARKET_REDACT_ENDPOINT_URL", path: "redaction.endpoint", convert: text },
+    Alias { name: "BARITO_CLUSTER_NAME", path: "redaction.cluster_name", convert: text },
+    Alias { name: "MARKET_REDACT_CLIENT_KEY", path: "redaction.client_key", convert: text },
 ];
 
 /// There a variable that is empty means the default.
@@ -39,12 +91,45 @@ fn boolean(value: &str) -> Result<Option<String>, String> {
     Ok(text(value)?.map(|value| (value == "true").to_string()))
 }
 
+fn assignor(value: &str) -> Result<Option<String>, String> {
+    match value {
+        "" => Ok(None),
+        "RoundRobin" => Ok(Some("roundrobin".to_owned())),
+        "Range" => Ok(Some("range".to_owned())),
+        other => Err(format!("`{other}` is neither `RoundRobin` nor `Range`")),
+    }
+}
+
+fn index_mode(value: &str) -> Result<Option<String>, String> {
+    match value {
+        "" => Ok(None),
+        "BulkProcessor" => Ok(Some("daily".to_owned())),
+        "SingleInsert" => Ok(Some("single".to_owned())),
+        "DataStream" => Ok(Some("data-stream".to_owned())),
+        other => Err(format!("`{other}` is none of `BulkProcessor`, `SingleInsert` and `DataStream`")),
+    }
+}
+
+/// There everything but the exact text `TimberCollection` is the other format.
+fn record_format(value: &str) -> Result<Option<String>, String> {
+    let format = if value == "TimberCollection" { "collection" } else { "timber" };
+    Ok(text(value)?.map(|_| format.to_owned()))
+}
+
+fn count(value: &str) -> Result<Option<String>, String> {
+    number(value).map(|number| number.map(|number| number.to_string()))
+}
+
 fn bytes(value: &str) -> Result<Option<String>, String> {
     number(value).map(|number| number.map(|number| format!("{number}B")))
 }
 
 fn seconds(value: &str) -> Result<Option<String>, String> {
     number(value).map(|number| number.map(|number| format!("{number}s")))
+}
+
+fn millis(value: &str) -> Result<Option<String>, String> {
+    number(value).map(|number| number.map(|number| format!("{number}ms")))
 }
 
 fn number(value: &str) -> Result<Option<u64>, String> {
@@ -73,6 +158,14 @@ mod tests {
         check(bytes, "20000000", Some("20000000B"));
         check(seconds, "10", Some("10s"));
         check(text, "_pb", Some("_pb"));
+        check(count, "0", Some("0"));
+        check(millis, "500", Some("500ms"));
+        check(assignor, "Range", Some("range"));
+        check(index_mode, "DataStream", Some("data-stream"));
+        assert!(index_mode("Other").is_err());
+        check(record_format, "TimberCollection", Some("collection"));
+        check(record_format, "timbercollection", Some("timber"));
+        check(record_format, "", None);
         assert_eq!(seconds("ten"), Err("`ten` is not a whole number".to_owned()));
     }
 }

@@ -9,9 +9,13 @@ use weir_foundation::settings::{Problem, Problems};
 use weir_foundation::supervise::DrainSection;
 use weir_foundation::telemetry::LogSection;
 use weir_journal::sqlite::JournalSection;
+use weir_journal_kafka::KafkaSection;
+use weir_limits_redis::RedisLimitsSection;
 use weir_producer::ProducerSection;
+use weir_redaction::RedactionSection;
 use weir_server::ServerSection;
 use weir_store::segment::StoreSection;
+use weir_store_elastic::ElasticSection;
 
 /// The settings of weir.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -27,6 +31,10 @@ pub(crate) struct RawSettings {
     pub(crate) producer: ProducerSection,
     pub(crate) consumer: ConsumerSection,
     pub(crate) server: ServerSection,
+    pub(crate) kafka: KafkaSection,
+    pub(crate) elasticsearch: ElasticSection,
+    pub(crate) redis: RedisLimitsSection,
+    pub(crate) redaction: RedactionSection,
 }
 
 /// Where weir can be reached. The gRPC door is `producer.grpc_listen`.

@@ -12,7 +12,7 @@ fn problems(yaml: &str, environment: Environment) -> String {
     let directory = tempfile::tempdir().expect("there is space");
     let file = directory.path().join("weir.yaml");
     fs::write(&file, yaml).expect("there is space");
-    let given = Given { file: Some(file), environment, flags: Vec::new() };
+    let given = Given { file: Some(file), environment, ..Given::default() };
     let problems = given.read().settings.expect_err("the settings are wrong").to_string();
     problems.replace(&format!("{}/", directory.path().display()), "")
 }
@@ -98,6 +98,7 @@ fn flags_beat_variables_and_variables_beat_the_file() {
     let file = directory.path().join("weir.yaml");
     fs::write(&file, "data_dir: file\nlisten: {http: '127.0.0.1:1', ops: '127.0.0.1:2'}\n").expect("space");
     let given = Given {
+        role: Role::Up,
         file: Some(file),
         environment: Environment::from([("WEIR_DATA_DIR", "variable"), ("WEIR_LISTEN__OPS", "127.0.0.1:3")]),
         flags: vec![FlagValue { path: "data_dir", value: "flag".to_owned(), flag: "--data-dir" }],

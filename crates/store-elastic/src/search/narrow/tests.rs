@@ -10,9 +10,9 @@ fn types(fields: &[(&str, &[&str])]) -> FieldTypes {
 }
 
 #[track_caller]
-fn check(query: &str, fields: &[(&str, &[&str])], expected: Option<Value>) {
+fn check(query: &str, fields: &[(&str, &[&str])], expected: impl Into<Option<Value>>) {
     let query = Query::parse(query).expect("is a query");
-    assert_eq!(narrow(query.expr(), &types(fields)).certain, expected, "{query}");
+    assert_eq!(narrow(query.expr(), &types(fields)).certain, expected.into(), "{query}");
 }
 
 fn contains(path: &str, part: &str) -> Value {

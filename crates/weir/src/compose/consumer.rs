@@ -1,0 +1,76 @@
+//! The consumer in a process of its own: from Kafka to Elasticsearch or OpenSearch.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use weir_consumer::delivery::{self, Delivery};
+use weir_consumer::metrics::ConsumerMetrics;
+use weir_dead_letters::DeadLetterStream;
+use weir_foundation::listen::bind;
+use weir_foundation::metrics::Builder;
+use weir_foundation::notify::{self, Notifier};
+use weir_foundation::ops::{self, Ops, StatusBoard, Views};
+use weir_journal_kafka::KafkaJournal;
+use weir_store::segment::{self, SegmentParts, SegmentStore};
+use weir_store_elastic::{ElasticMetrics, ElasticParts, ElasticStore};
+
+use super::{Process, directory, identity, redaction};
+use crate::settings::Settings;
+
+/// Delivery from Kafka. The data directory holds a view of the group's dead letters, which can be made anew.
+pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<Ops> {
+    let Process { clock, spawner, health } = process;
+    let exposure = settings.listen.exposure;
+    let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
+    directory::prepare(&settings.data_dir)?;
+    let mut metrics = Builder::new();
+    let journal = KafkaJournal::open(settings.kafka.clone(), Arc::clone(clock), spawner, &mut metrics)
+        .await
+        .context("open the journal")?;
+    let redaction = redaction(settings, process, &mut metrics)?;
+    let parts = ElasticParts {
+        clock: Arc::clone(clock),
+        spawner: spawner.clone(),
+        health: health.clone(),
+        metrics: ElasticMetrics::register(&mut metrics),
+    };
+    let store = ElasticStore::open(settings.elasticsearch.clone(), parts).context("open the store")?;
+    let dead_letters = dead_letters(settings, process, Arc::clone(&journal)).await?;
+    let dependencies = delivery::Dependencies {
+        journal,
+        store: Arc::new(store),
+        dead_letters: Arc::new(dead_letters),
+        redactor: redaction.redactor(),
+        clock: Arc::clone(clock),
+        health: health.clone(),
+        metrics: ConsumerMetrics::register(&mut metrics),
+    };
+    let address = listening.local_addr().context("ask for a bound address")?;
+    tracing::info!(ops = %address, group = %settings.consumer.group, "delivering");
+    let durability = "committed to Kafka after the store has it";
+    let status = StatusBoard::new(identity("consumer", durability), Arc::clone(clock));
+    status.section("listen", move || json!({ "ops": address }));
+    let views = Views { status, health: health.clone(), metrics: metrics.build() };
+    let ops = ops::start(listening, views).context("serve health and metrics")?;
+    redaction.known().await.context("find out what to redact")?;
+    let delivery = Delivery::subscribe(dependencies, &settings.consumer).await;
+    delivery.context("subscribe the consumer")?.start(spawner).context("start the consumer")?;
+    notify::start(spawner, Notifier::systemd(), health.clone(), Arc::clone(clock));
+    Ok(ops)
+}
+
+/// Those of the group, in the topic `<group>-dead`.
+async fn dead_letters(
+    settings: &Settings,
+    process: &Process,
+    journal: Arc<KafkaJournal>,
+) -> Result<DeadLetterStream> {
+    let Process { clock, spawner, health } = process;
+    let directory = settings.data_dir.join("dead-letters");
+    let view = segment::Settings { directory, ..settings.store.clone() };
+    let parts = SegmentParts { clock: Arc::clone(clock), spawner: spawner.clone(), health: health.clone() };
+    let view = SegmentStore::open(view, parts).context("open the view of the dead letters")?;
+    let parts = weir_dead_letters::Parts { journal, view: Arc::new(view), clock: Arc::clone(clock) };
+    DeadLetterStream::open(&settings.consumer.group, parts).await.context("open the dead letters")
+}

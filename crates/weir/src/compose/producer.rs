@@ -1,0 +1,88 @@
+//! The producer in a process of its own, over Kafka.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use weir_foundation::http;
+use weir_foundation::listen::bind;
+use weir_foundation::metrics::Builder;
+use weir_foundation::notify::{self, Notifier};
+use weir_foundation::ops::{self, Ops, StatusBoard, Views};
+use weir_foundation::supervise::DrainPhase;
+use weir_journal_kafka::KafkaJournal;
+use weir_limits::SharedLimiter;
+use weir_limits_redis::RedisLimiter;
+use weir_producer::{Producer, Records, RestGateway};
+
+use super::{Process, identity};
+use crate::settings::Settings;
+
+/// The doors over Kafka. HTTP is opened for REST only, so that its port is free for gRPC where barito-flow had it
+/// there.
+pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<Ops> {
+    let Process { clock, spawner, health } = process;
+    let exposure = settings.listen.exposure;
+    let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
+    let grpc = bind(settings.producer.grpc_listen, exposure).context("open the address for gRPC")?;
+    let rest = match settings.producer.rest_gateway {
+        RestGateway::Open => Some(bind(settings.listen.http, exposure).context("open the address for HTTP")?),
+        RestGateway::Closed => None,
+    };
+    let mut metrics = Builder::new();
+    let journal = KafkaJournal::open(settings.kafka.clone(), Arc::clone(clock), spawner, &mut metrics)
+        .await
+        .context("open the journal")?;
+    let parts = weir_producer::Parts {
+        journal,
+        clock: Arc::clone(clock),
+        spawner: spawner.clone(),
+        health,
+        metrics: &mut metrics,
+        records: Records::Shaped { limit: settings.kafka.max_record },
+        shared_limits: shared_limits(settings, process)?,
+    };
+    let producer = Producer::start(settings.producer.clone(), parts).await.context("start the producer")?;
+    let status = status(process, [&listening, &grpc], rest.as_ref())?;
+    let views = Views { status, health: health.clone(), metrics: metrics.build() };
+    let ops = ops::start(listening, views).context("serve health and metrics")?;
+    producer.serve_grpc(grpc).context("serve gRPC")?;
+    if let Some(listener) = rest {
+        let serving = http::Process { spawner, clock };
+        let router = producer.router().fallback(weir_server::not_found);
+        let limits = http::Limits::default();
+        http::serve("http", listener, router, limits, DrainPhase::StopIntake, serving)
+            .context("serve HTTP")?;
+    }
+    notify::start(spawner, Notifier::systemd(), health.clone(), Arc::clone(clock));
+    Ok(ops)
+}
+
+/// The limits that this process shares with others, if it does.
+pub(super) fn shared_limits(
+    settings: &Settings,
+    process: &Process,
+) -> Result<Option<Arc<dyn SharedLimiter>>> {
+    let Some(redis) = &settings.redis else { return Ok(None) };
+    let parts =
+        weir_limits_redis::Parts { clock: Arc::clone(&process.clock), spawner: process.spawner.clone() };
+    let window = settings.producer.rates.window;
+    let limiter = RedisLimiter::start(redis, window, parts).context("prepare the limits in Redis")?;
+    Ok(Some(Arc::new(limiter)))
+}
+
+fn status(
+    process: &Process,
+    [ops, grpc]: [&TcpListener; 2],
+    http: Option<&TcpListener>,
+) -> Result<StatusBoard> {
+    let address = |listener: &TcpListener| listener.local_addr().context("ask for a bound address");
+    let (ops, grpc, http) = (address(ops)?, address(grpc)?, http.map(address).transpose()?);
+    let rest = http.map_or_else(|| "closed".to_owned(), |http| http.to_string());
+    tracing::info!(%grpc, http = rest, %ops, "listening");
+    let durability = "acknowledged by all replicas in sync (acks=all) before every answer";
+    let status = StatusBoard::new(identity("producer", durability), Arc::clone(&process.clock));
+    status.section("listen", move || json!({ "http": http, "grpc": grpc, "ops": ops }));
+    Ok(status)
+}
