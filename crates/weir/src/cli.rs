@@ -38,6 +38,9 @@ enum Command {
     /// Run the role that delivers, from Kafka to Elasticsearch or OpenSearch
     #[command(alias = "c")]
     Consumer(Box<role::Arguments>),
+    /// Say what to use instead
+    #[command(name = "consumer-gcs", hide = true)]
+    ConsumerGcs(role::Gone),
     /// Send files or standard input, line by line
     Send(send::Arguments),
     /// Show what comes into a stream, live
@@ -112,6 +115,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments),
         Command::Producer(arguments) => role::producer(&arguments),
         Command::Consumer(arguments) => role::consumer(&arguments),
+        Command::ConsumerGcs(arguments) => Ok(role::consumer_gcs(&arguments)),
         Command::Send(arguments) => send::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Query(arguments) => query::run(arguments),

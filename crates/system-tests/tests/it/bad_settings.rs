@@ -159,21 +159,34 @@ async fn a_directory_has_one_process() {
 }
 
 #[test]
+fn roles_that_are_gone_say_what_to_use_instead() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = setup(directory.path());
+    let why = "error: there is no delivery to Google Cloud Storage\n\
+               next: `weir consumer` delivers to Elasticsearch or OpenSearch; both can keep snapshots in buckets\n";
+    check(&setup, &["consumer-gcs"], CONFIGURATION, why);
+    check(&setup, &["consumer-gcs", "-V"], CONFIGURATION, why);
+    let mut limits = setup.clone();
+    limits.settings.push(("BARITO_RATE_LIMITER_OPT".to_owned(), "GUBERNATOR".to_owned()));
+    let why = "BARITO_RATE_LIMITER_OPT: `GUBERNATOR` is not supported (limits are shared through Redis instead: `REDIS` \
+               with `BARITO_REDIS_URL`)\n";
+    check(&limits, &["p"], CONFIGURATION, &format!("{why}{NEXT}"));
+}
+
+#[test]
 fn split_roles_need_a_journal_to_share() {
     let directory = tempfile::tempdir().unwrap();
     let setup = setup(directory.path());
     for name in ["producer", "p"] {
         let why = "kafka.brokers: must be set: a role in a process of its own needs a journal that processes share \
-                   (`weir up` runs all roles in one process over an embedded journal)\n\
-                   `weir check --explain` with the same flags shows every setting and where it came from\n";
-        check(&setup, &[name], CONFIGURATION, why);
+                   (`weir up` runs all roles in one process over an embedded journal)\n";
+        check(&setup, &[name], CONFIGURATION, &format!("{why}{NEXT}"));
     }
     for name in ["consumer", "c"] {
         let why = "kafka.brokers: must be set: a role in a process of its own needs a journal that processes share \
                    (`weir up` runs all roles in one process over an embedded journal)\n\
-                   elasticsearch.urls: must be set: a consumer in a process of its own needs a store that others can search\n\
-                   `weir check --explain` with the same flags shows every setting and where it came from\n";
-        check(&setup, &[name], CONFIGURATION, why);
+                   elasticsearch.urls: must be set: a consumer in a process of its own needs a store that others can search\n";
+        check(&setup, &[name], CONFIGURATION, &format!("{why}{NEXT}"));
     }
     for name in ["producer", "consumer"] {
         let unknown = setup.run(&[name, "--brokers", "kafka:9092"]);
