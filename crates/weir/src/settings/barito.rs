@@ -46,7 +46,10 @@ pub(super) struct Translated {
 /// The problem is one that barito-flow has no default for: it refuses to start then, and so does weir.
 pub(super) fn translate(given: &Environment) -> Result<Translated, Problem> {
     let mut environment = given.clone();
-    let mut notices = Vec::new();
+    let mut notices = vec![
+        "as with barito-flow every machine may connect where no address is given, and nobody has to log in"
+            .to_owned(),
+    ];
     for name in LEGACY.iter().filter(|name| given.get(name).is_some()) {
         notices.push(format!("`{name}` has no effect"));
     }
@@ -110,14 +113,14 @@ mod tests {
         assert_eq!(environment.get("BARITO_KAFKA_BROKERS"), Some("localhost:9092"));
         let implied: Vec<_> = implied.iter().map(|flag| (flag.path, flag.value.as_str())).collect();
         assert_eq!(implied, [("producer.compat", "barito"), ("listen.allow_public", "true")]);
-        assert_eq!(notices, [""; 0]);
+        assert_eq!(notices.len(), 1, "that it is open");
     }
 
     #[test]
     fn grpc_on_the_port_of_rest_closes_rest() {
         let Translated { implied, notices, .. } = translated([("BARITO_PRODUCER_GRPC", ":8080")]);
         assert_eq!(implied[2].path, "producer.rest_gateway");
-        assert_eq!(notices.len(), 1);
+        assert_eq!(notices[1], "REST is closed: its address is that of `BARITO_PRODUCER_GRPC`");
         let apart = [("BARITO_PRODUCER_GRPC", ":8080"), ("BARITO_PRODUCER_REST", ":8085")];
         assert_eq!(translated(apart).implied.len(), 2);
     }
@@ -150,7 +153,7 @@ mod tests {
         let notices =
             translated([("BARITO_PRODUCER_MAX_TPS", "0"), ("BARITO_KAFKA_PRODUCER_TOPIC", "x")]).notices;
         assert_eq!(
-            notices,
+            notices[1..],
             ["`BARITO_KAFKA_PRODUCER_TOPIC` has no effect", "`BARITO_PRODUCER_MAX_TPS` has no effect"]
         );
     }

@@ -175,3 +175,37 @@ fn the_schema_is_committed() {
     let schema = serde_json::to_string_pretty(&json_schema::<RawSettings>()).expect("is JSON");
     is_committed("docs/reference/settings.schema.json", &format!("{schema}\n"));
 }
+
+#[test]
+fn the_variables_of_barito_flow_are_enough_for_a_role() {
+    let given = |role, environment| Given { role, environment, ..Given::default() };
+    let environment =
+        Environment::from([("BARITO_KAFKA_TOPIC_SUFFIX", "_pb"), ("BARITO_KAFKA_RETRY_INTERVAL", "x")]);
+    let outcome = given(Role::Consumer, environment.clone()).read();
+    assert!(
+        outcome.notices.iter().any(|notice| notice.contains("BARITO_KAFKA_RETRY_INTERVAL")),
+        "{:?}",
+        outcome.notices
+    );
+    let settings = outcome.settings.expect("are good");
+    assert_eq!(settings.kafka.brokers, ["localhost:9092"]);
+    assert_eq!(settings.consumer.group, "barito-group");
+    assert_eq!(settings.consumer.streams.suffix, "_pb");
+    assert_eq!(
+        (settings.elasticsearch.bulk_documents, settings.elasticsearch.linger.as_millis()),
+        (100, 500)
+    );
+    assert_eq!(settings.elasticsearch.documents, weir_store_elastic::Documents::Barito);
+    let settings = given(Role::Producer, environment.clone()).read().settings.expect("are good");
+    assert_eq!(settings.producer.grpc_listen.to_string(), "0.0.0.0:8082");
+    assert_eq!(settings.listen.ops.to_string(), "0.0.0.0:8008");
+    assert_eq!(settings.producer.compat, weir_producer::Compat::Barito);
+    assert_eq!(settings.producer.record_format, weir_producer::RecordFormat::Timber);
+    assert_eq!(settings.producer.max_partitions.get(), 100);
+    // What runs everything in one process takes nobody's place.
+    let problems = given(Role::Up, environment).read().settings.expect_err("a value is wrong").to_string();
+    assert_eq!(
+        problems,
+        "env BARITO_KAFKA_RETRY_INTERVAL: kafka.start_interval: `x` is not a whole number\n"
+    );
+}
