@@ -29,6 +29,16 @@ pub(crate) async fn events_before(
     }
 }
 
+/// Whether the journal counts the events of the partition.
+pub(crate) async fn events_counted(
+    journal: &dyn Journal,
+    partition: &StreamPartition,
+) -> Result<bool, ReadError> {
+    let streams = journal.streams().await?;
+    let bounds = streams.iter().flat_map(|stream| &stream.partitions).find(|b| b.partition == *partition);
+    Ok(bounds.is_none_or(|bounds| bounds.end_event.is_some()))
+}
+
 /// The same, from what the stores have. Right only while the store has taken exactly what is below `offset`.
 pub(crate) async fn events_accounted(
     store: &dyn IndexStore,

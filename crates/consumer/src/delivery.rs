@@ -14,7 +14,7 @@
 //! * A **deliverer** decodes, buries what can not be stored, then writes; it repeats a step for ever, which
 //!   changes nothing that was done since both stores are idempotent by position. Of each partition one step is in
 //!   hand at a time, in order; of several partitions at once, since a store may answer late (`dispatcher`). A
-//!   partition that is revoked is dropped where it stands.
+//!   partition that is revoked is dropped where it stands; what was done of it is committed before it goes to others.
 //! * The **committer** commits the lesser of delivered and durable. What it hears of a partition comes through the
 //!   deliverer, so that nothing of an assignment is heard after its end.
 //!
@@ -29,6 +29,7 @@ mod patience;
 mod reader;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,15 @@ struct Seams {
 enum Order {
     Assigned { partition: StreamPartition, committed: Offset, start: Offset },
     Deliver(Job),
-    Revoked(Vec<StreamPartition>),
+    Revoked(Revoked),
+}
+
+/// Partitions that are no longer this process's.
+#[derive(Debug)]
+struct Revoked {
+    partitions: Vec<StreamPartition>,
+    /// Dropped when what was done of them is committed: then they may go to others.
+    _settled: mpsc::Sender<Infallible>,
 }
 
 /// A batch on its way to the deliverer, with its share of the budget.
@@ -117,7 +126,7 @@ struct Rewind {
 enum Notice {
     Assigned { partition: StreamPartition, committed: Offset, start: Offset },
     Delivered { partition: StreamPartition, next: Offset, events: Option<u64> },
-    Revoked(Vec<StreamPartition>),
+    Revoked(Revoked),
 }
 
 /// Waiting for a store that has no room is no stall before it lasts as long as this.

@@ -16,18 +16,26 @@ use crate::faults::{Call, Fate, Faults, Wanted};
 pub struct FaultyJournal {
     inner: Arc<dyn Journal>,
     faults: Faults,
+    revocations: Option<watch::Receiver<Vec<StreamPartition>>>,
 }
 
 #[derive(Debug)]
 struct FaultySubscription {
     inner: Box<dyn Subscription>,
     faults: Faults,
+    revocations: Option<watch::Receiver<Vec<StreamPartition>>>,
 }
 
 impl FaultyJournal {
     #[must_use]
     pub fn new(inner: Arc<dyn Journal>, faults: Faults) -> Self {
-        Self { inner, faults }
+        Self { inner, faults, revocations: None }
+    }
+
+    /// Subscriptions lose the partitions that are sent here, as those of a journal with several members do.
+    #[must_use]
+    pub fn revoking(self, revocations: watch::Receiver<Vec<StreamPartition>>) -> Self {
+        Self { revocations: Some(revocations), ..self }
     }
 }
 
@@ -76,7 +84,8 @@ impl Journal for FaultyJournal {
         pattern: StreamPattern,
     ) -> Result<Box<dyn Subscription>, SubscribeError> {
         let inner = self.inner.subscribe(group, pattern).await?;
-        Ok(Box::new(FaultySubscription { inner, faults: self.faults.clone() }))
+        let revocations = self.revocations.clone();
+        Ok(Box::new(FaultySubscription { inner, faults: self.faults.clone(), revocations }))
     }
 
     async fn commit(&self, group: &str, commits: &[Commit]) -> Result<(), CommitError> {
@@ -113,7 +122,14 @@ impl Subscription for FaultySubscription {
         if self.faults.before(Call::Next).await == Fate::Fail {
             return Err(ReadError::Failed(Box::new(Wanted)));
         }
-        self.inner.next().await
+        let Some(revocations) = &mut self.revocations else { return self.inner.next().await };
+        tokio::select! {
+            biased;
+            Ok(()) = revocations.changed() => {
+                Ok(SubscriptionEvent::Revoked(revocations.borrow_and_update().clone()))
+            }
+            next = self.inner.next() => next,
+        }
     }
 
     fn seek(&mut self, partition: &StreamPartition, offset: Offset) {

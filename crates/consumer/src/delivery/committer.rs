@@ -10,7 +10,7 @@ use weir_journal::{Commit, StreamInfo};
 use weir_model::{Offset, StreamPartition};
 
 use super::patience::Watched;
-use super::{Notice, Seams};
+use super::{Notice, Revoked, Seams};
 use crate::census::events_within;
 use crate::metrics::ConsumerMetrics;
 
@@ -63,7 +63,9 @@ impl Lanes {
                     *lane = Lane { delivered: next, events, ..*lane };
                 }
             }
-            Notice::Revoked(partitions) => self.0.retain(|partition, _| !partitions.contains(partition)),
+            Notice::Revoked(Revoked { partitions, .. }) => {
+                self.0.retain(|partition, _| !partitions.contains(partition));
+            }
         }
     }
 
@@ -105,6 +107,7 @@ impl Committer {
             };
             match event {
                 Event::Draining => break,
+                Event::Notice(Some(Notice::Revoked(revoked))) => self.give_up(revoked).await,
                 Event::Notice(Some(notice)) => {
                     self.lanes.note(notice);
                     dirty = true;
@@ -126,6 +129,15 @@ impl Committer {
         if let Committed::Failed { .. } = self.commit().await {
             warn!("the last commit failed, what is durable since the one before is delivered again");
         }
+    }
+
+    /// Commits what was done of the partitions while they are this process's; then they may go.
+    async fn give_up(&mut self, revoked: Revoked) {
+        if let Committed::Failed { .. } = self.commit().await {
+            warn!("what was not committed of partitions that go to others is delivered again by them");
+        }
+        self.seams.store.release(&revoked.partitions);
+        self.lanes.note(Notice::Revoked(revoked));
     }
 
     fn drain_notices(&mut self) {
@@ -221,6 +233,11 @@ mod tests {
         Notice::Delivered { partition: partition(0), next: Offset(next), events: None }
     }
 
+    fn revoked(index: u32) -> Notice {
+        let (settled, _) = mpsc::channel(1);
+        Notice::Revoked(Revoked { partitions: vec![partition(index)], _settled: settled })
+    }
+
     #[track_caller]
     fn check(notices: Vec<Notice>, durable: Option<u64>, expected: Option<u64>) {
         let mut lanes = Lanes::default();
@@ -246,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_not_assigned_is_not_committed() {
         check(vec![delivered(5)], Some(5), None);
-        check(vec![assigned(0, 0), delivered(5), Notice::Revoked(vec![partition(0)])], Some(5), None);
-        check(vec![assigned(0, 0), delivered(5), Notice::Revoked(vec![partition(1)])], Some(5), Some(5));
+        check(vec![assigned(0, 0), delivered(5), revoked(0)], Some(5), None);
+        check(vec![assigned(0, 0), delivered(5), revoked(1)], Some(5), Some(5));
     }
 }

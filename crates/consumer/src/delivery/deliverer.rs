@@ -15,7 +15,7 @@ use weir_store::{DeadLetter, DeadLetterError, Verdicts, WriteBatch, WriteError, 
 use super::lookout::Lookout;
 use super::patience::{Patience, Waited};
 use super::{Job, Notice, Seams};
-use crate::census::{CensusError, events_accounted, events_before};
+use crate::census::{CensusError, events_accounted, events_before, events_counted};
 use crate::decode::{Decoded, decode, rejection_letter};
 use crate::ledger::record_loss;
 use crate::metrics::ConsumerMetrics;
@@ -227,12 +227,18 @@ impl Deliverer {
             Some(stored) => stored.first_event,
             None => events_before(journal, &batch.partition, loss.to).await.map_err(CensusError::Journal)?,
         };
-        let Some(after) = after else { return Ok(None) };
+        let Some(after) = after else { return self.least_lost(&batch.partition, loss).await };
         let before = match before {
             Some(events) => events,
             None => self.events_below(&batch.partition, loss.from).await?,
         };
         Ok(Some(after.saturating_sub(before)))
+    }
+
+    /// Where the journal does not count events: a lost offset was one event or more.
+    async fn least_lost(&self, partition: &StreamPartition, loss: &Loss) -> Result<Option<u64>, CensusError> {
+        let counted = events_counted(&*self.seams.journal, partition).await.map_err(CensusError::Journal)?;
+        Ok((!counted).then(|| loss.to.0.saturating_sub(loss.from.0)))
     }
 
     /// How many events the partition took before `offset`, which everything below was delivered of.

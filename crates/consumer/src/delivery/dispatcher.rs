@@ -157,13 +157,12 @@ impl Lanes {
                 self.lanes.insert(partition.clone(), Lane::default());
                 Notice::Assigned { partition, committed, start }
             }
-            Order::Revoked(partitions) => {
-                for partition in &partitions {
+            Order::Revoked(revoked) => {
+                for partition in &revoked.partitions {
                     self.forget(partition);
                     deliverer.lookout.succeeded(partition);
                 }
-                deliverer.seams.store.release(&partitions);
-                Notice::Revoked(partitions)
+                Notice::Revoked(revoked)
             }
         };
         match deliverer.notices.send(notice).await {

@@ -10,7 +10,7 @@ use weir_journal::{Assignment, Commit, ReadBatch, ReadError, Subscription, Subsc
 use weir_model::{Offset, StreamPartition};
 
 use super::patience::{Waited, Watched};
-use super::{Job, Order, Rewind, Seams};
+use super::{Job, Order, Revoked, Rewind, Seams};
 
 /// Reads ahead of the deliverers, as far as the budget of bytes goes.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Reader {
             SubscriptionEvent::Assigned(assignments) => self.assign(assignments, drain).await,
             SubscriptionEvent::Revoked(partitions) => {
                 self.waiting.take_if(|batch| partitions.contains(&batch.partition));
-                self.revoke(partitions).await
+                self.revoke(partitions, drain).await
             }
         }
     }
@@ -181,19 +181,28 @@ impl Reader {
         self.order(deliverer, Order::Deliver(Job { batch, from, round, permit })).await
     }
 
-    /// Tells each deliverer of the partitions that it has no more.
-    async fn revoke(&mut self, partitions: Vec<StreamPartition>) -> Flow {
+    /// Tells each deliverer of the partitions that it has no more, and waits until what it did of them is
+    /// committed: the journal keeps them until the next event is asked for.
+    async fn revoke(&mut self, partitions: Vec<StreamPartition>, drain: &DrainToken) -> Flow {
         let mut by_deliverer: BTreeMap<usize, Vec<StreamPartition>> = BTreeMap::new();
         for partition in partitions {
             self.lanes.remove(&partition);
             by_deliverer.entry(self.deliverer(&partition)).or_default().push(partition);
         }
+        let (settled, mut unsettled) = mpsc::channel(1);
         for (deliverer, partitions) in by_deliverer {
-            if let Flow::End = self.order(deliverer, Order::Revoked(partitions)).await {
+            let revoked = Revoked { partitions, _settled: settled.clone() };
+            if let Flow::End = self.order(deliverer, Order::Revoked(revoked)).await {
                 return Flow::End;
             }
         }
-        Flow::GoOn
+        drop(settled);
+        tokio::select! {
+            biased;
+            () = drain.draining() => Flow::End,
+            // Nothing is ever sent: it ends when all that was handed out is dropped.
+            None = unsettled.recv() => Flow::GoOn,
+        }
     }
 
     fn deliverer(&self, partition: &StreamPartition) -> usize {

@@ -1,6 +1,7 @@
 //! Several partitions at once, of which some wait for the store.
 
 use weir_consumer::section::ConsumerSection;
+use weir_foundation::settings::DurationText;
 use weir_model::{PartitionIndex, StreamPartition};
 use weir_store::memory::Durability;
 use weir_testkit::Faults;
@@ -46,4 +47,26 @@ async fn a_partition_that_waits_holds_back_no_other() {
         world.check_proofs().await;
         world.check_committed().await;
     }
+}
+
+/// What was done of a partition is committed before it goes to another member, however long commits may wait
+/// otherwise; nothing of it is delivered any more.
+#[tokio::test]
+async fn a_partition_that_is_taken_away_is_committed_as_far_as_it_was_delivered() {
+    let world = World::new(Durability::Immediate);
+    let stream = world.stream("shop_logs", 1).await;
+    let hour = Some(DurationText::from_secs(3600));
+    let section = ConsumerSection { commit_interval: hour, ..ConsumerSection::default() };
+    let life = world.start_with(&Faults::none(), section).await;
+    let sent = world.send(&stream, "shop", &[r#"{"a":1}"#]).await;
+    // The first commit comes at once, the next would come in an hour.
+    eventually("the first is committed", async || world.committed().await.values().any(|at| *at == 1)).await;
+    for _ in 0..3 {
+        world.send(&stream, "shop", &[r#"{"a":1}"#]).await;
+    }
+    world.delivered().await;
+    world.revoke.send_replace(vec![sent[0].0.partition.clone()]);
+    eventually("all is committed", async || world.committed().await.values().all(|at| *at == 4)).await;
+    life.drain().await;
+    world.check_proofs().await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use weir_consumer::audit::{StreamReport, audit};
 use weir_consumer::delivery::{Delivery, Dependencies};
 use weir_consumer::metrics::ConsumerMetrics;
@@ -43,6 +44,8 @@ pub(crate) struct World {
     pub(crate) claims: Option<Offset>,
     /// Partitions whose writes are never answered.
     pub(crate) holds_back: fn(&StreamPartition) -> bool,
+    /// Takes partitions away from a running consumer.
+    pub(crate) revoke: watch::Sender<Vec<StreamPartition>>,
 }
 
 /// A running consumer.
@@ -62,6 +65,7 @@ impl World {
             redactor: Redactor::off(),
             claims: None,
             holds_back: |_| false,
+            revoke: watch::Sender::new(Vec::new()),
         }
     }
 
@@ -110,8 +114,9 @@ impl World {
         );
         let store =
             Arc::new(store.refusing(self.refuses).claiming(self.claims).holding_back(self.holds_back));
+        let journal = FaultyJournal::new(Arc::new(self.journal.clone()), faults.clone());
         let dependencies = Dependencies {
-            journal: Arc::new(FaultyJournal::new(Arc::new(self.journal.clone()), faults.clone())),
+            journal: Arc::new(journal.revoking(self.revoke.subscribe())),
             store: Arc::<FaultyStore>::clone(&store),
             dead_letters: store,
             redactor: self.redactor.clone(),
@@ -120,7 +125,7 @@ impl World {
             metrics: ConsumerMetrics::register(&mut metrics),
         };
         let section = ConsumerSection {
-            commit_interval: Some(DurationText::from_millis(1)),
+            commit_interval: section.commit_interval.or(Some(DurationText::from_millis(1))),
             retry_first: Some(DurationText::from_millis(1)),
             retry_longest: Some(DurationText::from_millis(2)),
             ..section
