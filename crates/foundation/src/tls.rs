@@ -48,8 +48,6 @@ pub enum TlsError {
     File { path: PathBuf, source: pem::Error },
     #[error("`{path}` has no certificate")]
     NoCertificate { path: PathBuf },
-    #[error("the system trusts nobody: it has no CA certificates")]
-    NoSystemRoots,
     #[error("could not use the certificates")]
     Rejected(#[from] rustls::Error),
 }
@@ -89,11 +87,9 @@ impl TlsSettings {
                 }
             }
             None => {
-                // Systems carry certificates that no library reads; the others count.
+                // Systems carry certificates that no library reads; the others count. One that has none trusts
+                // no server, which is no matter until one is asked by TLS.
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                if roots.is_empty() {
-                    return Err(TlsError::NoSystemRoots);
-                }
             }
         }
         Ok(roots)

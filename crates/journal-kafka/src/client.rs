@@ -9,6 +9,8 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 
+use weir_foundation::tls::IdentityFiles;
+
 use crate::metrics::Metrics;
 use crate::section::Settings;
 
@@ -39,12 +41,12 @@ pub(crate) fn config(settings: &Settings) -> ClientConfig {
     };
     config.set("security.protocol", protocol);
     if let Some(tls) = &settings.tls {
-        if let Some(ca) = &tls.ca {
+        if let Some(ca) = &tls.ca_file {
             config.set("ssl.ca.location", ca.display().to_string());
         }
-        if let Some((certificate, key)) = &tls.identity {
-            config.set("ssl.certificate.location", certificate.display().to_string());
-            config.set("ssl.key.location", key.display().to_string());
+        if let Some(IdentityFiles { cert_file, key_file }) = &tls.identity {
+            config.set("ssl.certificate.location", cert_file.display().to_string());
+            config.set("ssl.key.location", key_file.display().to_string());
         }
     }
     if let Some(sasl) = &settings.sasl {

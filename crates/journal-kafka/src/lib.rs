@@ -26,5 +26,5 @@ pub use error::KafkaOpenError;
 pub use journal::KafkaJournal;
 pub use section::{
     Assignor, GroupIds, KafkaSection, Retries, SaslMechanism, SaslSection, SaslSettings, Settings,
-    TlsSection, TlsSettings, TopicLimits,
+    TopicLimits,
 };

@@ -1,12 +1,12 @@
 //! Settings of the journal over Kafka: as written by people, and validated.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_foundation::settings::{DurationText, Problem, Problems, Secret, SizeText};
+use weir_foundation::tls::{TlsSection, TlsSettings};
 use weir_model::{ByteSize, StreamName};
 
 /// The journal over Apache Kafka, which the roles share that run in processes of their own. `weir up` keeps its
@@ -68,18 +68,6 @@ pub struct KafkaSection {
     /// Settings of librdkafka that have no name here, by their names there. weir sets what its guarantees need
     /// itself, and refuses it here. Default: empty.
     pub options: Option<BTreeMap<String, String>>,
-}
-
-/// Encryption of connections.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsSection {
-    /// A file with the certificates of authorities that sign the brokers', PEM. Default: those of the system.
-    pub ca: Option<PathBuf>,
-    /// A file with the certificate that weir shows, PEM. Default: none.
-    pub certificate: Option<PathBuf>,
-    /// A file with the key of that certificate, PEM. Default: none.
-    pub key: Option<PathBuf>,
 }
 
 /// Authentication.
@@ -149,13 +137,6 @@ pub struct Settings {
     pub request_timeout: Duration,
     pub start: Retries,
     pub options: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    pub ca: Option<PathBuf>,
-    /// The files of a certificate and of its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -338,25 +319,6 @@ impl Settings {
         for name in self.options.keys().filter(|name| OURS.contains(&name.as_str())) {
             problems.push(Problem::at(format!("options.{name}"), "is set by weir"));
         }
-    }
-}
-
-impl TlsSettings {
-    fn validate(raw: &TlsSection) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let identity = match (raw.certificate.clone(), raw.key.clone()) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                problems.push(Problem::at("key", "is needed with `certificate`"));
-                None
-            }
-            (None, Some(_)) => {
-                problems.push(Problem::at("certificate", "is needed with `key`"));
-                None
-            }
-        };
-        problems.or(Self { ca: raw.ca.clone(), identity })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Carries calls to nodes.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue,
@@ -15,17 +15,14 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt;
 use url::Url;
 use weir_foundation::clock::{Clock, timeout};
 use weir_foundation::failure::BoxError;
+use weir_foundation::tls::TlsError;
 
 use crate::client::{Answer, BodyKind, Call, Encoding, Method};
 use crate::nodes::Nodes;
-use crate::section::{Credentials, Settings, Tls};
+use crate::section::{Credentials, Settings};
 
 /// Connections to all nodes.
 #[derive(Debug)]
@@ -46,12 +43,8 @@ struct Target {
 /// Why no connection can be made, whatever the nodes do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
-    #[error("read `{}`", .path.display())]
-    File { path: PathBuf, source: pem::Error },
-    #[error("`{}` has no certificate", .path.display())]
-    NoCertificate { path: PathBuf },
     #[error("use the certificates")]
-    Tls(#[source] rustls::Error),
+    Tls(#[from] TlsError),
     #[error("use the credentials as a header")]
     Credentials(#[source] InvalidHeaderValue),
 }
@@ -73,7 +66,7 @@ const IDLE_FOR: Duration = Duration::from_secs(50);
 
 impl Http {
     pub(crate) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
-        let tls = tls(&settings.tls)?;
+        let tls = settings.tls.client()?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -92,7 +85,7 @@ impl Http {
             let headers = headers(&node.credentials)?;
             Ok(Target { url: node.url.clone(), headers })
         };
-        let nodes = settings.nodes.iter().map(target).collect::<Result<Vec<_>, _>>()?;
+        let nodes = settings.nodes.iter().map(target).collect::<Result<Vec<_>, BuildError>>()?;
         Ok(Self { client, timeout: settings.request_timeout, turns: Nodes::new(nodes.len()), nodes, clock })
     }
 
@@ -173,7 +166,7 @@ fn headers(credentials: &Credentials) -> Result<HeaderMap, BuildError> {
     let authorization = match credentials {
         Credentials::None => return Ok(headers),
         Credentials::Basic { username, password } => {
-            format!("Basic {}", base64(format!("{username}:{}", password.reveal()).as_bytes()))
+            format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{}", password.reveal())))
         }
         Credentials::ApiKey(key) => format!("ApiKey {}", key.reveal()),
     };
@@ -183,79 +176,17 @@ fn headers(credentials: &Credentials) -> Result<HeaderMap, BuildError> {
     Ok(headers)
 }
 
-/// RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            match at <= chunk.len() {
-                true => text.push(char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize])),
-                false => text.push('='),
-            }
-        }
-    }
-    text
-}
-
-fn tls(files: &Tls) -> Result<ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(BuildError::Tls)?;
-    let builder = match &files.ca {
-        Some(path) => builder.with_root_certificates(roots(path)?),
-        None => builder.with_platform_verifier().map_err(BuildError::Tls)?,
-    };
-    match &files.client {
-        None => Ok(builder.with_no_client_auth()),
-        Some((certificate, key)) => {
-            let key_file = |source| BuildError::File { path: key.clone(), source };
-            let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(key_file)?;
-            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(BuildError::Tls)
-        }
-    }
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, BuildError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(BuildError::Tls)?;
-    }
-    Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let failed = |source| BuildError::File { path: path.to_owned(), source };
-    let found =
-        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    match found.is_empty() {
-        true => Err(BuildError::NoCertificate { path: path.to_owned() }),
-        false => Ok(found),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path)
-        .map_err(|source| BuildError::File { path: path.to_owned(), source: pem::Error::Io(source) })
-}
-
 #[cfg(test)]
 mod tests {
+    use weir_foundation::settings::Secret;
+
     use super::*;
 
     #[test]
-    fn base64_is_that_of_the_rfc() {
-        let check = |text: &str, expected: &str| assert_eq!(base64(text.as_bytes()), expected);
-        check("", "");
-        check("f", "Zg==");
-        check("fo", "Zm8=");
-        check("foo", "Zm9v");
-        check("foob", "Zm9vYg==");
-        check("fooba", "Zm9vYmE=");
-        check("foobar", "Zm9vYmFy");
-        check("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    fn a_user_is_told_as_the_rfc_says() {
+        let credentials =
+            Credentials::Basic { username: "Aladdin".to_owned(), password: Secret::new("open sesame") };
+        let headers = headers(&credentials).expect("make a header");
+        assert_eq!(headers[AUTHORIZATION], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
     }
 }

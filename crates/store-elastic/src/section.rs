@@ -1,6 +1,5 @@
 //! The settings of the store.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use weir_foundation::retry::{Attempts, Backoff, BackoffError};
 use weir_foundation::settings::{DurationText, Problem, Problems, Secret, SizeText};
+use weir_foundation::tls::{TlsSection, TlsSettings};
 use weir_model::ByteSize;
 use weir_store::segment::FilingWindow;
 
@@ -23,12 +23,8 @@ pub struct ElasticSection {
     pub password: Option<Secret>,
     /// API key in its encoded form, instead of a user. Default: none.
     pub api_key: Option<Secret>,
-    /// File of the certificates (PEM) that nodes are believed by. Default: those of the system.
-    pub ca_certificate: Option<PathBuf>,
-    /// File of the certificate (PEM) that nodes know weir by. Default: none.
-    pub client_certificate: Option<PathBuf>,
-    /// File of its key (PEM). Default: none.
-    pub client_key: Option<PathBuf>,
+    /// Certificates, with `https`.
+    pub tls: TlsSection,
     /// `daily`: an index per prefix and day, written by bulks. `single`: the same, one request per event.
     /// `data-stream`: a data stream per prefix. Default: `daily`.
     pub mode: Option<IndexMode>,
@@ -100,7 +96,7 @@ pub enum Documents {
 pub struct Settings {
     /// Without what they said of users, each ending in `/`.
     pub nodes: Vec<Node>,
-    pub tls: Tls,
+    pub tls: TlsSettings,
     pub mode: IndexMode,
     pub documents: Documents,
     pub namespace: String,
@@ -136,15 +132,6 @@ pub enum Credentials {
     ApiKey(Secret),
 }
 
-/// Files of certificates and keys, which are read when the store is opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// Certificate and key.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
 const LONGEST_NAMESPACE: usize = 40;
 
 impl Settings {
@@ -153,7 +140,7 @@ impl Settings {
         let mut problems = Problems::default();
         let credentials = problems.take("", credentials(raw)).unwrap_or(Credentials::None);
         let nodes = problems.take("", nodes(raw, &credentials)).unwrap_or_default();
-        let tls = problems.take("", tls(raw)).unwrap_or_default();
+        let tls = problems.take("tls", TlsSettings::validate(&raw.tls)).unwrap_or_default();
         let retry = problems.take("", retry(raw));
         let namespace = raw.namespace.clone().unwrap_or_default();
         if !legal_namespace(&namespace) {
@@ -300,20 +287,6 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn tls(raw: &ElasticSection) -> Result<Tls, Problems> {
-    let client = match (raw.client_certificate.clone(), raw.client_key.clone()) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        (Some(_), None) => {
-            return Err(Problem::at("client_key", "must be given with `client_certificate`").into());
-        }
-        (None, Some(_)) => {
-            return Err(Problem::at("client_certificate", "must be given with `client_key`").into());
-        }
-    };
-    Ok(Tls { ca: raw.ca_certificate.clone(), client })
-}
-
 fn retry(raw: &ElasticSection) -> Result<Backoff, Problems> {
     let first = raw.retry_first.unwrap_or(DurationText::from_millis(200)).duration();
     let longest = raw.retry_longest.unwrap_or(DurationText::from_secs(30)).duration();
@@ -347,7 +320,7 @@ mod tests {
             ]),
             username: Some("jo".to_owned()),
             api_key: Some(Secret::new("key")),
-            client_key: Some("key.pem".into()),
+            tls: TlsSection { key_file: Some("key.pem".into()), ..TlsSection::default() },
             namespace: Some("-x".to_owned()),
             bulk_documents: Some(0),
             requests: Some(0),
@@ -364,7 +337,7 @@ mod tests {
             "urls",
             "urls",
             "urls",
-            "client_certificate",
+            "tls.cert_file",
             "retry_first",
             "namespace",
             "bulk_documents",

@@ -10,7 +10,7 @@ fn the_defaults_are_those_of_the_documentation() {
 fn all_problems_come_at_once() {
     let raw = KafkaSection {
         brokers: Some(vec!["a:9092,b:9092".to_owned()]),
-        tls: Some(TlsSection { key: Some("key.pem".into()), ..TlsSection::default() }),
+        tls: Some(TlsSection { key_file: Some("key.pem".into()), ..TlsSection::default() }),
         sasl: Some(SaslSection { username: Some("weir".to_owned()), ..SaslSection::default() }),
         new_topic_events: Some("new topics".to_owned()),
         options: Some([("acks".to_owned(), "1".to_owned())].into()),
@@ -18,7 +18,7 @@ fn all_problems_come_at_once() {
     };
     let problems = Settings::validate(&raw).expect_err("nearly all is wrong");
     let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
-    assert_eq!(paths, ["tls.certificate", "sasl.password", "new_topic_events", "brokers", "options.acks"]);
+    assert_eq!(paths, ["tls.cert_file", "sasl.password", "new_topic_events", "brokers", "options.acks"]);
 }
 
 #[test]

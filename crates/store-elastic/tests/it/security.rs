@@ -7,6 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use weir_foundation::settings::Secret;
+use weir_foundation::tls::TlsSection;
 use weir_services::Engine;
 use weir_store::IndexStore;
 use weir_store::conformance::fixture::partition;
@@ -116,9 +117,11 @@ impl Authority {
 fn tls_section(proxy: &Proxy, ca: &Path, client: Option<&Authority>) -> ElasticSection {
     ElasticSection {
         urls: Some(vec![format!("https://{}", proxy.address())]),
-        ca_certificate: Some(ca.to_owned()),
-        client_certificate: client.map(|authority| authority.path("client.pem")),
-        client_key: client.map(|authority| authority.path("client.key")),
+        tls: TlsSection {
+            ca_file: Some(ca.to_owned()),
+            cert_file: client.map(|authority| authority.path("client.pem")),
+            key_file: client.map(|authority| authority.path("client.key")),
+        },
         ..section(proxy.address())
     }
 }
@@ -158,7 +161,8 @@ async fn files_that_are_no_certificates_are_refused_at_once() {
     let file = directory.path().join("ca.pem");
     std::fs::write(&file, "no certificate").expect("writes");
     for path in [file, directory.path().join("missing.pem")] {
-        let section = ElasticSection { ca_certificate: Some(path.clone()), ..ElasticSection::default() };
+        let tls = TlsSection { ca_file: Some(path.clone()), ..TlsSection::default() };
+        let section = ElasticSection { tls, ..ElasticSection::default() };
         let settings = weir_store_elastic::Settings::validate(&section).expect("are valid");
         let clock: Arc<dyn weir_foundation::clock::Clock> = Arc::new(weir_foundation::clock::SystemClock);
         let supervisor = weir_foundation::supervise::Supervisor::new(

@@ -45,19 +45,15 @@ pub(crate) const ALIASES: &[Alias] = &[
         path: "elasticsearch.component_template",
         convert: text,
     },
-    Alias {
-        name: "BARITO_CONSUMER_ELASTICSEARCH_CA_CERT",
-        path: "elasticsearch.ca_certificate",
-        convert: text,
-    },
+    Alias { name: "BARITO_CONSUMER_ELASTICSEARCH_CA_CERT", path: "elasticsearch.tls.ca_file", convert: text },
     Alias {
         name: "BARITO_CONSUMER_ELASTICSEARCH_CLIENT_CERT",
-        path: "elasticsearch.client_certificate",
+        path: "elasticsearch.tls.cert_file",
         convert: text,
     },
     Alias {
         name: "BARITO_CONSUMER_ELASTICSEARCH_CLIENT_KEY",
-        path: "elasticsearch.client_key",
+        path: "elasticsearch.tls.key_file",
         convert: text,
     },
     Alias {
