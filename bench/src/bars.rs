@@ -167,6 +167,18 @@ fn kafka() -> Vec<Bar> {
         bar("kafka_timber.rate", "the same", Bound::None, "events/s"),
         bar("kafka_timber.memory", "peak memory of the same", Bound::AtMost(120.0), "MiB"),
         bar("kafka_timber_paced.p99", "p99 of a batch at 50,000 events/s", Bound::AtMost(20.0), "ms"),
+        bar("redis.ratio", "rate with limits in Redis against limits of its own", Bound::AtLeast(0.8), "x"),
+        bar("consumer.cpu", "Kafka to `_bulk`, a batch a record", Bound::AtMost(3.5), cpu),
+        bar("consumer.rate", "the same", Bound::None, "events/s"),
+        bar("consumer.memory", "peak memory of the same", Bound::AtMost(120.0), "MiB"),
+        bar("consumer_timber.cpu", "Kafka to `_bulk`, an event a record", Bound::AtMost(3.5), cpu),
+        bar("consumer_timber.rate", "the same", Bound::None, "events/s"),
+        bar("consumer_timber.memory", "peak memory of the same", Bound::AtMost(120.0), "MiB"),
+        bar("away.memory", "peak memory while the store is away", Bound::AtMost(120.0), "MiB"),
+        bar("away.memory_after", "the same once it has caught up", Bound::None, "MiB"),
+        bar("scaling.one", "one consumer, a store that takes a second a bulk", Bound::None, "events/s"),
+        bar("scaling.two", "two consumers against one", Bound::AtLeast(1.8), "x"),
+        bar("scaling.four", "four consumers against one", Bound::AtLeast(3.4), "x"),
     ]
 }
 

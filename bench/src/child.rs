@@ -39,11 +39,20 @@ impl Measured {
         Self::listening(command).await
     }
 
-    /// The producer over these brokers.
-    pub(crate) async fn producer(brokers: &str, format: &str) -> Outcome<Self> {
+    /// The producer over these brokers, with these variables.
+    pub(crate) async fn producer(brokers: &str, format: &str, settings: &[(&str, &str)]) -> Outcome<Self> {
         let mut command = Command::new(sibling("weir")?);
-        command.arg("producer");
+        command.arg("producer").envs(settings.iter().copied());
         command.env("WEIR_KAFKA__BROKERS", brokers).env("WEIR_PRODUCER__RECORD_FORMAT", format);
+        Self::listening(command).await
+    }
+
+    /// A consumer of this group from these brokers to this store.
+    pub(crate) async fn consumer(directory: &Path, brokers: &str, store: &str, group: &str) -> Outcome<Self> {
+        let mut command = Command::new(sibling("weir")?);
+        command.arg("consumer").arg("--data-dir").arg(directory.join(group));
+        command.env("WEIR_KAFKA__BROKERS", brokers).env("WEIR_ELASTICSEARCH__URLS", store);
+        command.env("WEIR_CONSUMER__GROUP", group);
         Self::listening(command).await
     }
 

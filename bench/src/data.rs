@@ -53,9 +53,9 @@ fn made_up() -> Vec<String> {
     (0..8000).map(line).collect()
 }
 
-/// A line and two short fields, as the peers were measured with.
-pub(crate) fn simple(lines: &[String]) -> Vec<Bytes> {
-    batches(lines, |rng, message| {
+/// A line and two short fields, as the peers were measured with; for a stream of so many partitions.
+pub(crate) fn simple(lines: &[String], partitions: i32) -> Vec<Bytes> {
+    batches_of(BATCHES, partitions, lines, |rng, message| {
         vec![
             ("message", text(message)),
             ("host", text(format!("host-{:02}", rng.random_range(0..50)))),
@@ -68,7 +68,7 @@ pub(crate) fn simple(lines: &[String]) -> Vec<Bytes> {
 pub(crate) fn structured(lines: &[String]) -> Vec<Bytes> {
     const SERVICES: [&str; 8] =
         ["checkout", "cart", "payment", "catalog", "search", "shipping", "auth", "web"];
-    batches(lines, |rng, message| {
+    batches_of(BATCHES, 1, lines, |rng, message| {
         vec![
             ("message", text(message)),
             ("service", text(SERVICES[rng.random_range(0..8)].to_owned())),
@@ -84,7 +84,7 @@ pub(crate) fn structured(lines: &[String]) -> Vec<Bytes> {
 /// Events of some ten kilobytes, to fill a journal soon: many lines in one.
 pub(crate) fn long(lines: &[String]) -> Vec<Bytes> {
     let long: Vec<String> = lines.chunks(80).take(16).map(|lines| lines.join(" ")).collect();
-    batches_of(50, &long, |_, message| vec![("message", text(message))])
+    batches_of(50, 1, &long, |_, message| vec![("message", text(message))])
 }
 
 /// The batch of one event that is looked for.
@@ -92,7 +92,7 @@ pub(crate) fn probe(number: u32) -> Bytes {
     let message = ("message".to_owned(), text(format!("probe{number}")));
     let content = Struct { fields: [message].into() };
     let item = Timber { context: None, timestamp: String::new(), content: Some(content) };
-    Bytes::from(TimberCollection { context: Some(context("probe")), items: vec![item] }.encode_to_vec())
+    Bytes::from(TimberCollection { context: Some(context("probe", 1)), items: vec![item] }.encode_to_vec())
 }
 
 /// The number of the probe in a line that a tail sent.
@@ -127,15 +127,9 @@ fn json(value: Value) -> serde_json::Value {
     }
 }
 
-fn batches(
-    lines: &[String],
-    fields: impl FnMut(&mut ChaCha8Rng, String) -> Vec<(&'static str, Value)>,
-) -> Vec<Bytes> {
-    batches_of(BATCHES, lines, fields)
-}
-
 fn batches_of(
     count: usize,
+    partitions: i32,
     lines: &[String],
     mut fields: impl FnMut(&mut ChaCha8Rng, String) -> Vec<(&'static str, Value)>,
 ) -> Vec<Bytes> {
@@ -150,15 +144,15 @@ fn batches_of(
             Timber { context: None, timestamp: String::new(), content: Some(Struct { fields }) }
         });
         let items = items.collect();
-        Bytes::from(TimberCollection { context: Some(context("bench")), items }.encode_to_vec())
+        Bytes::from(TimberCollection { context: Some(context("bench", partitions)), items }.encode_to_vec())
     };
     (0..count).map(|_| batch()).collect()
 }
 
-fn context(app: &str) -> TimberContext {
+fn context(app: &str, partitions: i32) -> TimberContext {
     TimberContext {
         kafka_topic: app.to_owned(),
-        kafka_partition: 1,
+        kafka_partition: partitions,
         es_index_prefix: app.to_owned(),
         app_max_tps: i32::MAX / 10,
         ..TimberContext::default()

@@ -19,6 +19,11 @@ impl Figures {
         self.0.entry(name).or_default().push(value);
     }
 
+    /// How often it was measured.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.0.get(name).map_or(0, Vec::len)
+    }
+
     /// Absent if the figure was not measured.
     pub(crate) fn spread(&self, name: &str) -> Option<Spread> {
         let mut values = self.0.get(name)?.clone();

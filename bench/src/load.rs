@@ -32,6 +32,11 @@ struct Schedule {
 }
 
 impl Run {
+    /// One without calls.
+    pub(crate) fn of(events: usize, took: Duration) -> Self {
+        Self { events, took, calls: Vec::new() }
+    }
+
     pub(crate) fn rate(&self) -> f64 {
         self.events as f64 / self.took.as_secs_f64()
     }

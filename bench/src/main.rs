@@ -22,6 +22,7 @@ mod machine;
 mod parts;
 mod report;
 mod scenarios;
+mod sink;
 
 use std::time::Duration;
 
@@ -71,8 +72,10 @@ const QUICK: Extent = Extent {
     limit: Duration::from_millis(50),
 };
 
-const SCENARIOS: [&str; 10] =
-    ["door", "rate", "rest", "whole", "latency", "idle", "restart", "kafka", "journal", "store"];
+const SCENARIOS: [&str; 13] = [
+    "door", "rate", "rest", "whole", "latency", "idle", "restart", "kafka", "redis", "consumer", "scaling",
+    "journal", "store",
+];
 
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -95,6 +98,9 @@ fn main() -> Outcome<()> {
                 "idle" => scenarios::idle(report, extent).await,
                 "restart" => scenarios::restart(report, extent, &lines).await,
                 "kafka" => scenarios::kafka(report, extent, &lines).await,
+                "redis" => scenarios::redis(report, extent, &lines).await,
+                "consumer" => scenarios::consumer(report, extent, &lines).await,
+                "scaling" => scenarios::scaling(report, extent, &lines).await,
                 "journal" => parts::journal(report, extent),
                 _ => parts::store(report, extent, &files),
             }
@@ -106,7 +112,7 @@ fn main() -> Outcome<()> {
 }
 
 fn limits(extent: &Extent, lines: &Lines) -> Outcome<Limits> {
-    let batches = data::simple(&lines.texts);
+    let batches = data::simple(&lines.texts, 1);
     let sent = batches[..batches.len().min(100)].concat();
     let documents = data::json_lines(&data::structured(&lines.texts)[..100])?.concat();
     let samples = Samples {

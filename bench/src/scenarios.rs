@@ -23,13 +23,13 @@ macro_rules! names {
     };
 }
 
-mod kafka;
+mod fleet;
 
-pub(crate) use self::kafka::kafka;
+pub(crate) use self::fleet::{consumer, kafka, redis, scaling};
 
 /// gRPC into the durable journal, as fast as it goes.
 pub(crate) async fn door(report: &mut Report, extent: &Extent, lines: &Lines) -> Outcome<()> {
-    let batches = simple(&lines.texts);
+    let batches = simple(&lines.texts, 1);
     for _ in 0..extent.runs {
         let directory = tempfile::tempdir()?;
         let door = Measured::door(directory.path())?;
@@ -46,7 +46,7 @@ pub(crate) async fn door(report: &mut Report, extent: &Extent, lines: &Lines) ->
 
 /// gRPC into the durable journal at 50,000 events/s.
 pub(crate) async fn door_at_rate(report: &mut Report, extent: &Extent, lines: &Lines) -> Outcome<()> {
-    let batches = simple(&lines.texts);
+    let batches = simple(&lines.texts, 1);
     for _ in 0..extent.runs {
         let directory = tempfile::tempdir()?;
         let door = Measured::door(directory.path())?;

@@ -8,12 +8,13 @@
 //!               │                    ╰notices─▶ committer ──▶ journal
 //! ```
 //!
-//! * The **reader** holds at most the budget of bytes that are read and not delivered. A partition starts where
+//! * The **reader** holds at most the budget of bytes that are read and not delivered, and lets no stream have so much
+//!   of it that others had to wait for its store. A partition starts where
 //!   the store says ([`resume`](IndexStore::resume)): one that remembers positions, behind what it has durably,
 //!   whatever the group committed; another, where the group committed.
 //! * A **deliverer** decodes, buries what can not be stored, then writes; it repeats a step for ever, which
 //!   changes nothing that was done since both stores are idempotent by position. Of each partition one step is in
-//!   hand at a time, in order; of several partitions at once, since a store may answer late (`dispatcher`). A
+//!   hand at a time, in order, and as much at once as was read meanwhile; of several partitions at once, since a store may answer late (`dispatcher`). A
 //!   partition that is revoked is dropped where it stands; what was done of it is committed before it goes to others.
 //! * The **committer** commits the lesser of delivered and durable. What it hears of a partition comes through the
 //!   deliverer, so that nothing of an assignment is heard after its end.
@@ -21,6 +22,7 @@
 //! So at every instant each event is in the journal at or above the start of the next life, or durably in the
 //! store, or a durable dead letter.
 
+mod budget;
 mod committer;
 mod deliverer;
 mod dispatcher;
@@ -36,7 +38,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tracing::warn;
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::BoxError;
@@ -47,12 +49,13 @@ use weir_model::{Offset, StreamPartition};
 use weir_redaction::Redactor;
 use weir_store::{DeadLetterStore, IndexStore};
 
+use self::budget::{Budget, MOST_JOBS, Share};
 use self::committer::{Committer, Lanes};
 use self::deliverer::Deliverer;
 use self::dispatcher::Dispatcher;
 use self::lookout::Lookout;
 use self::patience::Watched;
-use self::reader::{Budget, MOST_JOBS, Reader};
+use self::reader::Reader;
 use crate::metrics::ConsumerMetrics;
 use crate::section::ConsumerSettings;
 
@@ -110,7 +113,24 @@ struct Job {
     /// Where the batch before it ended.
     from: Offset,
     round: u64,
-    permit: OwnedSemaphorePermit,
+    share: Share,
+    /// Whether another job of the partition waited when this one began.
+    more: bool,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        self.batch.records.iter().map(|stored| stored.record.value.len()).sum()
+    }
+
+    /// Makes one job of two that follow each other.
+    fn absorb(&mut self, other: Self) {
+        let ReadBatch { records, losses, next, .. } = other.batch;
+        self.batch.records.extend(records);
+        self.batch.losses.extend(losses);
+        self.batch.next = next;
+        self.share.absorb(other.share);
+    }
 }
 
 /// The store expects a partition to go on at `to`; asked for in `round`.
@@ -152,7 +172,11 @@ impl Delivery {
             progress.idle();
             Watched::new(Arc::clone(&seams.clock), settings.retry, progress)
         };
-        let (rewinds, incoming_rewinds) = mpsc::channel(MOST_JOBS as usize);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "at most one of each partition: the next comes when it was heard"
+        )]
+        let (rewinds, incoming_rewinds) = mpsc::unbounded_channel();
         let (notices, incoming_notices) = mpsc::channel(NOTICES);
         let (mut orders, mut dispatchers) = (Vec::new(), Vec::new());
         let reading = watched("consumer.read");

@@ -97,6 +97,8 @@ pub(crate) fn consumer(settings: &Settings, group: &str) -> ClientConfig {
     config.set("fetch.max.bytes", settings.fetch_queue.bytes().max(fetch).to_string());
     config.set("fetch.wait.max.ms", "100");
     config.set("fetch.error.backoff.ms", "100");
+    // A full queue is emptied much faster than in the library's second.
+    config.set("fetch.queue.backoff.ms", "20");
     config
 }
 

@@ -6,7 +6,7 @@
 //! | key | what the caller gave, mostly none |
 //! | timestamp | when it was sent |
 //! | header `message_format` | `TimberCollection` or `Events`; absent means `Timber`, and so does any other text |
-//! | header `weir-received` | the time of receipt, microseconds since 1970, decimal |
+//! | header `weir-received` | the time of receipt, microseconds since 1970, decimal; absent if it is one `Timber` of no known batch |
 //! | header `weir-events` | how many events the value holds, decimal; absent if it is one `Timber` |
 //! | header `weir-batch-id` | id and digest of the client's batch, 64 hexadecimal digits; absent if it had no id |
 //!
@@ -22,8 +22,17 @@ pub const RECEIVED: &str = "weir-received";
 pub const EVENTS: &str = "weir-events";
 pub const BATCH_ID: &str = "weir-batch-id";
 
+/// Whether a record has headers. One `Timber` of no known batch has none: it is barito-flow's record byte by byte,
+/// and its time of receipt is the message's timestamp.
+pub(crate) fn has_headers(record: &Record) -> bool {
+    record.format != RecordFormat::Timber || record.batch.is_some()
+}
+
 /// Calls `put` with each header of a record.
 pub(crate) fn write_headers(record: &Record, mut put: impl FnMut(&str, &[u8])) {
+    if !has_headers(record) {
+        return;
+    }
     if record.format != RecordFormat::Timber {
         put(MESSAGE_FORMAT, record.format.as_str().as_bytes());
         if let Some(events) = record.events {

@@ -137,17 +137,17 @@ impl Journal for KafkaJournal {
         let topic = shared.topic(stream).await.map_err(|error| AppendError::Unavailable(Box::new(error)))?;
         let topic = topic.ok_or_else(|| AppendError::UnknownStream(stream.clone()))?;
         let outcomes = shared.producer.send(stream.as_str(), key, &records).await;
-        let mut appended = Vec::with_capacity(outcomes.len());
+        let mut appended: Vec<Appended> = Vec::with_capacity(outcomes.len());
         for outcome in &outcomes {
             let Ok(delivered) = outcome else { break };
-            let partition = u32::try_from(delivered.partition).unwrap_or(0);
+            let partition = PartitionIndex(u32::try_from(delivered.partition).unwrap_or(0));
             let offset = Offset(u64::try_from(delivered.offset).unwrap_or(0));
-            let life = shared.registry.life(stream, partition, topic.life);
-            let place = StreamPartition {
-                stream: stream.clone(),
-                incarnation: life.incarnation,
-                partition: PartitionIndex(partition),
-            };
+            // Those of one call mostly go to one partition.
+            let last = appended.last().map(|last| &last.partition).filter(|last| last.partition == partition);
+            let place = last.cloned().unwrap_or_else(|| {
+                let life = shared.registry.life(stream, partition.0, topic.life);
+                StreamPartition { stream: stream.clone(), incarnation: life.incarnation, partition }
+            });
             appended.push(Appended { partition: place, offset });
         }
         if outcomes.iter().any(Result::is_ok) {

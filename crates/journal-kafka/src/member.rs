@@ -3,7 +3,7 @@
 //! ```text
 //! librdkafka ──▶ worker (thread) ──inbox──▶ subscription ──▶ caller
 //!                   ▲ ╰── link: what is owned ──╮
-//!                   ╰────── seeks, leave ───────┴── commits
+//!                   ╰────── wishes, leave ──────┴── commits
 //! ```
 //!
 //! The inbox holds little: what was fetched waits in librdkafka's queue, which is bounded. A caller that is slow
@@ -116,6 +116,10 @@ impl Subscription for Member {
 
     fn seek(&mut self, partition: &StreamPartition, offset: Offset) {
         self.inbox.seek(partition, offset);
+    }
+
+    fn pause(&mut self, partition: &StreamPartition) {
+        self.inbox.pause(partition);
     }
 }
 

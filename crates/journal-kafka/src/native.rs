@@ -1,7 +1,8 @@
 //! What the C library can do and its bindings have no safe name for. All unsafe code of the crate is here.
 //!
-//! Three things: the ids of topics, whether a message that failed may be stored all the same, and one bounded
-//! queue for the messages of all partitions of a consumer, apart from the queue of its callbacks.
+//! Four things: the ids of topics, many messages handed over in one call, whether a message that failed may be
+//! stored all the same, and one bounded queue for the messages of all partitions of a consumer, apart from the
+//! queue of its callbacks.
 
 #![expect(unsafe_code, reason = "librdkafka has these in C only")]
 
@@ -18,7 +19,9 @@ use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::util::IntoOpaque;
 
 use crate::life::TopicId;
 
@@ -107,6 +110,49 @@ unsafe fn topic_id(id: *const c::rd_kafka_Uuid_t) -> TopicId {
     let (most, least) =
         unsafe { (c::rd_kafka_Uuid_most_significant_bits(id), c::rd_kafka_Uuid_least_significant_bits(id)) };
     TopicId(u128::from(most.cast_unsigned()) << 64 | u128::from(least.cast_unsigned()))
+}
+
+/// Lets the library choose the partition.
+const ANY_PARTITION: i32 = -1;
+
+/// Hands over messages without headers in one call: the topic is looked up once. What comes back was refused.
+pub(crate) fn produce<'a, C: ProducerContext>(
+    producer: &BaseProducer<C>,
+    topic: &str,
+    key: Option<&[u8]>,
+    messages: impl Iterator<Item = (&'a [u8], C::DeliveryOpaque)>,
+) -> Vec<(RDKafkaErrorCode, C::DeliveryOpaque)> {
+    let refuse = |(_, opaque)| (RDKafkaErrorCode::UnknownTopic, opaque);
+    let Ok(name) = CString::new(topic) else { return messages.map(refuse).collect() };
+    // SAFETY: the producer is alive; the reference to its topic is given back by the guard.
+    let topic = unsafe {
+        let topic = c::rd_kafka_topic_new(producer.client().native_ptr(), name.as_ptr(), ptr::null_mut());
+        Guard::new(topic, c::rd_kafka_topic_destroy)
+    };
+    let Ok(topic) = topic else { return messages.map(refuse).collect() };
+    let (key, key_len) = key.map_or((ptr::null_mut(), 0), |key| (key.as_ptr().cast_mut().cast(), key.len()));
+    let message = |(payload, opaque): (&'a [u8], C::DeliveryOpaque)| c::rd_kafka_message_t {
+        err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        rkt: ptr::null_mut(),
+        partition: ANY_PARTITION,
+        payload: payload.as_ptr().cast_mut().cast(),
+        len: payload.len(),
+        key,
+        key_len,
+        offset: 0,
+        _private: opaque.into_ptr(),
+    };
+    let mut messages: Vec<_> = messages.map(message).collect();
+    let count = c_int::try_from(messages.len()).unwrap_or(c_int::MAX);
+    // SAFETY: payloads and key outlive the call, which copies them and writes to the array only. An opaque that
+    // the library took comes back with the delivery report, once; the others are taken back here.
+    unsafe {
+        let copy = c::RD_KAFKA_MSG_F_COPY;
+        c::rd_kafka_produce_batch(topic.get(), ANY_PARTITION, copy, messages.as_mut_ptr(), count);
+        let refused =
+            messages.iter().filter_map(|message| Some((check(message.err).err()?, message._private)));
+        refused.map(|(error, opaque)| (error, C::DeliveryOpaque::from_ptr(opaque))).collect()
+    }
 }
 
 /// What is known of a message whose delivery was reported.

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -23,8 +23,8 @@ use weir_model::Record;
 
 use crate::client::{self, Voice};
 use crate::error::KafkaOpenError;
-use crate::format::write_headers;
-use crate::native::{Persistence, persistence};
+use crate::format::{has_headers, write_headers};
+use crate::native::{self, Persistence, persistence};
 use crate::section::Settings;
 
 pub(crate) const ROLE: &str = "producer";
@@ -112,14 +112,7 @@ impl Producer {
     /// Sends records to a topic and waits until it is known of each what became of it.
     pub(crate) async fn send(&self, topic: &str, key: Option<&[u8]>, records: &[Record]) -> Vec<Outcome> {
         let (call, done) = Call::new(records.len());
-        let began = self.shared.clock.monotonic();
-        for (index, record) in records.iter().enumerate() {
-            let ticket = Box::new(Ticket { call: Arc::clone(&call), index });
-            if let Err((error, ticket)) = self.enqueue(topic, key, record, ticket, began).await {
-                let undelivered = Undelivered { persistence: Persistence::NotStored, error };
-                ticket.call.settle(index, Err(undelivered));
-            }
-        }
+        self.enqueue(&Batch { topic, key, records, call: &call }).await;
         match done {
             None => Vec::new(),
             Some(done) => done.await.unwrap_or_else(|_| records.iter().map(|_| Err(lost())).collect()),
@@ -142,64 +135,96 @@ impl Producer {
         outcomes.into_iter().next().unwrap_or_else(|| Err(lost()))
     }
 
-    async fn enqueue(
-        &self,
-        topic: &str,
-        key: Option<&[u8]>,
-        record: &Record,
-        ticket: Box<Ticket>,
-        began: Instant,
-    ) -> Result<(), (KafkaError, Box<Ticket>)> {
-        let mut ticket = ticket;
+    /// Hands over all records, or settles those that are refused.
+    async fn enqueue(&self, batch: &Batch<'_>) {
+        let began = self.shared.clock.monotonic();
         let mut waited = false;
-        loop {
+        let mut left: Vec<usize> = (0..batch.records.len()).collect();
+        while !left.is_empty() {
             if self.is_closed() {
-                return Err((KafkaError::Canceled, ticket));
+                return batch.refuse(&left, &KafkaError::Canceled);
             }
             let room = self.shared.room.notified();
             let handle = self.shared.current();
-            let Err((error, refused)) = try_send(&handle, topic, key, record, ticket) else {
-                return Ok(());
-            };
-            ticket = refused;
-            match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::QueueFull) => {
-                    if !waited {
-                        self.shared.voice.metrics.appends_waiting.inc();
-                        waited = true;
+            let mut passing = None;
+            let refused = batch.try_send(&handle, &left);
+            left.clear();
+            for (error, index) in refused {
+                match error.rdkafka_error_code() {
+                    Some(code @ (RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal)) => {
+                        left.push(index);
+                        passing = Some((code, error));
                     }
-                    let elapsed = self.shared.clock.monotonic().saturating_duration_since(began);
-                    let left = self.shared.settings.append_timeout.saturating_sub(elapsed);
-                    if left.is_zero() || timeout(&*self.shared.clock, left, room).await.is_err() {
-                        return Err((error, ticket));
-                    }
+                    _ => batch.refuse(&[index], &error),
                 }
-                Some(RDKafkaErrorCode::Fatal) => {
-                    if let Err(error) = self.shared.replace(&handle) {
-                        return Err((error, ticket));
-                    }
+            }
+            let Some((code, error)) = passing else { return };
+            if code == RDKafkaErrorCode::Fatal {
+                if let Err(error) = self.shared.replace(&handle) {
+                    return batch.refuse(&left, &error);
                 }
-                _ => return Err((error, ticket)),
+                continue;
+            }
+            if !waited {
+                self.shared.voice.metrics.appends_waiting.inc();
+                waited = true;
+            }
+            let elapsed = self.shared.clock.monotonic().saturating_duration_since(began);
+            let time = self.shared.settings.append_timeout.saturating_sub(elapsed);
+            if time.is_zero() || timeout(&*self.shared.clock, time, room).await.is_err() {
+                return batch.refuse(&left, &error);
             }
         }
     }
 }
 
-fn try_send(
-    handle: &Handle,
-    topic: &str,
-    key: Option<&[u8]>,
-    record: &Record,
-    ticket: Box<Ticket>,
-) -> Result<(), (KafkaError, Box<Ticket>)> {
-    let mut headers = Some(OwnedHeaders::new_with_capacity(4));
-    write_headers(record, |name, value| {
-        headers = headers.take().map(|headers| headers.insert(Header { key: name, value: Some(value) }));
-    });
-    let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, ticket).payload(&record.value);
-    message.headers = headers;
-    message.key = key;
-    handle.send(message).map_err(|(error, message)| (error, message.delivery_opaque))
+/// What is sent in one call.
+struct Batch<'a> {
+    topic: &'a str,
+    key: Option<&'a [u8]>,
+    records: &'a [Record],
+    call: &'a Arc<Call>,
+}
+
+impl Batch<'_> {
+    /// Hands over these records as far as librdkafka takes them.
+    fn try_send(&self, handle: &Handle, indices: &[usize]) -> Vec<(KafkaError, usize)> {
+        let records = indices.iter().filter_map(|index| Some((*index, self.records.get(*index)?)));
+        if self.records.iter().any(has_headers) {
+            let send = |(index, record)| Some((self.send_with_headers(handle, index, record).err()?, index));
+            return records.filter_map(send).collect();
+        }
+        let messages = records.map(|(index, record)| (&record.value[..], self.ticket(index)));
+        let refused = native::produce(handle, self.topic, self.key, messages);
+        refused
+            .into_iter()
+            .map(|(code, ticket)| (KafkaError::MessageProduction(code), ticket.index))
+            .collect()
+    }
+
+    fn send_with_headers(&self, handle: &Handle, index: usize, record: &Record) -> Result<(), KafkaError> {
+        let mut headers = Some(OwnedHeaders::new_with_capacity(4));
+        write_headers(record, |name, value| {
+            headers = headers.take().map(|headers| headers.insert(Header { key: name, value: Some(value) }));
+        });
+        let ticket = self.ticket(index);
+        let mut message =
+            BaseRecord::<[u8], [u8], _>::with_opaque_to(self.topic, ticket).payload(&record.value);
+        message.headers = headers;
+        message.key = self.key;
+        handle.send(message).map_err(|(error, _)| error)
+    }
+
+    fn ticket(&self, index: usize) -> Box<Ticket> {
+        Box::new(Ticket { call: Arc::clone(self.call), index })
+    }
+
+    fn refuse(&self, indices: &[usize], error: &KafkaError) {
+        for index in indices {
+            let undelivered = Undelivered { persistence: Persistence::NotStored, error: error.clone() };
+            self.call.settle(*index, Err(undelivered));
+        }
+    }
 }
 
 fn make(settings: &Settings, voice: &Voice, room: &Arc<Notify>) -> Result<Handle, KafkaError> {

@@ -31,9 +31,10 @@ pub use reading::{
     unknown_partitions_are_refused,
 };
 pub use subscribing::{
-    a_cancelled_next_loses_nothing, a_subscription_delivers_everything_once,
-    a_subscription_resumes_at_the_commit, a_subscription_wakes_up, busy_partitions_do_not_starve_others,
-    changes_are_announced, new_streams_are_discovered, seeking_goes_back, the_pattern_selects_streams,
+    a_cancelled_next_loses_nothing, a_paused_partition_waits_to_be_sought,
+    a_subscription_delivers_everything_once, a_subscription_resumes_at_the_commit, a_subscription_wakes_up,
+    busy_partitions_do_not_starve_others, changes_are_announced, new_streams_are_discovered,
+    seeking_goes_back, the_pattern_selects_streams,
 };
 
 /// Makes journals to try.
@@ -105,6 +106,7 @@ pub fn cases(nature: Nature) -> Vec<Case> {
             a_subscription_delivers_everything_once,
             a_subscription_resumes_at_the_commit,
             a_subscription_wakes_up,
+            a_paused_partition_waits_to_be_sought,
             a_cancelled_next_loses_nothing,
             new_streams_are_discovered,
             the_pattern_selects_streams,

@@ -105,8 +105,11 @@ pub trait Subscription: Send + fmt::Debug {
     /// Waits for the next event. Cancelling loses nothing.
     async fn next(&mut self) -> Result<SubscriptionEvent, ReadError>;
 
-    /// Continues a partition at `offset` instead of where it stands.
+    /// Continues a partition at `offset` instead of where it stands, also if it was paused.
     fn seek(&mut self, partition: &StreamPartition, offset: Offset);
+
+    /// Brings nothing more of a partition until it is sought.
+    fn pause(&mut self, partition: &StreamPartition);
 }
 
 /// What a subscription delivers.

@@ -21,8 +21,8 @@ pub(crate) struct Draft {
     bytes: Vec<u8>,
     documents: Vec<Document>,
     tickets: Vec<Arc<Ticket>>,
-    /// When the first document was added.
-    pub(crate) opened: Instant,
+    /// When it is sent at the latest.
+    pub(crate) due: Instant,
 }
 
 /// The documents of one request.
@@ -70,8 +70,8 @@ pub(crate) struct Claim(pub(crate) Arc<Ticket>);
 pub(crate) struct Unreadable(#[source] std::io::Error);
 
 impl Draft {
-    pub(crate) fn new(ticket: &Arc<Ticket>, opened: Instant) -> Self {
-        Self { bytes: Vec::new(), documents: Vec::new(), tickets: vec![Arc::clone(ticket)], opened }
+    pub(crate) fn new(ticket: &Arc<Ticket>, due: Instant) -> Self {
+        Self { bytes: Vec::new(), documents: Vec::new(), tickets: vec![Arc::clone(ticket)], due }
     }
 
     /// Adds a document of the first ticket by what `write` appends.
@@ -102,6 +102,7 @@ impl Draft {
         self.documents.extend(other.documents.into_iter().map(shift));
         self.bytes.extend_from_slice(&other.bytes);
         self.tickets.extend(other.tickets);
+        self.due = self.due.min(other.due);
     }
 
     pub(crate) fn size(&self) -> usize {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -31,7 +31,6 @@ pub(crate) struct Queues {
 pub(crate) struct Limits {
     pub(crate) bulk_documents: usize,
     pub(crate) bulk_bytes: usize,
-    pub(crate) linger: Duration,
     pub(crate) requests: usize,
     pub(crate) buffer: usize,
     pub(crate) gzip_level: u32,
@@ -150,7 +149,7 @@ impl Queues {
 
     /// Closes the drafts that have waited long enough for more.
     pub(crate) fn close_due(&self, now: Instant) {
-        let is_due = |draft: &mut Draft| now.saturating_duration_since(draft.opened) >= self.limits.linger;
+        let is_due = |draft: &mut Draft| draft.due <= now;
         let due: Vec<_> = {
             let mut state = self.state();
             let take = |(index, lane): (&Arc<str>, &mut Lane)| {
@@ -226,7 +225,7 @@ impl Queues {
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
         let state = self.state();
         let of_lane = |lane: &Lane| {
-            let draft = lane.draft.as_ref().map(|draft| draft.opened + self.limits.linger);
+            let draft = lane.draft.as_ref().map(|draft| draft.due);
             let pause =
                 lane.trouble.as_ref().filter(|_| !lane.ready.is_empty()).map(|trouble| trouble.not_before);
             [draft, pause.filter(|pause| *pause > now)]

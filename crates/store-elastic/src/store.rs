@@ -4,7 +4,7 @@ mod partitions;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -131,7 +131,6 @@ fn limits(settings: &Settings) -> Limits {
     Limits {
         bulk_documents: if settings.mode == IndexMode::Single { 1 } else { settings.bulk_documents },
         bulk_bytes: settings.bulk_bytes,
-        linger: settings.linger,
         requests: settings.requests,
         buffer: settings.buffer,
         gzip_level: settings.gzip_level,
@@ -254,7 +253,7 @@ impl Shared {
                 }
                 let day = self.day(&event, record.received);
                 let sheet = sheets.of(record.events.index_prefix(), day, &self.names);
-                let draft = sheet.draft.get_or_insert_with(|| Draft::new(ticket, self.clock.monotonic()));
+                let draft = sheet.draft.get_or_insert_with(|| Draft::new(ticket, self.due(batch)));
                 written += self.add(draft, &sheet.action, &mut writer, record, index, &event, ticket);
                 if self.queues.is_full(draft)
                     && let Some(draft) = sheet.draft.take()
@@ -269,6 +268,12 @@ impl Shared {
             }
         }
         written
+    }
+
+    /// Until when documents wait for others of their index.
+    fn due(&self, batch: &WriteBatch) -> Instant {
+        let now = self.clock.monotonic();
+        if batch.more { now } else { now + self.settings.linger }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the innermost loop, on what the loops around it hold")]

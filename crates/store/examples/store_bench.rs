@@ -86,7 +86,8 @@ async fn write(store: &SegmentStore, documents: usize, lines: &[String]) -> Outc
             offset += 1;
         }
         generator_cpu += cpu_seconds_of_thread() - before;
-        let batch = WriteBatch { partition: partition.clone(), from, records, next: Offset(offset) };
+        let batch =
+            WriteBatch { partition: partition.clone(), from, records, next: Offset(offset), more: true };
         store.write(batch).await?;
     }
     store.flush().await?;

@@ -117,6 +117,8 @@ pub struct WriteBatch {
     pub records: Vec<WriteRecord>,
     /// Where the partition goes on after these records and whatever was lost behind them.
     pub next: Offset,
+    /// Whether more of the partition waits for this write: then nothing of it is to wait for company.
+    pub more: bool,
 }
 
 /// One record, decoded. Events with a fault are passed over; the caller has made them dead letters.

@@ -135,4 +135,8 @@ impl Subscription for FaultySubscription {
     fn seek(&mut self, partition: &StreamPartition, offset: Offset) {
         self.inner.seek(partition, offset);
     }
+
+    fn pause(&mut self, partition: &StreamPartition) {
+        self.inner.pause(partition);
+    }
 }

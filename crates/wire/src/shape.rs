@@ -8,6 +8,7 @@
 //! on the limit, and every time has the same length.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use weir_model::{RecordFormat, Timestamp};
 
 use crate::context::SECRET_FIELD;
@@ -125,8 +126,8 @@ struct Batch<'a> {
 struct Item<'a> {
     context: Option<Vec<u8>>,
     time: &'a [u8],
-    /// The fields of the content, tags included.
-    content: Vec<&'a [u8]>,
+    /// The fields of the content, tags included; nearly always one.
+    content: SmallVec<[&'a [u8]; 1]>,
     unknown: Vec<&'a [u8]>,
 }
 
@@ -175,7 +176,7 @@ struct Stamp<'a> {
 }
 
 impl Stamp<'_> {
-    fn time_of<'a>(&'a self, item: &Item<'a>) -> &'a [u8] {
+    fn time_of<'a>(&'a self, item: &'a Item<'_>) -> &'a [u8] {
         match self.shape.times {
             Times::FillIn if !item.time.is_empty() => item.time,
             Times::FillIn | Times::Overwrite => self.time,
@@ -217,17 +218,16 @@ impl Stamp<'_> {
 
     fn timbers(&self, batch: &Batch<'_>, context: Option<&[u8]>) -> Result<Vec<Shaped>, ItemTooLarge> {
         let limit = self.shape.limit;
-        let mut shaped = Vec::with_capacity(batch.items.len());
-        for (index, item) in (0..).zip(&batch.items) {
-            let size = self.item_len(item, context);
-            if size > limit {
-                return Err(ItemTooLarge { index, size, limit });
-            }
-            let mut out = Vec::with_capacity(size);
-            self.put_item(&mut out, item, context);
-            shaped.push(Shaped { format: RecordFormat::Timber, events: 1, value: out.into() });
+        let sizes = batch.items.iter().map(|item| self.item_len(item, context));
+        if let Some((index, size)) = (0..).zip(sizes.clone()).find(|(_, size)| *size > limit) {
+            return Err(ItemTooLarge { index, size, limit });
         }
-        Ok(shaped)
+        // One piece of memory for all.
+        let mut out = Vec::with_capacity(sizes.clone().sum());
+        batch.items.iter().for_each(|item| self.put_item(&mut out, item, context));
+        let mut rest = Bytes::from(out);
+        let timber = |size| Shaped { format: RecordFormat::Timber, events: 1, value: rest.split_to(size) };
+        Ok(sizes.map(timber).collect())
     }
 
     fn collections(&self, batch: &Batch<'_>, context: Option<&[u8]>) -> Result<Vec<Shaped>, ItemTooLarge> {

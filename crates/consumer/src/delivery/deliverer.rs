@@ -46,6 +46,14 @@ pub(super) enum Ended {
     Draining,
 }
 
+/// The offsets that a step is about, and whether more of the partition waits behind it.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    from: Offset,
+    next: Offset,
+    more: bool,
+}
+
 /// Why a step was not done; doing it again changes nothing that was done.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
@@ -78,15 +86,16 @@ impl Deliverer {
     /// Does all of a job, of which the partition has had `events` before, if that is known. On drain the step in
     /// hand is finished if the stores take it, the rest is left in the journal.
     pub(super) async fn deliver(&self, job: Job, mut events: Option<u64>, drain: &DrainToken) -> Ended {
-        let Job { batch, from, permit, .. } = job;
+        let Job { batch, from, share, more, .. } = job;
         self.metrics.records_read(&batch);
         let started = self.seams.clock.monotonic();
         let mut patience = Patience::new(Arc::clone(&self.seams.clock), self.retry);
         let mut at = from;
-        for step in steps(&batch, self.batch) {
-            let stretch = at..step.next();
-            match self.insist(&batch, &step, stretch, events, &mut patience, drain).await {
-                Outcome::Done(done) => events = self.finish(&batch, &step, done).await,
+        let steps = steps(&batch, self.batch);
+        for (left, step) in (0..steps.len()).rev().zip(&steps) {
+            let stretch = Stretch { from: at, next: step.next(), more: more || left > 0 };
+            match self.insist(&batch, step, stretch, events, &mut patience, drain).await {
+                Outcome::Done(done) => events = self.finish(&batch, step, done).await,
                 Outcome::Rewound { to } => return Ended::Rewind { to },
                 Outcome::Draining => return Ended::Draining,
             }
@@ -96,7 +105,7 @@ impl Deliverer {
             }
         }
         self.metrics.batch_took(self.seams.clock.monotonic().saturating_duration_since(started));
-        drop(permit);
+        drop(share);
         Ended::Done { events }
     }
 
@@ -105,15 +114,15 @@ impl Deliverer {
         &self,
         batch: &ReadBatch,
         step: &Step,
-        stretch: Range<Offset>,
+        stretch: Stretch,
         events: Option<u64>,
         patience: &mut Patience,
         drain: &DrainToken,
     ) -> Outcome {
         loop {
             let attempt = match step {
-                Step::Records { range, .. } => self.write(batch, range.clone(), stretch.clone()).await,
-                Step::Pass(loss) => self.pass(batch, loss, stretch.clone(), events).await,
+                Step::Records { range, .. } => self.write(batch, range.clone(), stretch).await,
+                Step::Pass(loss) => self.pass(batch, loss, stretch, events).await,
             };
             let error = match attempt {
                 Ok(done) => {
@@ -139,7 +148,7 @@ impl Deliverer {
         &self,
         batch: &ReadBatch,
         range: Range<usize>,
-        stretch: Range<Offset>,
+        stretch: Stretch,
     ) -> Result<Done, StepError> {
         let records = batch.records.get(range).unwrap_or_default();
         let Decoded { records, mut letters, events: mut taken } =
@@ -159,10 +168,10 @@ impl Deliverer {
         &self,
         batch: &ReadBatch,
         records: Vec<WriteRecord>,
-        stretch: Range<Offset>,
+        stretch: Stretch,
     ) -> Result<Refused, StepError> {
-        let Range { start: from, end: next } = stretch;
-        let write = WriteBatch { partition: batch.partition.clone(), from, records, next };
+        let Stretch { from, next, more } = stretch;
+        let write = WriteBatch { partition: batch.partition.clone(), from, records, next, more };
         let verdicts = self.seams.store.write(write).await.map_err(StepError::Write)?;
         let refused = self.refused(batch, verdicts);
         self.bury(&refused.letters).await?;
@@ -194,7 +203,7 @@ impl Deliverer {
         &self,
         batch: &ReadBatch,
         loss: &Loss,
-        stretch: Range<Offset>,
+        stretch: Stretch,
         before: Option<u64>,
     ) -> Result<Done, StepError> {
         let partition = &batch.partition;

@@ -26,7 +26,7 @@ use super::{Job, Notice, Order, Rewind, STALL_AFTER};
 pub(super) struct Dispatcher {
     pub(super) deliverer: Deliverer,
     pub(super) orders: mpsc::Receiver<Order>,
-    pub(super) rewinds: mpsc::Sender<Rewind>,
+    pub(super) rewinds: mpsc::UnboundedSender<Rewind>,
     /// How many partitions are delivered at once. Those of one stream have at most half of what the others leave.
     pub(super) places: usize,
 }
@@ -80,7 +80,7 @@ impl Dispatcher {
         let mut works: FuturesUnordered<Work<'_>> = FuturesUnordered::new();
         loop {
             while works.len() < places
-                && let Some((job, events)) = lanes.next(places)
+                && let Some((job, events)) = lanes.next(places, deliverer.batch)
             {
                 works.push(lanes.start(&deliverer, job, events, &drain));
             }
@@ -96,7 +96,7 @@ impl Dispatcher {
                 Event::Order(Some(order)) => lanes.take(order, &deliverer).await,
                 Event::Ended(partition, ended) => {
                     lanes.name_the_slow(&deliverer);
-                    lanes.ended(&partition, ended, &rewinds).await
+                    lanes.ended(&partition, ended, &rewinds)
                 }
             };
             if let Flow::End = flow {
@@ -115,8 +115,9 @@ impl Dispatcher {
 }
 
 impl Lanes {
-    /// The next job, of a partition whose stream may have one more in hand.
-    fn next(&mut self, places: usize) -> Option<(Job, Option<u64>)> {
+    /// The next job, of a partition whose stream may have one more in hand. What else of the partition waits is
+    /// done with it, up to `batch` bytes: the fewer and larger its steps, the less it waits for the store.
+    fn next(&mut self, places: usize, batch: usize) -> Option<(Job, Option<u64>)> {
         let all: usize = self.running.values().sum();
         let may = |partition: &StreamPartition| {
             let own = self.running.get(&partition.stream).copied().unwrap_or(0);
@@ -125,8 +126,15 @@ impl Lanes {
         let at = self.ready.iter().position(may)?;
         let partition = self.ready.remove(at)?;
         let lane = self.lanes.get_mut(&partition)?;
-        let job = lane.waiting.pop_front()?;
+        let mut job = lane.waiting.pop_front()?;
         self.waiting -= 1;
+        let mut bytes = job.bytes();
+        while let Some(next) = lane.waiting.pop_front_if(|next| bytes + next.bytes() <= batch) {
+            bytes += next.bytes();
+            self.waiting -= 1;
+            job.absorb(next);
+        }
+        job.more = !lane.waiting.is_empty();
         Some((job, lane.events))
     }
 
@@ -195,11 +203,11 @@ impl Lanes {
         }
     }
 
-    async fn ended(
+    fn ended(
         &mut self,
         partition: &StreamPartition,
         ended: Option<Ended>,
-        rewinds: &mpsc::Sender<Rewind>,
+        rewinds: &mpsc::UnboundedSender<Rewind>,
     ) -> Flow {
         if let Some(running) = self.running.get_mut(&partition.stream) {
             *running -= 1;
@@ -218,7 +226,7 @@ impl Lanes {
                 self.waiting -= lane.waiting.len();
                 *lane = Lane { round: round + 1, ..Lane::default() };
                 let rewind = Rewind { partition: partition.clone(), to, round };
-                return match rewinds.send(rewind).await {
+                return match rewinds.send(rewind) {
                     Ok(()) => Flow::GoOn,
                     Err(_) => Flow::End,
                 };

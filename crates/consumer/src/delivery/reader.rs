@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
 use weir_journal::{Assignment, Commit, ReadBatch, ReadError, Subscription, SubscriptionEvent};
 use weir_model::{Offset, StreamPartition};
 
+use super::budget::{Budget, Full, Share};
 use super::patience::{Waited, Watched};
 use super::{Job, Order, Revoked, Rewind, Seams};
 
@@ -20,7 +21,7 @@ pub(super) struct Reader {
     pub(super) budget: Budget,
     /// Each partition has its own one of them for good.
     pub(super) deliverers: Vec<mpsc::Sender<Order>>,
-    pub(super) rewinds: mpsc::Receiver<Rewind>,
+    pub(super) rewinds: mpsc::UnboundedReceiver<Rewind>,
     pub(super) patience: Watched,
     pub(super) lanes: BTreeMap<StreamPartition, Lane>,
     /// Read, and waiting for room.
@@ -34,19 +35,16 @@ pub(super) struct Lane {
     at: Offset,
     /// How often it was rewound; a job of an earlier round is stale.
     round: u64,
-}
-
-/// The bytes that may be read and not yet delivered.
-#[derive(Debug, Clone)]
-pub(super) struct Budget {
-    room: Arc<Semaphore>,
-    units: u32,
+    /// Nothing is read of it until its stream's share is used up less.
+    paused: bool,
 }
 
 enum Event {
     Draining,
     Rewind(Rewind),
-    Room(OwnedSemaphorePermit),
+    Freed,
+    /// The batch waited long enough.
+    Late,
     Read(Result<SubscriptionEvent, ReadError>),
 }
 
@@ -56,33 +54,13 @@ enum Flow {
     End,
 }
 
-/// How many jobs can be queued at most: each takes at least this part of the budget.
-pub(super) const MOST_JOBS: u32 = 64;
-const UNIT: usize = 1024;
+/// How long a stream that has its share may hold up the others: as long as its store takes something now and then,
+/// reading the same again would cost more than to wait.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { at: Offset::ZERO, round: 0 }
-    }
-}
-
-impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
-        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(MOST_JOBS);
-        let units = units.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
-        Self { room: Arc::new(Semaphore::new(units as usize)), units }
-    }
-
-    async fn admit(&self, batch: Option<&ReadBatch>) -> OwnedSemaphorePermit {
-        let units = batch.map_or(0, |batch| self.cost(batch));
-        let room = Arc::clone(&self.room);
-        room.acquire_many_owned(units).await.expect("nothing closes the budget")
-    }
-
-    /// A batch beyond the whole budget is admitted alone.
-    fn cost(&self, batch: &ReadBatch) -> u32 {
-        let bytes: usize = batch.records.iter().map(|stored| stored.record.value.len()).sum();
-        u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).clamp(self.units.div_ceil(MOST_JOBS), self.units)
+        Self { at: Offset::ZERO, round: 0, paused: false }
     }
 }
 
@@ -93,13 +71,15 @@ impl Reader {
                 biased;
                 () = drain.draining() => Event::Draining,
                 Some(rewind) = self.rewinds.recv() => Event::Rewind(rewind),
-                permit = self.budget.admit(self.waiting.as_ref()), if self.waiting.is_some() => Event::Room(permit),
+                () = self.budget.freed() => Event::Freed,
+                () = self.seams.clock.sleep(PATIENCE), if self.waiting.is_some() => Event::Late,
                 read = self.subscription.next(), if self.waiting.is_none() => Event::Read(read),
             };
             let flow = match event {
                 Event::Draining => Flow::End,
                 Event::Rewind(rewind) => self.rewind(&rewind),
-                Event::Room(permit) => self.hand_over(permit).await,
+                Event::Freed => self.use_room().await,
+                Event::Late => self.pause_waiting(),
                 Event::Read(Ok(event)) => self.take(event, &drain).await,
                 Event::Read(Err(error)) => self.wait_out(&error, &drain).await,
             };
@@ -112,10 +92,7 @@ impl Reader {
     async fn take(&mut self, event: SubscriptionEvent, drain: &DrainToken) -> Flow {
         self.patience.succeeded();
         match event {
-            SubscriptionEvent::Batch(batch) => {
-                self.waiting = Some(batch);
-                Flow::GoOn
-            }
+            SubscriptionEvent::Batch(batch) => self.admit(batch).await,
             SubscriptionEvent::Assigned(assignments) => self.assign(assignments, drain).await,
             SubscriptionEvent::Revoked(partitions) => {
                 self.waiting.take_if(|batch| partitions.contains(&batch.partition));
@@ -137,7 +114,8 @@ impl Reader {
             if start != committed {
                 self.subscription.seek(&partition, start);
             }
-            self.lanes.entry(partition.clone()).or_default().at = start;
+            let lane = self.lanes.entry(partition.clone()).or_default();
+            (lane.at, lane.paused) = (start, false);
             debug!(%partition, %start, "delivering");
             let committed = committed.max(start);
             let deliverer = self.deliverer(&partition);
@@ -169,16 +147,63 @@ impl Reader {
         }
     }
 
-    /// Room is there, and so is a place in the queue: every job in it holds a share of the budget.
-    async fn hand_over(&mut self, permit: OwnedSemaphorePermit) -> Flow {
-        let Some(batch) = self.waiting.take() else {
-            return Flow::GoOn;
-        };
+    /// Hands a batch over, or has it wait.
+    async fn admit(&mut self, batch: ReadBatch) -> Flow {
+        match self.budget.admit(&batch) {
+            Ok(share) => self.hand_over(batch, share).await,
+            // A stream that holds the others up already does not do so with each of its partitions.
+            Err(Full::Stream) if self.has_paused(&batch) => {
+                self.pause(&batch);
+                Flow::GoOn
+            }
+            Err(_) => {
+                self.waiting = Some(batch);
+                Flow::GoOn
+            }
+        }
+    }
+
+    /// Every job in the queue of a deliverer holds a share of the budget, so there is a place in it.
+    async fn hand_over(&mut self, batch: ReadBatch, share: Share) -> Flow {
         let lane = self.lanes.entry(batch.partition.clone()).or_default();
         let from = std::mem::replace(&mut lane.at, batch.next);
         let round = lane.round;
         let deliverer = self.deliverer(&batch.partition);
-        self.order(deliverer, Order::Deliver(Job { batch, from, round, permit })).await
+        self.order(deliverer, Order::Deliver(Job { batch, from, round, share, more: false })).await
+    }
+
+    async fn use_room(&mut self) -> Flow {
+        if let Some(batch) = self.waiting.take()
+            && let Flow::End = self.admit(batch).await
+        {
+            return Flow::End;
+        }
+        for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.paused) {
+            if self.budget.wants(&partition.stream) {
+                lane.paused = false;
+                self.subscription.seek(partition, lane.at);
+            }
+        }
+        Flow::GoOn
+    }
+
+    fn has_paused(&self, batch: &ReadBatch) -> bool {
+        let stream = &batch.partition.stream;
+        self.lanes.iter().any(|(partition, lane)| lane.paused && partition.stream == *stream)
+    }
+
+    /// What waits is read again when its stream has room; if nobody has any, all wait.
+    fn pause_waiting(&mut self) -> Flow {
+        let waiting = self.waiting.take_if(|batch| self.budget.is_over_share(batch));
+        if let Some(batch) = waiting {
+            self.pause(&batch);
+        }
+        Flow::GoOn
+    }
+
+    fn pause(&mut self, batch: &ReadBatch) {
+        self.subscription.pause(&batch.partition);
+        self.lanes.entry(batch.partition.clone()).or_default().paused = true;
     }
 
     /// Tells each deliverer of the partitions that it has no more, and waits until what it did of them is
@@ -223,7 +248,7 @@ impl Reader {
     fn rewind(&mut self, rewind: &Rewind) -> Flow {
         let lane = self.lanes.entry(rewind.partition.clone()).or_default();
         if lane.round == rewind.round {
-            *lane = Lane { at: rewind.to, round: lane.round + 1 };
+            *lane = Lane { at: rewind.to, round: lane.round + 1, paused: false };
             warn!(partition = %rewind.partition, to = %rewind.to, "the store missed records, reading again");
             self.subscription.seek(&rewind.partition, rewind.to);
             self.waiting.take_if(|batch| batch.partition == rewind.partition);

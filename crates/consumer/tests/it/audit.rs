@@ -36,8 +36,13 @@ async fn invent(world: &World, offset: u64, events: usize) {
     let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
     let events = builder.build(IndexPrefix::new("shop").expect("is legal"), bytes::Bytes::new());
     let record = WriteRecord { offset: Offset(offset), received: RECEIVED, events };
-    let batch =
-        WriteBatch { partition, from: Offset(offset), records: vec![record], next: Offset(offset + 1) };
+    let batch = WriteBatch {
+        partition,
+        from: Offset(offset),
+        records: vec![record],
+        next: Offset(offset + 1),
+        more: false,
+    };
     world.store.write(batch).await.expect("takes");
 }
 
@@ -72,7 +77,8 @@ async fn a_row_that_is_not_there_is_missing() {
         world.send(&stream, "shop", &[r#"{"a":1}"#, r#"{"a":2}"#]).await;
     }
     let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
-    let skipped = WriteBatch { partition, from: Offset(0), records: Vec::new(), next: Offset(1) };
+    let skipped =
+        WriteBatch { partition, from: Offset(0), records: Vec::new(), next: Offset(1), more: false };
     world.store.write(skipped).await.expect("takes");
     invent(&world, 1, 1).await;
     assert_eq!(world.report(&stream).await.total().verdict(), Verdict::Missing(3));

@@ -104,8 +104,13 @@ async fn a_store_ahead_of_the_journal_moves_its_end() {
     let stream = world.stream("shop_logs", 1).await;
     world.send(&stream, "shop", &[r#"{"a":1}"#]).await;
     let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
-    let ahead =
-        WriteBatch { partition: partition.clone(), from: Offset::ZERO, records: Vec::new(), next: Offset(5) };
+    let ahead = WriteBatch {
+        partition: partition.clone(),
+        from: Offset::ZERO,
+        records: Vec::new(),
+        next: Offset(5),
+        more: false,
+    };
     world.store.write(ahead).await.expect("takes");
     let life = world.start(&Faults::none()).await;
     let late = world.send(&stream, "shop", &[r#"{"a":2}"#]).await;
@@ -124,7 +129,8 @@ async fn a_gap_is_closed() {
         world.send(&stream, "shop", &[r#"{"a":1}"#]).await;
     }
     let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
-    let nothing = WriteBatch { partition, from: Offset::ZERO, records: Vec::new(), next: Offset::ZERO };
+    let nothing =
+        WriteBatch { partition, from: Offset::ZERO, records: Vec::new(), next: Offset::ZERO, more: false };
     world.store.write(nothing).await.expect("takes");
     world.claims = Some(Offset(2));
     let faults = Faults::none();

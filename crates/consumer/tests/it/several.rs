@@ -1,7 +1,7 @@
 //! Several partitions at once, of which some wait for the store.
 
 use weir_consumer::section::ConsumerSection;
-use weir_foundation::settings::DurationText;
+use weir_foundation::settings::{DurationText, SizeText};
 use weir_model::{PartitionIndex, StreamPartition};
 use weir_store::memory::Durability;
 use weir_testkit::Faults;
@@ -69,4 +69,34 @@ async fn a_partition_that_is_taken_away_is_committed_as_far_as_it_was_delivered(
     eventually("all is committed", async || world.committed().await.values().all(|at| *at == 4)).await;
     life.drain().await;
     world.check_proofs().await;
+}
+
+/// However much of a stream is read and not taken by the store, another stream is delivered; what was left out of
+/// the first comes when the store takes it.
+#[tokio::test]
+async fn a_stream_that_waits_leaves_room_for_others() {
+    let mut world = World::new(Durability::Immediate);
+    let streams = [world.stream("shop_logs", 3).await, world.stream("cafe_logs", 1).await];
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000));
+    for _ in 0..200 {
+        world.send(&streams[0], "shop", &[&large]).await;
+    }
+    world.holds_back = |partition| partition.stream.as_str() == "shop_logs";
+    let section =
+        ConsumerSection { in_flight: Some(SizeText::from_bytes(16 << 20)), ..ConsumerSection::default() };
+    let life = world.start_with(&Faults::none(), section.clone()).await;
+    for _ in 0..20 {
+        world.send(&streams[1], "cafe", &[&large]).await;
+    }
+    eventually("the other stream is delivered", async || world.rows("cafe").await.len() == 20).await;
+    assert_eq!(world.rows("shop").await.len(), 0);
+    life.die().await;
+
+    world.holds_back = |_| false;
+    let life = world.start_with(&Faults::none(), section).await;
+    world.delivered().await;
+    life.drain().await;
+    assert_eq!(world.rows("shop").await.len(), 200);
+    world.check_proofs().await;
+    world.check_committed().await;
 }

@@ -23,9 +23,9 @@ pub(super) struct Inbox {
 struct State {
     events: VecDeque<Event>,
     bytes: usize,
-    /// Where a caller wants to go on, until its worker has gone there.
-    seeks: HashMap<StreamPartition, Seek>,
-    /// How often each partition was sought, so that what was brought before is known as stale.
+    /// What a caller wants of a partition, until its worker has done it.
+    wishes: HashMap<StreamPartition, Wish>,
+    /// How often something was wanted of each partition, so that what was brought before is known as stale.
     rounds: HashMap<StreamPartition, u64>,
     /// The last revocation that the caller got, and the last that it has dealt with.
     revoked: u64,
@@ -44,9 +44,9 @@ enum Event {
 
 /// A wish of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seek {
-    pub(super) offset: Offset,
-    pub(super) round: u64,
+pub(super) enum Wish {
+    Seek { offset: Offset, round: u64 },
+    Pause,
 }
 
 /// Identifies a revocation.
@@ -106,7 +106,7 @@ impl Inbox {
         let mut state = self.state();
         state.drop_batches(|batch| partitions.contains(&batch.partition));
         for partition in &partitions {
-            state.seeks.remove(partition);
+            state.wishes.remove(partition);
             state.rounds.remove(partition);
         }
         state.revoked += 1;
@@ -158,24 +158,27 @@ impl Inbox {
 
     pub(super) fn seek(&self, partition: &StreamPartition, offset: Offset) {
         let mut state = self.state();
-        state.drop_batches(|batch| batch.partition == *partition);
-        let round = state.rounds.entry(partition.clone()).or_default();
-        *round += 1;
-        let seek = Seek { offset, round: *round };
-        state.seeks.insert(partition.clone(), seek);
+        let round = state.start_round(partition);
+        state.wishes.insert(partition.clone(), Wish::Seek { offset, round });
+    }
+
+    pub(super) fn pause(&self, partition: &StreamPartition) {
+        let mut state = self.state();
+        state.start_round(partition);
+        state.wishes.insert(partition.clone(), Wish::Pause);
     }
 
     /// What the caller wants of these partitions.
-    pub(super) fn take_seeks(
+    pub(super) fn take_wishes(
         &self,
         mut of: impl FnMut(&StreamPartition) -> bool,
-    ) -> Vec<(StreamPartition, Seek)> {
+    ) -> Vec<(StreamPartition, Wish)> {
         let mut state = self.state();
-        if state.seeks.is_empty() {
+        if state.wishes.is_empty() {
             return Vec::new();
         }
-        let (taken, left): (Vec<_>, Vec<_>) = state.seeks.drain().partition(|(partition, _)| of(partition));
-        state.seeks.extend(left);
+        let (taken, left): (Vec<_>, Vec<_>) = state.wishes.drain().partition(|(partition, _)| of(partition));
+        state.wishes.extend(left);
         taken
     }
 
@@ -203,6 +206,14 @@ impl Inbox {
 }
 
 impl State {
+    /// What was brought of the partition and not taken is dropped, and what is still on its way will be.
+    fn start_round(&mut self, partition: &StreamPartition) -> u64 {
+        self.drop_batches(|batch| batch.partition == *partition);
+        let round = self.rounds.entry(partition.clone()).or_default();
+        *round += 1;
+        *round
+    }
+
     fn drop_batches(&mut self, which: impl Fn(&ReadBatch) -> bool) {
         let bytes = &mut self.bytes;
         self.events.retain(|event| match event {

@@ -1,13 +1,16 @@
 //! The thread of a member: asks librdkafka for what there is to do, and does it in order.
 
 mod resolve;
+mod wishes;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -15,13 +18,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers as _, Message};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
 use weir_journal::{LossReason, StreamPattern};
-use weir_model::{StreamName, StreamPartition};
+use weir_model::StreamName;
 
-use super::inbox::{Inbox, Revocation, Seek};
+use super::inbox::{Inbox, Revocation};
 use super::lanes::{Lane, Lanes, value};
 use super::link::Link;
 use crate::client::{self, Voice};
@@ -35,9 +37,6 @@ const TURN: Duration = Duration::from_millis(20);
 
 /// After a question to the brokers failed.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a seek is waited for.
-const SEEK: Duration = Duration::from_secs(10);
 
 /// The topics of a member.
 #[derive(Debug, Clone)]
@@ -116,7 +115,7 @@ impl Worker {
             self.serve();
             self.rebalance();
             self.find_astray();
-            self.seek();
+            self.grant();
             if self.inbox.has_room() {
                 self.bring();
             }
@@ -189,18 +188,20 @@ impl Worker {
         }
     }
 
-    /// Brings what was fetched.
+    /// Brings what was fetched, in as large pieces as there are.
     fn bring(&mut self) {
         let mut lanes = std::mem::take(&mut self.lanes);
         let (inbox, limit) = (&self.inbox, self.shared.settings.read_batch.as_usize());
         let mut astray = Vec::new();
-        let each = |fetched: Fetched<'_>| {
+        let bytes = Cell::new(0);
+        let mut each = |fetched: Fetched<'_>| {
             let (topic, partition) = (fetched.topic(), fetched.partition());
             match fetched.error() {
                 None => {
                     let mut headers = Headers::default();
                     fetched.headers(|name, value| headers.add(name, value));
                     let record = headers.record(value(fetched.payload()), fetched.timestamp());
+                    bytes.set(bytes.get() + record.value.len());
                     let offset = u64::try_from(fetched.offset()).unwrap_or(0);
                     if let Some((batch, round)) = lanes.push(topic, partition, offset, record, limit) {
                         inbox.batch(batch, round);
@@ -215,7 +216,10 @@ impl Worker {
                 Some(error) => tracing::debug!(topic, partition, %error, "a partition can not be read now"),
             }
         };
-        self.queue.take(TURN, each);
+        let mut wait = TURN;
+        while self.queue.take(wait, &mut each) > 0 && bytes.get() < limit {
+            wait = Duration::ZERO;
+        }
         for (batch, round) in lanes.close_all() {
             self.inbox.batch(batch, round);
         }
@@ -301,70 +305,6 @@ impl Worker {
         if let Err(error) = given {
             tracing::warn!(group = self.group, %error, "could not give partitions up");
         }
-    }
-
-    /// Goes where the caller wants to.
-    fn seek(&mut self) {
-        let lanes = &mut self.lanes;
-        let seeks = self.inbox.take_seeks(|partition| lanes.of(partition).is_some());
-        for (partition, Seek { offset, round }) in seeks {
-            let Some(lane) = self.lanes.of(&partition) else { continue };
-            let begin = lane.life.begin;
-            lane.go_to(offset.0.max(begin.0), round);
-            if offset < begin {
-                let (batch, round) = lane.loss(offset.0, LossReason::Cut);
-                self.inbox.batch(batch, round);
-            }
-            self.go(&partition);
-        }
-    }
-
-    /// Makes librdkafka fetch from where the lane is.
-    fn go(&mut self, partition: &StreamPartition) {
-        let Some(lane) = self.lanes.of(partition) else { return };
-        let mut list = TopicPartitionList::new();
-        let index = crate::cluster::index(partition.partition.0);
-        let next = Offset::Offset(i64::try_from(lane.next).unwrap_or(i64::MAX));
-        let added = list.add_partition_offset(partition.stream.as_str(), index, next);
-        let sought = added.and_then(|()| self.consumer.seek_partitions(list, SEEK));
-        let failure = match sought {
-            Ok(list) => list.elements().iter().find_map(|element| element.error().err()),
-            Err(error) => Some(error),
-        };
-        // A partition that fell out of range does not fetch, and can not be sought: it is taken anew.
-        let Some(error) = failure else { return };
-        if let Err(failure) = self.take_anew(partition) {
-            tracing::warn!(%partition, %error, %failure, "could not go on elsewhere in a partition, trying again");
-            self.not_before = self.now() + PAUSE;
-            self.astray.push((partition.stream.to_string(), index));
-        }
-    }
-
-    /// Gives a partition up and takes it again where its lane is; the group learns nothing of it.
-    fn take_anew(&self, partition: &StreamPartition) -> Result<(), KafkaError> {
-        let (mut one, mut all) = (TopicPartitionList::new(), TopicPartitionList::new());
-        for (topic, index, lane) in self.lanes.iter() {
-            let next = Offset::Offset(i64::try_from(lane.next).unwrap_or(i64::MAX));
-            all.add_partition_offset(topic, index, next)?;
-            if lane.place == *partition {
-                one.add_partition_offset(topic, index, next)?;
-            }
-        }
-        let taken = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => {
-                self.consumer.incremental_unassign(&one)?;
-                self.consumer.incremental_assign(&one)?;
-                one
-            }
-            RebalanceProtocol::Eager | RebalanceProtocol::None => {
-                self.consumer.assign(&all)?;
-                all
-            }
-        };
-        for element in taken.elements() {
-            self.queue.take_over(element.topic(), element.partition());
-        }
-        Ok(())
     }
 
     /// Finds partitions again that are out of range or of a topic that was made again.

@@ -54,6 +54,27 @@ pub async fn a_subscription_resumes_at_the_commit(make: &dyn Factory) {
     assert_eq!(receive(&mut *other, 10).await.len(), 10);
 }
 
+/// Of a paused partition nothing comes, and the others go on; sought, it goes on where it is told to.
+pub async fn a_paused_partition_waits_to_be_sought(make: &dyn Factory) {
+    let journal = make.make().await;
+    let held = partition(&create(&*journal, "held_logs", 1).await, 0);
+    create(&*journal, "other_logs", 1).await;
+    for index in 0..10 {
+        append(&*journal, "held_logs", record(&format!("held {index}"), 1)).await;
+    }
+    let mut subscription = journal.subscribe("index", everything()).await.expect("the group is free");
+    receive(&mut *subscription, 10).await;
+    subscription.pause(&held);
+    for index in 0..20 {
+        append(&*journal, "held_logs", record(&format!("held {}", 10 + index), 1)).await;
+        append(&*journal, "other_logs", record(&format!("other {index}"), 1)).await;
+        assert_eq!(received_texts(&mut *subscription, 1).await, [format!("other {index}")]);
+    }
+    subscription.seek(&held, Offset(8));
+    let expected: Vec<_> = (8..30).map(|index| format!("held {index}")).collect();
+    assert_eq!(received_texts(&mut *subscription, 22).await, expected);
+}
+
 /// A member that waits is woken by an append.
 pub async fn a_subscription_wakes_up(make: &dyn Factory) {
     let journal = make.make().await;

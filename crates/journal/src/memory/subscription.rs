@@ -26,6 +26,7 @@ pub(super) struct Member {
 struct Cursor {
     offset: u64,
     event: Option<u64>,
+    paused: bool,
 }
 
 impl Member {
@@ -52,11 +53,12 @@ impl Member {
         for place in behind.into_iter().chain(before) {
             let Some(partition) = state.partition(&place) else { continue };
             let Some(cursor) = self.cursors.get_mut(&place) else { continue };
-            if cursor.offset >= partition.end() {
+            if cursor.paused || cursor.offset >= partition.end() {
                 continue;
             }
             let batch = partition.read(&place, cursor.offset, cursor.event, BUDGET);
-            *cursor = Cursor { offset: batch.next.0, event: partition.event_at(batch.next.0) };
+            let event = partition.event_at(batch.next.0);
+            *cursor = Cursor { offset: batch.next.0, event, paused: false };
             self.last = Some(place);
             return Ok(Some(SubscriptionEvent::Batch(batch)));
         }
@@ -81,7 +83,7 @@ impl Member {
                 }
                 let (offset, event) = known.unwrap_or(begin);
                 assignments.push(Assignment { partition: place.clone(), next: Offset(offset) });
-                self.cursors.insert(place, Cursor { offset, event });
+                self.cursors.insert(place, Cursor { offset, event, paused: false });
             }
         }
         (!assignments.is_empty()).then_some(SubscriptionEvent::Assigned(assignments))
@@ -104,7 +106,13 @@ impl Subscription for Member {
 
     fn seek(&mut self, partition: &StreamPartition, offset: Offset) {
         if let Some(cursor) = self.cursors.get_mut(partition) {
-            *cursor = Cursor { offset: offset.0, event: None };
+            *cursor = Cursor { offset: offset.0, event: None, paused: false };
+        }
+    }
+
+    fn pause(&mut self, partition: &StreamPartition) {
+        if let Some(cursor) = self.cursors.get_mut(partition) {
+            cursor.paused = true;
         }
     }
 }

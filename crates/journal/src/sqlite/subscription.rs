@@ -35,6 +35,7 @@ pub(super) struct Member {
 struct Following {
     partition: Arc<Partition>,
     cursor: Cursor,
+    paused: bool,
 }
 
 impl Member {
@@ -50,7 +51,7 @@ impl Member {
                 None => Cursor { offset: 0, event: Some(0) },
             };
             assignments.push(Assignment { partition: partition.place.clone(), next: Offset(cursor.offset) });
-            self.partitions.insert(partition.id, Following { partition, cursor });
+            self.partitions.insert(partition.id, Following { partition, cursor, paused: false });
         }
         SubscriptionEvent::Assigned(assignments)
     }
@@ -58,7 +59,7 @@ impl Member {
     /// What is at hand without reading.
     fn at_hand(&mut self, id: u32) -> Option<ReadBatch> {
         let budget = self.budget();
-        let following = self.partitions.get_mut(&id)?;
+        let following = self.partitions.get_mut(&id).filter(|following| !following.paused)?;
         let records = self.feed.take(id, Offset(following.cursor.offset), budget);
         let last = records.last()?;
         let next = Offset(last.offset.0 + 1);
@@ -75,7 +76,7 @@ impl Member {
     }
 
     fn begin(&self, id: u32) -> Option<(u32, Cursor, Reading)> {
-        let following = self.partitions.get(&id)?;
+        let following = self.partitions.get(&id).filter(|following| !following.paused)?;
         let cursor = following.cursor;
         if cursor.offset >= following.partition.extent().end {
             return None;
@@ -86,9 +87,9 @@ impl Member {
         Some((id, cursor, Box::pin(self.shared.spawner.blocking("journal.read", read))))
     }
 
-    /// The batch, unless `seek` made it void meanwhile or there was nothing.
+    /// The batch, unless `seek` or `pause` made it void meanwhile or there was nothing.
     fn finish(&mut self, id: u32, from: Cursor, scan: Scan) -> Option<ReadBatch> {
-        let following = self.partitions.get_mut(&id)?;
+        let following = self.partitions.get_mut(&id).filter(|following| !following.paused)?;
         if following.cursor.offset != from.offset {
             self.feed.ready(id);
             return None;
@@ -143,7 +144,15 @@ impl Subscription for Member {
         let Some(partition) = self.shared.catalog.partition(partition) else { return };
         if let Some(following) = self.partitions.get_mut(&partition.id) {
             following.cursor = Cursor::at(offset);
+            following.paused = false;
             self.feed.ready(partition.id);
+        }
+    }
+
+    fn pause(&mut self, partition: &StreamPartition) {
+        let Some(partition) = self.shared.catalog.partition(partition) else { return };
+        if let Some(following) = self.partitions.get_mut(&partition.id) {
+            following.paused = true;
         }
     }
 }

@@ -152,7 +152,7 @@ impl World {
             WriteRecord { offset: stored.offset, received: *received, events }
         };
         let records = batch.records.iter().map(record).collect();
-        let batch = WriteBatch { partition: partition.clone(), from, records, next: batch.next };
+        let batch = WriteBatch { partition: partition.clone(), from, records, next: batch.next, more: false };
         self.store.write(batch).await.expect("memory takes it");
     }
 

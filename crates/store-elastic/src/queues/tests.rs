@@ -1,4 +1,6 @@
 use futures_util::FutureExt;
+use std::time::Duration;
+
 use weir_foundation::clock::{Clock, ManualClock};
 use weir_foundation::retry::Attempts;
 use weir_model::Offset;
@@ -12,7 +14,6 @@ fn queues() -> Queues {
     Queues::new(Limits {
         bulk_documents: 2,
         bulk_bytes: 100,
-        linger: SECOND,
         requests: 8,
         buffer: 1_000,
         gzip_level: 0,
@@ -41,7 +42,7 @@ impl World {
 
     /// Whether there was room for a draft of so many documents of ten bytes.
     fn submit(&self, index: &str, documents: u64) -> bool {
-        let mut draft = Draft::new(&self.claim.0, self.now());
+        let mut draft = Draft::new(&self.claim.0, self.now() + SECOND);
         for offset in 0..documents {
             let added: Result<(), ()> = draft.add(Offset(offset), 0, |bytes| {
                 bytes.extend_from_slice(b"123456789\n");

@@ -103,7 +103,7 @@ pub(crate) fn batch_of(
     };
     let records: Vec<_> = (0..).zip(contents).map(record).collect();
     let next = Offset(records.len() as u64);
-    WriteBatch { partition: partition.clone(), from: Offset::ZERO, records, next }
+    WriteBatch { partition: partition.clone(), from: Offset::ZERO, records, next, more: false }
 }
 
 /// What a node answers to this.

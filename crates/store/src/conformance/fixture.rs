@@ -108,7 +108,7 @@ pub fn numbered(of: &str, n: u64) -> WriteRecord {
 pub fn write_of(partition: &StreamPartition, records: Vec<WriteRecord>) -> WriteBatch {
     let from = records.first().map_or(Offset::ZERO, |record| record.offset);
     let next = records.last().map_or(Offset::ZERO, |record| record.offset.next());
-    WriteBatch { partition: partition.clone(), from, records, next }
+    WriteBatch { partition: partition.clone(), from, records, next, more: false }
 }
 
 /// Writes consecutive records, which must all be taken.

@@ -60,7 +60,13 @@ pub async fn losses_are_passed(subject: &mut dyn Subject) {
     let store = subject.index();
     let pass = async |from: u64, records: Vec<u64>, next: u64| {
         let records = records.into_iter().map(|n| numbered("shop", n)).collect();
-        let batch = WriteBatch { partition: partition(0), from: Offset(from), records, next: Offset(next) };
+        let batch = WriteBatch {
+            partition: partition(0),
+            from: Offset(from),
+            records,
+            next: Offset(next),
+            more: false,
+        };
         store.write(batch).await.expect("is taken");
     };
     pass(0, vec![], 5).await;

@@ -35,6 +35,8 @@ impl Worker {
             _ => self.consumer.assign(&list),
         };
         taken.map_err(failed("take partitions"))?;
+        // One that was paused when it went away may have come back.
+        self.consumer.resume(&list).map_err(failed("take partitions"))?;
         for (topic, partition) in partitions {
             self.queue.take_over(topic, *partition);
         }
