@@ -30,6 +30,8 @@ pub fn run(data: &[u8]) {
     std::fs::write(&*FILE, data).expect("there is space");
     let environment = Environment::from([("HOME", "/root"), ("EMPTY", "")]);
     let mut loaded: Loaded<RawSettings> = load(Sources {
+        presets: &[],
+        implied: &[],
         file: Some(&FILE),
         environment: &environment,
         aliases: &[],

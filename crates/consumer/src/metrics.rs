@@ -1,7 +1,7 @@
 //! What delivery counts.
 //!
-//! `barito_*` names have the meaning that they had in barito-flow (spec B section 14); the values of `status`
-//! and `result` are where their names say, which they were not there.
+//! `barito_*` names have the meaning that they had in barito-flow (spec B section 14). The values of `status` and
+//! `result` are where their names say, which they were not there, unless its place is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
@@ -12,17 +12,21 @@ use prometheus_client::encoding::EncodeLabelSet;
 use weir_foundation::metrics::{Builder, Counter, Family, Gauge, Histogram, LATENCY_SECONDS, Plain};
 use weir_journal::{LossReason, ReadBatch};
 use weir_model::{IndexPrefix, StreamPartition};
-use weir_store::DeadLetter;
+use weir_store::{DeadLetter, Verdicts};
 
 use crate::decode::code;
+use crate::section::{Compat, ConsumerSettings};
+use crate::tally::{Sheet, Tally};
 
 /// The counters of delivery. Clones share them.
 #[derive(Debug, Clone)]
 pub struct ConsumerMetrics {
+    labels: Labels,
+    tally: Tally,
     indexes: Indexes,
     records: Family<Topic, Counter>,
     convert_errors: Family<Index, Plain>,
-    stored: Family<Stored, Counter>,
+    by_answer: Family<Stored, Counter>,
     delivered: Family<Stream, Counter>,
     dead: Family<Dead, Counter>,
     lost: Family<Lost, Counter>,
@@ -31,6 +35,16 @@ pub struct ConsumerMetrics {
     batch_seconds: Histogram,
     retries: Counter,
     commits: Counter,
+    redacted_bytes: Family<App, Plain>,
+    pushes: Family<Push, Counter>,
+}
+
+/// How series are labelled.
+#[derive(Debug, Clone, Default)]
+struct Labels {
+    compat: Compat,
+    /// What is taken off the name of a stream to have the name of its app.
+    suffix: Arc<str>,
 }
 
 /// The index prefixes that have series of their own: the first ones. Clients name them as they like, so that
@@ -53,9 +67,18 @@ struct Index {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct App {
+    app_name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Push {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Stored {
     index: String,
-    /// As an HTTP status.
     status: &'static str,
     result: &'static str,
     error: &'static str,
@@ -88,10 +111,12 @@ impl ConsumerMetrics {
     #[must_use]
     pub fn register(builder: &mut Builder) -> Self {
         let metrics = Self {
+            labels: Labels::default(),
+            tally: Tally::default(),
             indexes: Indexes::default(),
             records: Family::default(),
             convert_errors: Family::default(),
-            stored: Family::default(),
+            by_answer: Family::default(),
             delivered: Family::default(),
             dead: Family::default(),
             lost: Family::default(),
@@ -100,10 +125,25 @@ impl ConsumerMetrics {
             batch_seconds: Histogram::new(LATENCY_SECONDS),
             retries: Counter::default(),
             commits: Counter::default(),
+            redacted_bytes: Family::default(),
+            pushes: Family::default(),
         };
         metrics.register_barito(builder);
         metrics.register_weir(builder);
         metrics
+    }
+
+    /// The same, labelled as these settings want it.
+    #[must_use]
+    pub fn labelled_for(self, settings: &ConsumerSettings) -> Self {
+        let labels = Labels { compat: settings.compat, suffix: settings.streams.suffix.as_str().into() };
+        Self { labels, ..self }
+    }
+
+    /// What was stored so far.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     fn register_barito(&self, builder: &mut Builder) {
@@ -121,7 +161,12 @@ impl ConsumerMetrics {
         registry.register(
             "barito_consumer_log_stored",
             "Events given to the index store, by what it answered",
-            self.stored.clone(),
+            self.by_answer.clone(),
+        );
+        registry.register(
+            "barito_consumer_redact_produced_total_log_bytes",
+            "Bytes of documents while there are rules of redaction",
+            self.redacted_bytes.clone(),
         );
     }
 
@@ -143,6 +188,7 @@ impl ConsumerMetrics {
         );
         registry.register("retries", "Attempts that failed and were repeated", self.retries.clone());
         registry.register("commits", "Commits to the journal", self.commits.clone());
+        registry.register("pushes", "Counts of stored events that were told", self.pushes.clone());
     }
 
     pub(crate) fn records_read(&self, batch: &ReadBatch) {
@@ -160,8 +206,8 @@ impl ConsumerMetrics {
         let stream = partition.stream.to_string();
         for (prefix, events) in taken {
             let index = self.indexes.label(prefix);
-            let stored = Stored { index, status: "201", result: "created", error: "" };
-            self.stored.get_or_create(&stored).inc_by(*events);
+            let stored = self.labels.stored(index, "201", "created", "");
+            self.by_answer.get_or_create(&stored).inc_by(*events);
             self.delivered.get_or_create(&Stream { stream: stream.clone() }).inc_by(*events);
         }
         let mut refusals = refusals.iter().copied();
@@ -178,11 +224,25 @@ impl ConsumerMetrics {
         let index = prefix.map_or_else(|| "no_index".to_owned(), |prefix| self.indexes.label(prefix));
         if letter.reason.code == code::REJECTED {
             let error = refusals.next().unwrap_or("undefined_error");
-            let stored = Stored { index, status: "400", result: "rejected", error };
-            self.stored.get_or_create(&stored).inc_by(events);
+            let stored = self.labels.stored(index, "400", "rejected", error);
+            self.by_answer.get_or_create(&stored).inc_by(events);
         } else {
             self.convert_errors.get_or_create(&Index { index }).add(events);
         }
+    }
+
+    /// What was written, as the store has judged it.
+    pub(crate) fn stored(&self, partition: &StreamPartition, sheet: Sheet, verdicts: &Verdicts) {
+        if let Some(bytes) = sheet.redacted {
+            let stream = partition.stream.as_str();
+            let app_name = stream.strip_suffix(&*self.labels.suffix).unwrap_or(stream).to_owned();
+            self.redacted_bytes.get_or_create(&App { app_name }).add(bytes);
+        }
+        self.tally.stored(sheet, verdicts);
+    }
+
+    pub(crate) fn pushed(&self, outcome: &'static str) {
+        self.pushes.get_or_create(&Push { outcome }).inc();
     }
 
     pub(crate) fn lost(&self, partition: &StreamPartition, reason: LossReason, events: u64) {
@@ -211,6 +271,17 @@ impl ConsumerMetrics {
     }
 }
 
+impl Labels {
+    /// `code` is as in HTTP; barito-flow has it where `result` is.
+    fn stored(&self, index: String, code: &'static str, word: &'static str, error: &'static str) -> Stored {
+        let (status, result) = match self.compat {
+            Compat::Weir => (code, word),
+            Compat::Barito => (word, code),
+        };
+        Stored { index, status, result, error }
+    }
+}
+
 impl Indexes {
     fn label(&self, prefix: &IndexPrefix) -> String {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,19 +294,60 @@ impl Indexes {
 
 #[cfg(test)]
 mod tests {
-    use weir_model::{Incarnation, PartitionIndex, StreamName};
+    use weir_model::{Incarnation, Offset, PartitionIndex, StreamName};
+    use weir_redaction::Redactor;
+    use weir_store::WriteBatch;
 
     use super::*;
+    use crate::section::ConsumerSection;
+
+    fn partition() -> StreamPartition {
+        StreamPartition {
+            stream: StreamName::new("shop_logs").expect("legal"),
+            incarnation: Incarnation(1),
+            partition: PartitionIndex(0),
+        }
+    }
+
+    #[test]
+    fn labels_are_swapped_where_barito_flow_was() {
+        let check = |compat, expected: &str| {
+            let section = ConsumerSection { compat: Some(compat), ..ConsumerSection::default() };
+            let settings = ConsumerSettings::validate(&section).expect("is valid");
+            let mut builder = Builder::new();
+            let metrics = ConsumerMetrics::register(&mut builder).labelled_for(&settings);
+            let taken = BTreeMap::from([(IndexPrefix::new("shop").expect("legal"), 3)]);
+            metrics.delivered(&partition(), &taken, &[], &[]);
+            let text = builder.build().exposition();
+            assert!(text.lines().any(|line| line == expected), "{text}");
+        };
+        let name = "barito_consumer_log_stored_total";
+        check(Compat::Weir, &format!(r#"{name}{{index="shop",status="201",result="created",error=""}} 3"#));
+        check(Compat::Barito, &format!(r#"{name}{{index="shop",status="created",result="201",error=""}} 3"#));
+    }
+
+    #[test]
+    fn what_was_redacted_is_counted_by_the_name_of_the_app() {
+        let section =
+            ConsumerSection { stream_suffix: Some("_logs".to_owned()), ..ConsumerSection::default() };
+        let settings = ConsumerSettings::validate(&section).expect("is valid");
+        let mut builder = Builder::new();
+        let metrics = ConsumerMetrics::register(&mut builder).labelled_for(&settings);
+        let (from, next) = (Offset(0), Offset(1));
+        let empty = WriteBatch { partition: partition(), from, records: Vec::new(), next, more: false };
+        let mut sheet = Sheet::of(&empty, &Redactor::off());
+        sheet.redacted = Some(12);
+        metrics.stored(&partition(), sheet, &Verdicts::default());
+        let text = builder.build().exposition();
+        let expected = r#"barito_consumer_redact_produced_total_log_bytes{app_name="shop"} 12"#;
+        assert!(text.lines().any(|line| line == expected), "{text}");
+    }
 
     #[test]
     fn clients_can_not_make_series_without_end() {
         let mut builder = Builder::new();
         let metrics = ConsumerMetrics::register(&mut builder);
-        let partition = StreamPartition {
-            stream: StreamName::new("shop_logs").expect("legal"),
-            incarnation: Incarnation(1),
-            partition: PartitionIndex(0),
-        };
+        let partition = partition();
         let prefix = |number: usize| IndexPrefix::new(&format!("prefix-{number}")).expect("legal");
         for number in 0..MOST_INDEXES + 50 {
             metrics.delivered(&partition, &BTreeMap::from([(prefix(number), 1)]), &[], &[]);

@@ -9,6 +9,8 @@ use weir_foundation::settings::{DurationText, Problem, Problems, SizeText};
 use weir_journal::StreamPattern;
 use weir_model::ByteSize;
 
+use crate::push::{PushSection, PushSettings};
+
 /// Delivery from the journal to the stores, as written in the settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -38,6 +40,21 @@ pub struct ConsumerSection {
     pub retry_first: Option<DurationText>,
     /// Pauses double up to this and stay there; attempts never end. Default: `10s`.
     pub retry_longest: Option<DurationText>,
+    /// Whether the labels `status` and `result` of `barito_consumer_log_stored_total` are as barito-flow has them:
+    /// each has what the other one's name says. Default: `weir`.
+    pub compat: Option<Compat>,
+    /// Print a line a second to standard output that says how many events were stored. Default: `false`.
+    pub print_rate: Option<bool>,
+    pub push: PushSection,
+}
+
+/// Whose dashboards look at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compat {
+    #[default]
+    Weir,
+    Barito,
 }
 
 /// The validated [`ConsumerSection`].
@@ -51,6 +68,10 @@ pub struct ConsumerSettings {
     pub threads: usize,
     pub commit_interval: Duration,
     pub retry: Backoff,
+    pub compat: Compat,
+    pub print_rate: bool,
+    /// Absent if nobody is told.
+    pub push: Option<PushSettings>,
 }
 
 const LEAST_BATCH: SizeText = SizeText::from_bytes(64 * 1024);
@@ -76,6 +97,7 @@ impl ConsumerSettings {
         let threads = count(raw.threads, 1, "threads", &mut problems);
         let commit_interval = raw.commit_interval.unwrap_or(DurationText::from_secs(1)).duration();
         let retry = problems.take("", retry(raw));
+        let push = problems.take("push", PushSettings::validate(&raw.push)).flatten();
         match (problems.is_empty(), retry) {
             (true, Some(retry)) => Ok(Self {
                 group,
@@ -89,6 +111,9 @@ impl ConsumerSettings {
                 threads,
                 commit_interval,
                 retry,
+                compat: raw.compat.unwrap_or_default(),
+                print_rate: raw.print_rate.unwrap_or_default(),
+                push,
             }),
             _ => Err(problems),
         }

@@ -17,6 +17,7 @@ use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
 
 use crate::client::{Consul, Found, ResolveError};
 use crate::endpoint::Endpoint;
+use crate::metrics::DiscoveryMetrics;
 
 /// What following needs of the process it lives in.
 #[derive(Debug, Clone)]
@@ -24,6 +25,15 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub spawner: Spawner,
     pub health: Health,
+    pub metrics: DiscoveryMetrics,
+}
+
+/// What there is to work with before Consul has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standby {
+    Nothing,
+    /// Addresses from elsewhere: the process is ready without an answer.
+    Addresses,
 }
 
 type Known = Option<Arc<BTreeSet<Endpoint>>>;
@@ -65,15 +75,17 @@ const POLL: Duration = Duration::from_secs(5);
 impl Consul {
     /// Follows a service by a task of its own, as long as the process lives. While Consul is away the endpoints
     /// stay as they were, and `discovery.<service>` in the health says so; it is not ready before the first
-    /// answer.
+    /// answer, unless something else stands by.
     #[must_use]
-    pub fn follow(&self, service: &str, parts: Parts) -> Endpoints {
+    pub fn follow(&self, service: &str, standby: Standby, parts: Parts) -> Endpoints {
         let (sender, known) = watch::channel(None);
         let follower = Follower {
             consul: self.clone(),
             service: service.to_owned(),
+            standby,
             clock: parts.clock,
             progress: parts.health.register(format!("discovery.{service}"), STALL),
+            metrics: parts.metrics,
             known: sender,
             delays: None,
         };
@@ -89,8 +101,10 @@ impl Consul {
 struct Follower {
     consul: Consul,
     service: String,
+    standby: Standby,
     clock: Arc<dyn Clock>,
     progress: Progress,
+    metrics: DiscoveryMetrics,
     known: watch::Sender<Known>,
     /// Present while Consul is away.
     delays: Option<Delays<StdRng>>,
@@ -135,6 +149,7 @@ impl Follower {
         if found.endpoints.is_empty() {
             self.progress.degraded(format!("Consul knows no instance of `{service}` that counts"));
         }
+        self.metrics.found(service, found.endpoints.len());
         let endpoints = Arc::new(found.endpoints);
         let changed = self.known.send_if_modified(|known| {
             let changed = known.as_ref() != Some(&endpoints);
@@ -144,6 +159,7 @@ impl Follower {
             changed
         });
         if changed {
+            self.metrics.moved(service);
             let endpoints: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
             info!(service, ?endpoints, "where the service is");
         }
@@ -151,13 +167,20 @@ impl Follower {
 
     fn miss(&mut self, error: &ResolveError) -> Duration {
         let service = &*self.service;
+        self.metrics.failed(service);
+        let is_known = self.known.borrow().is_some();
         if self.delays.is_none() {
-            warn!(service, error = %chain(error), "Consul can not be asked, what is known stays");
+            let then = if is_known { "what is known stays" } else { "it is asked until it answers" };
+            warn!(service, error = %chain(error), "Consul can not be asked: {then}");
         }
-        if self.known.borrow().is_some() {
-            self.progress.degraded(format!("what was known last stays: {}", chain(error)));
-        } else {
-            self.progress.failed(format!("it is not known yet where it is: {}", chain(error)));
+        match self.standby {
+            _ if is_known => self.progress.degraded(format!("what was known last stays: {}", chain(error))),
+            Standby::Addresses => {
+                self.progress.degraded(format!("the addresses of the settings are used: {}", chain(error)));
+            }
+            Standby::Nothing => {
+                self.progress.failed(format!("it is not known yet where it is: {}", chain(error)));
+            }
         }
         let retry = self.consul.settings.retry;
         let delays = self.delays.get_or_insert_with(|| retry.delays(StdRng::from_rng(&mut rand::rng())));

@@ -7,10 +7,12 @@ mod answer;
 mod client;
 mod endpoint;
 mod follow;
+mod metrics;
 mod section;
 
 pub use answer::{AnswerError, Instance, read_catalog, read_health};
 pub use client::{ClientError, Consul, ResolveError};
 pub use endpoint::Endpoint;
-pub use follow::{Endpoints, Parts};
+pub use follow::{Endpoints, Parts, Standby};
+pub use metrics::DiscoveryMetrics;
 pub use section::{ConsulSection, ConsulSettings, Instances, InstancesText};

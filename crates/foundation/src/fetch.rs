@@ -3,8 +3,8 @@
 //! Not by a larger client, whose TLS would be every client's of the process: one without TLS would then look for a
 //! provider of cryptography too, and end with a panic where none was chosen.
 
-use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -17,7 +17,7 @@ use crate::failure::BoxError;
 /// Holds connections open for further questions. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// What came back, whatever its status. Redirections are answers like others and not followed.
@@ -50,7 +50,30 @@ impl Fetcher {
 
     /// Asks by GET. Takes as long as the server does: whoever can not wait bounds it by [`crate::clock::timeout`].
     pub async fn get(&self, url: &Uri, headers: HeaderMap, limit: usize) -> Result<Answer, FetchError> {
-        let mut question = Request::get(url.clone()).body(Empty::new()).map_err(FetchError::Question)?;
+        self.ask(Method::GET, url, headers, Bytes::new(), limit).await
+    }
+
+    /// Sends `body` by POST; else as [`Fetcher::get`].
+    pub async fn post(
+        &self,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: usize,
+    ) -> Result<Answer, FetchError> {
+        self.ask(Method::POST, url, headers, body, limit).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: usize,
+    ) -> Result<Answer, FetchError> {
+        let question = Request::builder().method(method).uri(url.clone()).body(Full::new(body));
+        let mut question = question.map_err(FetchError::Question)?;
         *question.headers_mut() = headers;
         let (head, body) = self.client.request(question).await.map_err(FetchError::Request)?.into_parts();
         let body = Limited::new(body, limit).collect().await;

@@ -1,4 +1,5 @@
-//! Settings: a YAML file, overruled by the environment, overruled by flags.
+//! Settings: a YAML file, overruled by the environment, overruled by flags. Weaker than all of them are
+//! [`Preset`]s, the defaults that go with the value of another setting.
 //!
 //! # For the author of a component
 //!
@@ -49,6 +50,7 @@ mod interpolate;
 mod layers;
 mod load;
 mod origin;
+mod presets;
 mod problem;
 mod reference;
 mod secret;
@@ -63,6 +65,7 @@ pub use self::explain::Explained;
 pub use self::layers::FlagValue;
 pub use self::load::{Loaded, Sources, WrongAliases, documented_defaults, load};
 pub use self::origin::Origin;
+pub use self::presets::{Implied, Preset};
 pub use self::problem::{Problem, Problems};
 pub use self::reference::{json_schema, reference_page};
 pub use self::secret::Secret;

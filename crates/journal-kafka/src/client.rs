@@ -26,7 +26,7 @@ pub(crate) fn config(settings: &Settings) -> ClientConfig {
     for (name, value) in &settings.options {
         config.set(name, value);
     }
-    config.set("bootstrap.servers", settings.brokers.join(","));
+    config.set("bootstrap.servers", settings.brokers.to_string());
     config.set("client.id", &settings.client_id);
     config.set("topic.metadata.refresh.interval.ms", millis(settings.listing_interval));
     config.set("reconnect.backoff.max.ms", "2000");

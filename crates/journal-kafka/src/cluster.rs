@@ -93,6 +93,13 @@ impl Cluster {
         })
     }
 
+    pub(crate) fn add_brokers(&self, addresses: &str) {
+        native::add_brokers(self.admin.inner(), addresses);
+        if let Some(offsets) = self.offsets.get() {
+            native::add_brokers(offsets.client(), addresses);
+        }
+    }
+
     /// Runs a question that blocks.
     pub(crate) async fn ask<T: Send + 'static>(
         self: &Arc<Self>,

@@ -48,6 +48,7 @@ impl KafkaJournal {
         let voice = Voice { role: "", metrics: Arc::clone(&metrics) };
         let refused = |error: rdkafka::error::KafkaError| KafkaOpenError::Settings(error.into());
         let cluster = Arc::new(Cluster::new(&settings, voice.clone(), spawner).map_err(refused)?);
+        settings.brokers.enlist(&cluster, Cluster::add_brokers);
         let topics = reach(&cluster, &settings, &*clock, spawner).await?;
         let producer = Producer::start(&settings, Arc::clone(&clock), voice.clone(), spawner)?;
         let channels = Channels::new();
@@ -107,7 +108,7 @@ async fn reach(
         };
         attempts += 1;
         if settings.start.most.is_some_and(|most| attempts >= most) {
-            let brokers = settings.brokers.join(",");
+            let brokers = settings.brokers.to_string();
             return Err(KafkaOpenError::Unreachable { brokers, attempts, source: error.into() });
         }
         tracing::warn!(attempts, error = %chain(&error), "no broker of Kafka answers, trying again");

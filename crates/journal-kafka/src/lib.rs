@@ -5,6 +5,7 @@
 //!
 //! What a record looks like in Kafka, for everybody who reads or writes beside weir, is described in [`format`].
 
+mod brokers;
 mod catalog;
 mod client;
 mod cluster;
@@ -22,6 +23,7 @@ mod section;
 mod shared;
 mod topics;
 
+pub use brokers::Brokers;
 pub use error::KafkaOpenError;
 pub use journal::KafkaJournal;
 pub use section::{

@@ -1,8 +1,8 @@
 //! What the C library can do and its bindings have no safe name for. All unsafe code of the crate is here.
 //!
-//! Four things: the ids of topics, many messages handed over in one call, whether a message that failed may be
-//! stored all the same, and one bounded queue for the messages of all partitions of a consumer, apart from the
-//! queue of its callbacks.
+//! Five things: the ids of topics, many messages handed over in one call, whether a message that failed may be
+//! stored all the same, one bounded queue for the messages of all partitions of a consumer, apart from the queue of
+//! its callbacks, and brokers that a client is told of while it runs.
 
 #![expect(unsafe_code, reason = "librdkafka has these in C only")]
 
@@ -153,6 +153,14 @@ pub(crate) fn produce<'a, C: ProducerContext>(
             messages.iter().filter_map(|message| Some((check(message.err).err()?, message._private)));
         refused.map(|(error, opaque)| (error, C::DeliveryOpaque::from_ptr(opaque))).collect()
     }
+}
+
+/// Tells a client of brokers, `a:9092,b:9092`; those that it knows already count for nothing.
+pub(crate) fn add_brokers<C: ClientContext>(client: &Client<C>, addresses: &str) {
+    let Ok(addresses) = CString::new(addresses) else { return };
+    // SAFETY: the client outlives the call, and the text is copied.
+    let added = unsafe { c::rd_kafka_brokers_add(client.native_ptr(), addresses.as_ptr()) };
+    tracing::debug!(added, "told a client of brokers");
 }
 
 /// What is known of a message whose delivery was reported.

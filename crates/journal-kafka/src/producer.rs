@@ -79,7 +79,6 @@ impl Producer {
         let room = Arc::new(Notify::new());
         let voice = Voice { role: ROLE, ..voice };
         let handle = make(settings, &voice, &room).map_err(|error| KafkaOpenError::Settings(error.into()))?;
-        let handle = Arc::new(handle);
         let shared = Arc::new(Shared {
             settings: settings.clone(),
             clock,
@@ -227,9 +226,11 @@ impl Batch<'_> {
     }
 }
 
-fn make(settings: &Settings, voice: &Voice, room: &Arc<Notify>) -> Result<Handle, KafkaError> {
+fn make(settings: &Settings, voice: &Voice, room: &Arc<Notify>) -> Result<Arc<Handle>, KafkaError> {
     let context = Deliveries { voice: voice.clone(), room: Arc::clone(room) };
-    Handle::from_config_and_context(&client::producer(settings), context)
+    let handle = Arc::new(Handle::from_config_and_context(&client::producer(settings), context)?);
+    settings.brokers.enlist(&handle, |handle, addresses| native::add_brokers(handle.client(), addresses));
+    Ok(handle)
 }
 
 fn lost() -> Undelivered {
@@ -253,7 +254,7 @@ impl Shared {
         }
         let why = broken.client().fatal_error().map_or_else(String::new, |(_, reason)| reason);
         tracing::error!(why, "the producer of Kafka is broken for good, going on with a new one");
-        *current = Arc::new(make(&self.settings, &self.voice, &self.room)?);
+        *current = make(&self.settings, &self.voice, &self.room)?;
         self.handles().push(Arc::clone(&current));
         Ok(())
     }

@@ -123,6 +123,7 @@ impl Readers {
                 let consumer = BaseConsumer::from_config_and_context(&config, self.voice.clone());
                 let consumer = Arc::new(consumer.map_err(failed("read a partition"))?);
                 let queue = FetchQueue::new(&consumer).map_err(refused("read a partition"))?;
+                self.settings.brokers.enlist_consumer(&consumer);
                 Reader { consumer, queue, place: None, ahead: VecDeque::new() }
             }
         };

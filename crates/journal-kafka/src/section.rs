@@ -9,13 +9,19 @@ use weir_foundation::settings::{DurationText, Problem, Problems, Secret, SizeTex
 use weir_foundation::tls::{TlsSection, TlsSettings};
 use weir_model::{ByteSize, StreamName};
 
+use crate::brokers::Brokers;
+
 /// The journal over Apache Kafka, which the roles share that run in processes of their own. `weir up` keeps its
 /// own journal instead.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaSection {
-    /// Addresses of some brokers, `host:port`. Default: `["localhost:9092"]`.
+    /// Addresses of some brokers, `host:port`. With `consul_service` they are where weir begins if Consul does
+    /// not answer at its start. Default: `["localhost:9092"]`, with `consul_service` none.
     pub brokers: Option<Vec<String>>,
+    /// The service under which the brokers are registered in Consul (`consul.url`). weir follows them as they
+    /// move. Default: none.
+    pub consul_service: Option<String>,
     /// How weir calls itself towards the brokers. Default: `weir`.
     pub client_id: Option<String>,
     /// Encryption; absent means none.
@@ -114,7 +120,9 @@ pub enum Assignor {
 /// What the journal over Kafka does, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    pub brokers: Vec<String>,
+    /// None where Consul is yet to be asked.
+    pub brokers: Brokers,
+    pub consul_service: Option<String>,
     pub client_id: String,
     pub tls: Option<TlsSettings>,
     pub sasl: Option<SaslSettings>,
@@ -197,7 +205,8 @@ impl Settings {
     #[must_use]
     pub fn new(brokers: Vec<String>) -> Self {
         Self {
-            brokers,
+            brokers: brokers.into(),
+            consul_service: None,
             client_id: "weir".to_owned(),
             tls: None,
             sasl: None,
@@ -226,7 +235,12 @@ impl Settings {
     /// Checks the section.
     pub fn validate(raw: &KafkaSection) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let default = Self::new(raw.brokers.clone().unwrap_or_else(|| vec!["localhost:9092".to_owned()]));
+        let consul_service = raw.consul_service.clone().filter(|name| !name.is_empty());
+        let default = Self::new(match (&raw.brokers, &consul_service) {
+            (Some(brokers), _) => brokers.clone(),
+            (None, Some(_)) => Vec::new(),
+            (None, None) => vec!["localhost:9092".to_owned()],
+        });
         let new_topic_events = raw.new_topic_events.as_deref().map(StreamName::new).transpose();
         let settings = Self {
             client_id: raw.client_id.clone().unwrap_or(default.client_id),
@@ -261,6 +275,7 @@ impl Settings {
             },
             options: raw.options.clone().unwrap_or_default(),
             brokers: default.brokers,
+            consul_service,
         };
         if let Err(error) = new_topic_events {
             problems.push(Problem::at("new_topic_events", error.to_string()));
@@ -276,8 +291,10 @@ impl Settings {
             }
         };
         let broken = |broker: &String| broker.trim() != broker || broker.is_empty() || broker.contains(',');
-        refuse_if(self.brokers.is_empty(), "brokers", "must name a broker");
-        refuse_if(self.brokers.iter().any(broken), "brokers", "must be addresses like `host:port`");
+        let brokers = self.brokers.addresses();
+        let nowhere = brokers.is_empty() && self.consul_service.is_none();
+        refuse_if(nowhere, "brokers", "must name a broker");
+        refuse_if(brokers.iter().any(broken), "brokers", "must be addresses like `host:port`");
         refuse_if(
             !(1_000..=MOST_RECORD).contains(&self.max_record.bytes()),
             "max_record",

@@ -172,12 +172,13 @@ fn hear(shared: &Shared, drain: &DrainToken) {
     config.set("auto.offset.reset", "latest");
     let voice = Voice { role: "topic-events", metrics: Arc::clone(&shared.metrics) };
     let consumer = match BaseConsumer::from_config_and_context(&config, voice) {
-        Ok(consumer) => consumer,
+        Ok(consumer) => Arc::new(consumer),
         Err(error) => {
             tracing::error!(%error, "new-topic events are not heard: topics are found by listing only");
             return;
         }
     };
+    shared.settings.brokers.enlist_consumer(&consumer);
     let events = shared.settings.new_topic_events.as_str();
     let mut followed = HashSet::new();
     let mut looked = None;

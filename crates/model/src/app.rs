@@ -15,6 +15,11 @@ pub struct AppName(Arc<str>);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndexPrefix(Arc<str>);
 
+/// What an app calls itself towards a registry of apps, as barito-flow's clients send it. Whoever has it can send in
+/// the app's name: its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AppSecret(Arc<str>);
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalName {
     #[error("must not be empty")]
@@ -52,6 +57,26 @@ impl IndexPrefix {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl AppSecret {
+    /// None if there is nothing to call it by.
+    #[must_use]
+    pub fn new(secret: &str) -> Option<Self> {
+        (!secret.is_empty()).then(|| Self(secret.into()))
+    }
+
+    /// The secret itself, for whoever has to be told it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AppSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::app::IndexPrefix;
+use crate::app::{AppSecret, IndexPrefix};
 use crate::content::{Content, ContentError, MAX_DEPTH, Node, Tape};
 use crate::number::Number;
 use crate::time::Timestamp;
@@ -16,6 +16,7 @@ pub use rewrite::StringRewriter;
 #[derive(Debug)]
 pub struct EventBatch {
     index_prefix: IndexPrefix,
+    app_secret: Option<AppSecret>,
     value: Bytes,
     tape: Tape,
     events: Vec<Event>,
@@ -82,6 +83,18 @@ impl EventBatch {
     #[must_use]
     pub fn index_prefix(&self) -> &IndexPrefix {
         &self.index_prefix
+    }
+
+    /// The same, from the app of this secret.
+    #[must_use]
+    pub fn of_app(self, app_secret: Option<AppSecret>) -> Self {
+        Self { app_secret, ..self }
+    }
+
+    /// Of which app it is, where the record says so.
+    #[must_use]
+    pub fn app_secret(&self) -> Option<&AppSecret> {
+        self.app_secret.as_ref()
     }
 
     #[must_use]
@@ -289,7 +302,7 @@ impl EventBatchBuilder {
         let inside = |range: &Range<u32>| range.start <= range.end && range.end as usize <= value.len();
         let mut originals = self.events.iter().filter_map(|event| event.original.as_ref());
         assert!(originals.all(inside), "an event lies outside its record");
-        EventBatch { index_prefix, value, tape: self.tape, events: self.events }
+        EventBatch { index_prefix, app_secret: None, value, tape: self.tape, events: self.events }
     }
 }
 

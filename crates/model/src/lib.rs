@@ -13,7 +13,7 @@ mod size;
 mod stream;
 mod time;
 
-pub use app::{AppName, IllegalName, IndexPrefix};
+pub use app::{AppName, AppSecret, IllegalName, IndexPrefix};
 pub use batch::{EventBatch, EventBatchBuilder, EventFault, EventRef, StringRewriter};
 pub use content::{Array, Content, ContentError, Elements, Entries, MAX_DEPTH, Object, Value};
 pub use position::{EventId, IllegalEventId, Position};

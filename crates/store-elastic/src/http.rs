@@ -21,23 +21,16 @@ use weir_foundation::failure::BoxError;
 use weir_foundation::tls::TlsError;
 
 use crate::client::{Answer, BodyKind, Call, Encoding, Method};
-use crate::nodes::Nodes;
-use crate::section::{Credentials, Settings};
+use crate::nodes::{Nodes, Target};
+use crate::section::{Credentials, Node, Settings};
 
 /// Connections to all nodes.
 #[derive(Debug)]
 pub(crate) struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
-    nodes: Vec<Target>,
-    turns: Nodes,
+    nodes: Nodes,
     clock: Arc<dyn Clock>,
-}
-
-#[derive(Debug)]
-struct Target {
-    url: Url,
-    headers: HeaderMap,
 }
 
 /// Why no connection can be made, whatever the nodes do.
@@ -52,6 +45,8 @@ pub(crate) enum BuildError {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
+    #[error("no node is known")]
+    Nowhere,
     #[error("`{node}` did not answer")]
     Failed { node: Url, source: BoxError },
     #[error("the answer of `{node}` has more than {limit} bytes")]
@@ -81,21 +76,21 @@ impl Http {
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
-        let target = |node: &crate::section::Node| {
-            let headers = headers(&node.credentials)?;
-            Ok(Target { url: node.url.clone(), headers })
-        };
-        let nodes = settings.nodes.iter().map(target).collect::<Result<Vec<_>, BuildError>>()?;
-        Ok(Self { client, timeout: settings.request_timeout, turns: Nodes::new(nodes.len()), nodes, clock })
+        let nodes = Nodes::new(targets(&settings.nodes)?);
+        Ok(Self { client, timeout: settings.request_timeout, nodes, clock })
+    }
+
+    /// From now on these nodes are asked; what others were asked before is still answered.
+    pub(crate) fn replace_nodes(&self, nodes: &[Node]) -> Result<(), BuildError> {
+        self.nodes.replace(targets(nodes)?);
+        Ok(())
     }
 
     /// Asks the next node. An answer of more than `most` bytes is not read to its end.
     pub(crate) async fn ask(&self, call: &Call, most: usize) -> Result<Answer, HttpError> {
-        let turn = self.turns.pick(self.clock.monotonic());
-        let node =
-            self.nodes.get(turn).expect("there is at least one node, and turns are below their number");
+        let node = self.nodes.pick(self.clock.monotonic()).ok_or(HttpError::Nowhere)?;
         let url = node.url.join(&call.path).map_err(|_malformed| HttpError::Path(call.path.clone()))?;
-        let request = request(&url, node, call).ok_or_else(|| HttpError::Path(call.path.clone()))?;
+        let request = request(&url, &node, call).ok_or_else(|| HttpError::Path(call.path.clone()))?;
         let failed = |source: BoxError| HttpError::Failed { node: node.url.clone(), source };
         let exchange = self.exchange(request, &node.url, most);
         let asked = match timeout(&*self.clock, self.timeout, exchange).await {
@@ -104,9 +99,11 @@ impl Http {
         };
         match &asked {
             Ok(Answer { status: 502..=504, .. }) | Err(HttpError::Failed { .. }) => {
-                self.turns.failed(turn, self.clock.monotonic());
+                self.nodes.failed(&node, self.clock.monotonic());
             }
-            Ok(_) | Err(HttpError::TooLarge { .. } | HttpError::Path(_)) => self.turns.answered(turn),
+            Ok(_) | Err(HttpError::TooLarge { .. } | HttpError::Path(_) | HttpError::Nowhere) => {
+                self.nodes.answered(&node);
+            }
         }
         asked
     }
@@ -131,6 +128,11 @@ impl Http {
         }
         Ok(Answer { status, body: body.freeze() })
     }
+}
+
+fn targets(nodes: &[Node]) -> Result<Vec<Target>, BuildError> {
+    let target = |node: &Node| Ok(Target { url: node.url.clone(), headers: headers(&node.credentials)? });
+    nodes.iter().map(target).collect()
 }
 
 /// Absent if the URL is none for HTTP.

@@ -42,6 +42,6 @@ mod store;
 pub mod fuzz;
 
 pub use metrics::ElasticMetrics;
-pub use section::{Credentials, Documents, ElasticSection, IndexMode, Settings};
+pub use section::{Credentials, Documents, ElasticSection, IndexMode, Node, Settings};
 pub use setup::{Setup, SetupError};
 pub use store::{ElasticParts, ElasticStore, OpenError};

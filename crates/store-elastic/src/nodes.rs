@@ -1,18 +1,34 @@
 //! Which node is asked next.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The nodes by their place in the settings, one after the other, those that failed left out for a while.
+use http::HeaderMap;
+use url::Url;
+
+/// The nodes, one after the other, those that failed left out for a while. They may become others.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     state: Mutex<State>,
 }
 
+/// A node, and what every request to it says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+}
+
 #[derive(Debug)]
 struct State {
     next: usize,
-    nodes: Vec<Condition>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    target: Arc<Target>,
+    condition: Condition,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,34 +43,59 @@ const FIRST_ABSENCE: Duration = Duration::from_secs(1);
 const LONGEST_ABSENCE: Duration = Duration::from_secs(60);
 
 impl Nodes {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { state: Mutex::new(State { next: 0, nodes: vec![Condition::default(); count] }) }
+    pub(crate) fn new(targets: Vec<Target>) -> Self {
+        let nodes = Self { state: Mutex::new(State { next: 0, nodes: Vec::new() }) };
+        nodes.replace(targets);
+        nodes
     }
 
-    /// The next node. If all are left out, the one that comes back first: somebody has to be asked.
-    pub(crate) fn pick(&self, now: Instant) -> usize {
+    /// From now on these are asked. One that was there before is the same, with its failures.
+    pub(crate) fn replace(&self, targets: Vec<Target>) {
+        let mut state = self.state();
+        let nodes = targets.into_iter().map(|target| {
+            let known = state.nodes.iter().find(|node| *node.target == target);
+            match known {
+                Some(Node { target, condition }) => {
+                    Node { target: Arc::clone(target), condition: *condition }
+                }
+                None => Node { target: Arc::new(target), condition: Condition::default() },
+            }
+        });
+        state.nodes = nodes.collect();
+    }
+
+    /// The next node. If all are left out, the one that comes back first: somebody has to be asked. Nothing if
+    /// there are no nodes.
+    pub(crate) fn pick(&self, now: Instant) -> Option<Arc<Target>> {
         let mut state = self.state();
         let count = state.nodes.len();
         let in_turn = (0..count).map(|step| (state.next + step) % count);
-        let is_there = |node: &usize| state.nodes[*node].away_until.is_none_or(|until| until <= now);
-        let picked = in_turn.clone().find(is_there);
-        let picked = picked.or_else(|| in_turn.min_by_key(|node| state.nodes[*node].away_until)).unwrap_or(0);
-        state.next = (picked + 1) % count.max(1);
-        picked
+        let away_until = |node: &usize| state.nodes[*node].condition.away_until;
+        let picked = in_turn.clone().find(|node| away_until(node).is_none_or(|until| until <= now));
+        let picked = picked.or_else(|| in_turn.min_by_key(away_until))?;
+        let target = Arc::clone(&state.nodes[picked].target);
+        state.next = (picked + 1) % count;
+        Some(target)
     }
 
     /// The node did not answer, or said that it can not.
-    pub(crate) fn failed(&self, node: usize, now: Instant) {
-        if let Some(condition) = self.state().nodes.get_mut(node) {
-            let absence = FIRST_ABSENCE.saturating_mul(1 << condition.failures.min(16)).min(LONGEST_ABSENCE);
-            *condition = Condition { failures: condition.failures + 1, away_until: Some(now + absence) };
-        }
+    pub(crate) fn failed(&self, node: &Arc<Target>, now: Instant) {
+        self.change(node, |Condition { failures, .. }| {
+            let absence = FIRST_ABSENCE.saturating_mul(1 << failures.min(16)).min(LONGEST_ABSENCE);
+            Condition { failures: failures + 1, away_until: Some(now + absence) }
+        });
     }
 
     /// The node answered.
-    pub(crate) fn answered(&self, node: usize) {
-        if let Some(condition) = self.state().nodes.get_mut(node) {
-            *condition = Condition::default();
+    pub(crate) fn answered(&self, node: &Arc<Target>) {
+        self.change(node, |_| Condition::default());
+    }
+
+    /// What is heard of a node that is none any more counts for nothing.
+    fn change(&self, node: &Arc<Target>, change: impl FnOnce(Condition) -> Condition) {
+        let mut state = self.state();
+        if let Some(known) = state.nodes.iter_mut().find(|known| Arc::ptr_eq(&known.target, node)) {
+            known.condition = change(known.condition);
         }
     }
 
@@ -69,37 +110,76 @@ mod tests {
 
     use super::*;
 
+    fn target(name: &str) -> Target {
+        Target { url: format!("http://{name}:9200/").parse().expect("is a URL"), headers: HeaderMap::new() }
+    }
+
+    fn nodes(names: &[&str]) -> Nodes {
+        Nodes::new(names.iter().copied().map(target).collect())
+    }
+
+    fn start() -> Instant {
+        ManualClock::new(std::time::UNIX_EPOCH).monotonic()
+    }
+
+    fn name(picked: Option<Arc<Target>>) -> String {
+        picked.and_then(|target| target.url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    fn picks<const N: usize>(nodes: &Nodes, now: Instant) -> [String; N] {
+        [(); N].map(|()| name(nodes.pick(now)))
+    }
+
+    /// The node of this name.
+    fn node(nodes: &Nodes, name: &str) -> Arc<Target> {
+        let state = nodes.state();
+        let known = state.nodes.iter().find(|known| known.target.url.host_str() == Some(name));
+        Arc::clone(&known.expect("it is there").target)
+    }
+
     #[test]
     fn all_are_asked_in_turn() {
-        let nodes = Nodes::new(3);
-        let now = ManualClock::new(std::time::UNIX_EPOCH).monotonic();
-        assert_eq!([0; 5].map(|_| nodes.pick(now)), [0, 1, 2, 0, 1]);
+        assert_eq!(picks(&nodes(&["a", "b", "c"]), start()), ["a", "b", "c", "a", "b"]);
+        assert!(nodes(&[]).pick(start()).is_none());
     }
 
     #[test]
     fn one_that_failed_is_left_out_for_longer_and_longer() {
-        let nodes = Nodes::new(2);
-        let start = ManualClock::new(std::time::UNIX_EPOCH).monotonic();
+        let nodes = nodes(&["a", "b"]);
+        let start = start();
         let second = |seconds: u64| start + Duration::from_secs(seconds);
-        nodes.failed(0, start);
-        assert_eq!([0; 3].map(|_| nodes.pick(start)), [1, 1, 1]);
-        assert_eq!(nodes.pick(second(1)), 0);
-        nodes.failed(0, second(1));
-        assert_eq!([1, 2].map(|at| nodes.pick(second(at))), [1, 1]);
-        assert_eq!(nodes.pick(second(3)), 0);
-        nodes.answered(0);
-        nodes.failed(0, second(3));
-        assert_eq!(nodes.pick(second(3)), 1);
-        assert_eq!(nodes.pick(second(4)), 0, "what it did before it answered is forgotten");
+        let a = node(&nodes, "a");
+        nodes.failed(&a, second(0));
+        assert_eq!(picks(&nodes, second(0)), ["b", "b", "b"]);
+        assert_eq!(picks(&nodes, second(1)), ["a"]);
+        nodes.failed(&a, second(1));
+        assert_eq!([picks::<1>(&nodes, second(1)), picks(&nodes, second(2))].concat(), ["b", "b"]);
+        assert_eq!(picks(&nodes, second(3)), ["a"]);
+        nodes.answered(&a);
+        nodes.failed(&a, second(3));
+        assert_eq!(picks(&nodes, second(3)), ["b"]);
+        assert_eq!(picks(&nodes, second(4)), ["a"], "what it did before it answered is forgotten");
     }
 
     #[test]
     fn if_all_failed_the_first_to_come_back_is_asked() {
-        let nodes = Nodes::new(2);
-        let now = ManualClock::new(std::time::UNIX_EPOCH).monotonic();
-        nodes.failed(0, now);
-        nodes.failed(0, now);
-        nodes.failed(1, now);
-        assert_eq!(nodes.pick(now), 1);
+        let nodes = nodes(&["a", "b"]);
+        let (now, a, b) = (start(), node(&nodes, "a"), node(&nodes, "b"));
+        nodes.failed(&a, now);
+        nodes.failed(&a, now);
+        nodes.failed(&b, now);
+        assert_eq!(picks(&nodes, now), ["b"]);
+    }
+
+    #[test]
+    fn nodes_that_stay_keep_their_failures_and_others_are_forgotten() {
+        let nodes = nodes(&["a", "b"]);
+        let (now, a, b) = (start(), node(&nodes, "a"), node(&nodes, "b"));
+        nodes.failed(&b, now);
+        nodes.replace(["b", "c"].map(target).into());
+        assert_eq!(picks(&nodes, now), ["c", "c"]);
+        nodes.failed(&a, now);
+        nodes.answered(&b);
+        assert_eq!(picks(&nodes, now), ["b", "c"]);
     }
 }

@@ -15,8 +15,13 @@ use weir_store::segment::FilingWindow;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ElasticSection {
-    /// The nodes, as `http://host:9200` or `https://user:password@host`. Default: `http://localhost:9200`.
+    /// The nodes, as `http://host:9200` or `https://user:password@host`. With `consul_service` they are where
+    /// weir begins if Consul does not answer at its start. Default: `http://localhost:9200`, with
+    /// `consul_service` none.
     pub urls: Option<Vec<String>>,
+    /// The service under which the nodes are registered in Consul (`consul.url`), with `http` or `https` as
+    /// `http_schema` in their metadata. weir follows them as they move. Default: none.
+    pub consul_service: Option<String>,
     /// User for basic authentication. Default: none.
     pub username: Option<String>,
     /// Its password. Default: none.
@@ -94,8 +99,11 @@ pub enum Documents {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "as the fields of the section")]
 pub struct Settings {
-    /// Without what they said of users, each ending in `/`.
+    /// Without what they said of users, each ending in `/`. None where Consul is yet to be asked.
     pub nodes: Vec<Node>,
+    /// Of nodes that say nothing else.
+    pub credentials: Credentials,
+    pub consul_service: Option<String>,
     pub tls: TlsSettings,
     pub mode: IndexMode,
     pub documents: Documents,
@@ -169,6 +177,8 @@ impl Settings {
         let Some(retry) = retry else { return Err(problems) };
         problems.or(Self {
             nodes,
+            credentials,
+            consul_service: consul_service(raw),
             tls,
             mode: raw.mode.unwrap_or_default(),
             documents: raw.documents.unwrap_or_default(),
@@ -193,6 +203,23 @@ impl Settings {
             recheck: bytes(raw.recheck, ByteSize::mib(16)),
         })
     }
+
+    /// The nodes at these addresses. What is no URL is passed over and told.
+    #[must_use]
+    pub fn nodes_at(&self, urls: &[String]) -> Vec<Node> {
+        let node = |url: &String| match node(url, &self.credentials) {
+            Ok(node) => Some(node),
+            Err(why) => {
+                tracing::warn!(why, "a node can not be reached under the address that is told for it");
+                None
+            }
+        };
+        urls.iter().filter_map(node).collect()
+    }
+}
+
+fn consul_service(raw: &ElasticSection) -> Option<String> {
+    raw.consul_service.clone().filter(|name| !name.is_empty())
 }
 
 fn bytes(text: Option<SizeText>, default: ByteSize) -> usize {
@@ -227,7 +254,10 @@ fn credentials(raw: &ElasticSection) -> Result<Credentials, Problems> {
 }
 
 fn nodes(raw: &ElasticSection, common: &Credentials) -> Result<Vec<Node>, Problems> {
-    let default = || vec!["http://localhost:9200".to_owned()];
+    let default = || match consul_service(raw) {
+        Some(_) => Vec::new(),
+        None => vec!["http://localhost:9200".to_owned()],
+    };
     let mut problems = Problems::default();
     let mut nodes = Vec::new();
     for text in raw.urls.clone().unwrap_or_else(default) {
@@ -237,7 +267,7 @@ fn nodes(raw: &ElasticSection, common: &Credentials) -> Result<Vec<Node>, Proble
             Err(why) => problems.push(Problem::at("urls", format!("node {}: {why}", nodes.len() + 1))),
         }
     }
-    if nodes.is_empty() && problems.is_empty() {
+    if nodes.is_empty() && problems.is_empty() && consul_service(raw).is_none() {
         problems.push(Problem::at("urls", "must name at least one node"));
     }
     problems.or(nodes)
@@ -307,6 +337,20 @@ mod tests {
     fn documented_defaults_are_the_real_ones() {
         let documented: ElasticSection = weir_foundation::settings::documented_defaults();
         assert_eq!(Settings::validate(&documented), Settings::validate(&ElasticSection::default()));
+    }
+
+    #[test]
+    fn nodes_that_consul_tells_have_the_credentials_of_all() {
+        let raw = ElasticSection {
+            consul_service: Some("es".to_owned()),
+            api_key: Some(Secret::new("key")),
+            ..ElasticSection::default()
+        };
+        let settings = Settings::validate(&raw).expect("is valid");
+        assert_eq!(settings.nodes, []);
+        let found = settings.nodes_at(&["http://10.0.0.1:9200".to_owned(), "http://a b:9200".to_owned()]);
+        let found: Vec<_> = found.iter().map(|node| (node.url.as_str(), node.credentials.clone())).collect();
+        assert_eq!(found, [("http://10.0.0.1:9200/", Credentials::ApiKey(Secret::new("key")))]);
     }
 
     #[test]

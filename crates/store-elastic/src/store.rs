@@ -122,6 +122,13 @@ impl ElasticStore {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// From now on the nodes are there. What is on its way to others is not lost: it has a verdict, or is sent
+    /// again.
+    pub fn nodes_are_at(&self, urls: &[String]) -> Result<(), OpenError> {
+        let nodes = self.shared.settings.nodes_at(urls);
+        self.shared.http.replace_nodes(&nodes).map_err(|error| OpenError(error.into()))
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }

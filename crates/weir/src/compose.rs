@@ -4,13 +4,16 @@
 
 mod auditor;
 mod consumer;
+mod counts;
 mod directory;
+mod discovery;
 mod door;
 mod listeners;
 mod metrics;
 mod producer;
 mod watch;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -84,15 +87,26 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let server = server(settings, process, &storage, redactor, addresses, &mut metrics);
 
     let status = status(process, &storage, addresses);
-    let views = Views { status, health: process.health.clone(), metrics: metrics.build() };
-    let ops = ops::start(listeners.ops, views).context("serve health and metrics")?;
+    let ops = show(listeners.ops, status, process, metrics)?;
     // Neither the index nor a tail may have what the rules would have taken out.
     redaction.known().await.context("find out what to redact")?;
     delivery.start(&process.spawner).context("start the consumer")?;
     producer.serve_grpc(listeners.grpc).context("serve gRPC")?;
     serve_http(listeners.http, &producer, server, process)?;
-    notify::start(&process.spawner, Notifier::systemd(), process.health.clone(), Arc::clone(&process.clock));
+    announce(process);
     Ok(Running { addresses, ops })
+}
+
+/// Serves health and metrics, once all metrics are registered.
+fn show(listener: TcpListener, status: StatusBoard, process: &Process, metrics: Builder) -> Result<Ops> {
+    let views = Views { status, health: process.health.clone(), metrics: metrics.build() };
+    ops::start(listener, views).context("serve health and metrics")
+}
+
+/// Tells systemd as soon as everything is ready.
+fn announce(process: &Process) {
+    let Process { clock, spawner, health } = process;
+    notify::start(spawner, Notifier::systemd(), health.clone(), Arc::clone(clock));
 }
 
 impl Storage {
@@ -160,6 +174,8 @@ async fn delivery(
     redactor: Redactor,
     metrics: &mut Builder,
 ) -> Result<Delivery> {
+    let counts = ConsumerMetrics::register(metrics).labelled_for(&settings.consumer);
+    counts::tell(settings, process, counts.clone())?;
     let dependencies = delivery::Dependencies {
         journal: storage.journal(),
         store: storage.index(),
@@ -167,7 +183,7 @@ async fn delivery(
         redactor,
         clock: Arc::clone(&process.clock),
         health: process.health.clone(),
-        metrics: ConsumerMetrics::register(metrics),
+        metrics: counts,
     };
     Delivery::subscribe(dependencies, &settings.consumer).await.context("subscribe the consumer")
 }
@@ -235,12 +251,7 @@ fn identity(role: &str, durability: &str) -> Identity {
     }
 }
 
-fn serve_http(
-    listener: std::net::TcpListener,
-    producer: &Producer,
-    server: Server,
-    process: &Process,
-) -> Result<()> {
+fn serve_http(listener: TcpListener, producer: &Producer, server: Server, process: &Process) -> Result<()> {
     let phase = DrainPhase::StopIntake;
     let api = server.router(process.spawner.token(phase));
     let router = producer.router().merge(api).fallback(weir_server::not_found);

@@ -6,11 +6,14 @@ mod section;
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use weir_consumer::section::{ConsumerSection, ConsumerSettings};
+use weir_discovery::ConsulSettings;
 use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
-    Environment, Explained, FlagValue, Loaded, Problem, Problems, SizeText, Sources, WrongAliases, load,
+    Environment, Explained, FlagValue, Implied, Loaded, Problem, Problems, SizeText, Sources, WrongAliases,
+    load,
 };
 use weir_foundation::supervise::DrainDeadlines;
 use weir_foundation::telemetry::LogSettings;
@@ -19,10 +22,12 @@ use weir_redaction::RedactionSettings;
 use weir_server::ServerSettings;
 
 pub(crate) use self::aliases::ALIASES;
+use self::barito::PRESET;
+use self::section::Compat;
 pub(crate) use self::section::{Listen, RawSettings};
 
 /// What a process is to be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     /// All roles over an embedded journal.
     #[default]
@@ -45,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) producer: weir_producer::Settings,
     pub(crate) consumer: ConsumerSettings,
     pub(crate) server: ServerSettings,
+    /// Absent if Consul is not asked.
+    pub(crate) consul: Option<ConsulSettings>,
     pub(crate) kafka: weir_journal_kafka::Settings,
     pub(crate) elasticsearch: weir_store_elastic::Settings,
     /// Absent if limits are not shared.
@@ -79,14 +86,12 @@ impl Given {
     pub(crate) fn read(&self) -> Outcome {
         let file = self.file.clone().or_else(|| self.environment.get(CONFIG).map(PathBuf::from));
         if self.role == Role::Up || file.is_some() || !barito::is_meant(&self.environment) {
-            return self.load(file.as_deref(), &self.environment, WrongAliases::Refused);
+            return self.load(file.as_deref(), &self.environment, &[], WrongAliases::Refused);
         }
         match barito::translate(&self.environment) {
-            Ok(translated) => {
-                let flags = [translated.implied, self.flags.clone()].concat();
-                let given = Self { flags, ..self.clone() };
-                let mut outcome = given.load(None, &translated.environment, WrongAliases::Ignored);
-                outcome.notices.extend(translated.notices);
+            Ok(barito::Translated { environment, implied, notices }) => {
+                let mut outcome = self.load(None, &environment, &implied, WrongAliases::Ignored);
+                outcome.notices.extend(notices);
                 outcome
             }
             Err(problem) => {
@@ -95,10 +100,16 @@ impl Given {
         }
     }
 
-    fn load(&self, file: Option<&Path>, environment: &Environment, wrong_aliases: WrongAliases) -> Outcome {
-        let flags = &self.flags;
+    fn load(
+        &self,
+        file: Option<&Path>,
+        environment: &Environment,
+        implied: &[Implied],
+        wrong_aliases: WrongAliases,
+    ) -> Outcome {
+        let (flags, aliases, presets) = (&self.flags, ALIASES, &[PRESET]);
         let mut loaded: Loaded<RawSettings> =
-            load(Sources { file, environment, aliases: ALIASES, wrong_aliases, flags });
+            load(Sources { presets, implied, file, environment, aliases, wrong_aliases, flags });
         let explanation = loaded.explain();
         let ignored = |problem: &Problem| format!("{problem}: the default is used");
         let notices = loaded.notices().iter().map(ignored).collect();
@@ -126,7 +137,8 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let kafka = loaded.section("kafka", |raw| kafka(raw, role));
     let elasticsearch = loaded.section("elasticsearch", |raw| elasticsearch(raw, role));
     let redis = loaded.section("redis", |raw| RedisLimitsSettings::validate(&raw.redis));
-    let redaction = loaded.section("redaction", |raw| RedactionSettings::validate(&redaction_section(raw)));
+    let redaction = loaded.section("redaction", |raw| RedactionSettings::validate(&raw.redaction));
+    let consul = loaded.section("consul", |raw| ConsulSettings::validate(&raw.consul));
     let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw, role)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
     let producer = producer?;
@@ -141,6 +153,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
         producer,
         consumer: consumer?,
         server: server?,
+        consul: consul?,
         kafka: kafka?,
         elasticsearch: elasticsearch?,
         redis: redis?,
@@ -150,29 +163,47 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
 
 /// A role in a process of its own shares its journal with others, which have to be told where it is.
 fn kafka(raw: &RawSettings, role: Role) -> Result<weir_journal_kafka::Settings, Problems> {
-    if role != Role::Up && raw.kafka.brokers.is_none() {
+    let mut section = raw.kafka.clone();
+    section.consul_service =
+        consul_service(raw, section.consul_service.as_deref(), section.brokers.as_deref(), "kafka")?;
+    if role != Role::Up && section.brokers.is_none() && section.consul_service.is_none() && !is_barito(raw) {
         let message = "must be set: a role in a process of its own needs a journal that processes share";
         let hint = "`weir up` runs all roles in one process over an embedded journal";
         return Err(Problem::at("brokers", message).hint(hint).into());
     }
-    weir_journal_kafka::Settings::validate(&raw.kafka)
+    weir_journal_kafka::Settings::validate(&section)
 }
 
 /// The consumer of a fleet delivers to a store that the fleet shares.
 fn elasticsearch(raw: &RawSettings, role: Role) -> Result<weir_store_elastic::Settings, Problems> {
-    if role == Role::Consumer && raw.elasticsearch.urls.is_none() {
+    let mut section = raw.elasticsearch.clone();
+    section.consul_service =
+        consul_service(raw, section.consul_service.as_deref(), section.urls.as_deref(), "elasticsearch")?;
+    let is_nowhere = section.urls.is_none() && section.consul_service.is_none();
+    if role == Role::Consumer && is_nowhere && !is_barito(raw) {
         let message = "must be set: a consumer in a process of its own needs a store that others can search";
         return Err(Problem::at("urls", message).into());
-    }
-    let mut section = raw.elasticsearch.clone();
-    if is_barito(raw) {
-        section.documents = section.documents.or(Some(weir_store_elastic::Documents::Barito));
     }
     weir_store_elastic::Settings::validate(&section)
 }
 
+/// The service that Consul is asked for; as with barito-flow the usual one where no address is given.
+fn consul_service(
+    raw: &RawSettings,
+    given: Option<&str>,
+    addresses: Option<&[String]>,
+    usual: &str,
+) -> Result<Option<String>, Problems> {
+    let has_consul = raw.consul.url.as_ref().is_some_and(|url| !url.trim().is_empty());
+    match given.filter(|service| !service.is_empty()) {
+        Some(service) if has_consul => Ok(Some(service.to_owned())),
+        Some(_) => Err(Problem::at("consul_service", "needs `consul.url`").into()),
+        None => Ok((has_consul && is_barito(raw) && addresses.is_none()).then(|| usual.to_owned())),
+    }
+}
+
 fn is_barito(raw: &RawSettings) -> bool {
-    raw.producer.compat == Some(weir_producer::Compat::Barito)
+    raw.compat == Some(Compat::Barito)
 }
 
 /// Partitions cost little in Kafka, and clients of barito-flow ask for 50.
@@ -182,15 +213,6 @@ fn producer_section(raw: &RawSettings, role: Role) -> weir_producer::ProducerSec
     let mut section = raw.producer.clone();
     if role == Role::Producer {
         section.max_partitions = section.max_partitions.or(Some(KAFKA_PARTITIONS));
-    }
-    section
-}
-
-/// What clients expect of the doors is what they expect of redaction, unless it is told otherwise.
-fn redaction_section(raw: &RawSettings) -> weir_redaction::RedactionSection {
-    let mut section = raw.redaction.clone();
-    if is_barito(raw) {
-        section.compat = section.compat.or(Some(weir_redaction::Compat::Barito));
     }
     section
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use weir_model::{EventBatch, EventBatchBuilder, IllegalName, IndexPrefix, RecordFormat, Timestamp};
+use weir_model::{
+    AppSecret, EventBatch, EventBatchBuilder, IllegalName, IndexPrefix, RecordFormat, Timestamp,
+};
 
 use crate::protobuf::{Cursor, Malformed};
 
@@ -47,7 +49,7 @@ pub fn decode_record(
         Ok(()) => index_prefix(outline.index_prefix),
         Err(malformed) => Err(RecordFault::Malformed(malformed)),
     };
-    let Outline { originals, .. } = outline;
+    let Outline { originals, app_secret, .. } = outline;
     let prefix = match prefix {
         Ok(prefix) => prefix,
         Err(fault) => return Err(DecodeRecordError { format, fault, originals }),
@@ -63,13 +65,14 @@ pub fn decode_record(
             RecordFormat::Events => events::decode(&mut builder, value, original, received),
         }
     }
-    Ok(builder.build(prefix, value.clone()))
+    Ok(builder.build(prefix, value.clone()).of_app(AppSecret::new(app_secret)))
 }
 
 /// What a record is made of, before its events are decoded.
 #[derive(Debug, Default)]
 struct Outline<'a> {
     index_prefix: &'a str,
+    app_secret: &'a str,
     originals: Vec<Range<u32>>,
 }
 

@@ -1,8 +1,10 @@
 use weir_model::{Incarnation, Offset, PartitionIndex, Record, RecordFormat, StreamName};
 use weir_redaction::{DefaultRules, Document, Manner, RedactionMetrics, ShortMatch, UnknownFields};
+use weir_store::WriteBatch;
 use weir_wire::{Context, EventsBuilder, encode_event, single_event_record};
 
 use super::*;
+use crate::tally::Sheet;
 
 const RULES: &str = r#"{"default": {"JsonPathRules": [{"Name": "P", "Path": "^\\.secret$"}],
                                     "StaticRules": [{"Name": "T", "Regex": "hunter2"}]}}"#;
@@ -87,6 +89,16 @@ fn a_letter_of_an_event_that_nothing_is_redacted_of_has_its_very_bytes() {
     let records = [events(&[r#"{ "a" : 1.0 }"#, r#"{"secret":"swordfish"}"#])];
     let letter = rejection_letter(&partition(), &records, &rejection(0), &redactor(), RECEIVED);
     assert!(holds(&letter.expect("the event is there").original, r#"{ "a" : 1.0 }"#));
+}
+
+#[test]
+fn documents_are_weighed_as_they_are_stored_where_there_are_rules() {
+    let decoded = decode(&partition(), &[events(&[r#"{"secret":"x"}"#])], &redactor(), RECEIVED);
+    let (from, next) = (Offset(0), Offset(1));
+    let batch = WriteBatch { partition: partition(), from, records: decoded.records, next, more: false };
+    let stored = r#"{"secret":"[P REDACTED]"}"#;
+    assert_eq!(Sheet::of(&batch, &redactor()).redacted, Some(stored.len() as u64));
+    assert_eq!(Sheet::of(&batch, &Redactor::off()).redacted, None);
 }
 
 #[test]

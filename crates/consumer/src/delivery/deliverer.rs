@@ -20,6 +20,7 @@ use crate::decode::{Decoded, decode, rejection_letter};
 use crate::ledger::record_loss;
 use crate::metrics::ConsumerMetrics;
 use crate::steps::{Step, steps};
+use crate::tally::Sheet;
 
 /// Decodes batches and gives them to the stores, for as long as it takes: what is done with one job. Any number
 /// of jobs may be in hand, each of another partition.
@@ -172,7 +173,9 @@ impl Deliverer {
     ) -> Result<Refused, StepError> {
         let Stretch { from, next, more } = stretch;
         let write = WriteBatch { partition: batch.partition.clone(), from, records, next, more };
+        let sheet = Sheet::of(&write, &self.redactor);
         let verdicts = self.seams.store.write(write).await.map_err(StepError::Write)?;
+        self.metrics.stored(&batch.partition, sheet, &verdicts);
         let refused = self.refused(batch, verdicts);
         self.bury(&refused.letters).await?;
         Ok(refused)

@@ -1,5 +1,5 @@
 use serde_json::json;
-use weir_discovery::{ConsulSection, InstancesText};
+use weir_discovery::{ConsulSection, InstancesText, Standby};
 use weir_foundation::settings::Secret;
 
 use crate::world::{World, addresses, eventually};
@@ -68,6 +68,16 @@ async fn a_process_that_starts_without_consul_waits_for_it() {
     let World { supervisor, .. } = world;
     supervisor.run_until(async {}).await;
     assert!(redis.changed().await.is_none(), "nobody follows it any more");
+}
+
+#[tokio::test]
+async fn a_process_that_has_other_addresses_is_ready_without_consul() {
+    let mut world = World::new();
+    world.consul.kill().expect("it can be killed");
+    let redis = world.follow_beside("redis", Standby::Addresses);
+    eventually("it is told", || world.state("redis").contains("the addresses of the settings are used"))
+        .await;
+    assert!(world.health.ready() && redis.current().is_none());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
-use weir_discovery::{Consul, ConsulSection, ConsulSettings, Endpoints, Parts};
+use weir_discovery::{Consul, ConsulSection, ConsulSettings, DiscoveryMetrics, Endpoints, Parts, Standby};
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::health::Health;
 use weir_foundation::settings::DurationText;
@@ -17,6 +17,7 @@ pub(crate) struct World {
     pub(crate) consul: weir_services::Consul,
     pub(crate) supervisor: Supervisor,
     pub(crate) health: Health,
+    pub(crate) metrics: DiscoveryMetrics,
     _directory: TempDir,
 }
 
@@ -30,6 +31,7 @@ impl World {
             consul: consul.expect("it starts"),
             supervisor,
             health: Health::new(clock),
+            metrics: DiscoveryMetrics::default(),
             _directory: directory,
         }
     }
@@ -45,12 +47,17 @@ impl World {
     }
 
     pub(crate) fn follow(&self, service: &str) -> Endpoints {
+        self.follow_beside(service, Standby::Nothing)
+    }
+
+    pub(crate) fn follow_beside(&self, service: &str, standby: Standby) -> Endpoints {
         let parts = Parts {
             clock: Arc::new(SystemClock),
             spawner: self.supervisor.spawner(),
             health: self.health.clone(),
+            metrics: self.metrics.clone(),
         };
-        self.client(ConsulSection::default()).follow(service, parts)
+        self.client(ConsulSection::default()).follow(service, standby, parts)
     }
 
     /// Registers an instance, or moves it.

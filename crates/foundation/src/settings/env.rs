@@ -77,8 +77,13 @@ impl Environment {
     /// Sets the variable if it is not set, or to nothing.
     pub fn default_to(&mut self, name: &str, value: &str) {
         if self.get(name).is_none_or(str::is_empty) {
-            self.0.insert(name.to_owned(), value.into());
+            self.set(name, value);
         }
+    }
+
+    /// Sets the variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.into());
     }
 
     /// Unsets the variable.

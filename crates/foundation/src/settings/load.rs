@@ -12,14 +12,17 @@ use super::explain::{Explained, explain};
 use super::interpolate::interpolate;
 use super::layers::{self, FlagValue};
 use super::origin::Origin;
+use super::presets::{self, Implied, Preset};
 use super::problem::{Problem, Problems};
 use super::shape::{Kind, Shape, show};
 use super::tree::{Content, Tree, keys};
 use super::{unknown, yaml};
 
-/// Where settings come from, weakest first: file, aliases, variables, flags.
+/// Where settings come from, weakest first: presets, what is implied, file, aliases, variables, flags.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
+    pub presets: &'a [Preset],
+    pub implied: &'a [Implied],
     pub file: Option<&'a Path>,
     pub environment: &'a Environment,
     pub aliases: &'a [Alias],
@@ -67,7 +70,12 @@ pub fn load<Raw: DeserializeOwned + JsonSchema + Default>(sources: Sources<'_>) 
     layers::apply_environment(&mut tree, &shape, sources.environment, &mut problems);
     layers::apply_flags(&mut tree, &shape, sources.flags, &mut problems);
     layers::give_types(&mut tree, &shape, "", &mut problems);
-    let raw = deserialize(&mut tree, &shape, &mut problems);
+    // First takes out what is wrong: its place is as empty as if it had never been given.
+    let mut raw = deserialize(&mut tree, &shape, &mut problems);
+    if presets::fill(&mut tree, &shape, sources.implied, sources.presets) {
+        layers::give_types(&mut tree, &shape, "", &mut problems);
+        raw = deserialize(&mut tree, &shape, &mut problems);
+    }
     let (notices, problems) = match sources.wrong_aliases {
         WrongAliases::Refused => (Problems::default(), problems),
         WrongAliases::Ignored => problems.partition(|problem| is_of_alias(problem, sources.aliases)),

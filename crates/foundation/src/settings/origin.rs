@@ -16,9 +16,13 @@ pub enum Origin {
     Flag {
         flag: String,
     },
+    /// A default that another setting or variable brings with it.
+    Implied {
+        by: String,
+    },
 }
 
-/// `default`, `file weir.yaml:12`, `env WEIR_DATA_DIR`, `flag --data-dir`
+/// `default`, `file weir.yaml:12`, `env WEIR_DATA_DIR`, `flag --data-dir`, `by compat: barito`
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -26,6 +30,7 @@ impl fmt::Display for Origin {
             Self::File { file, line } => write!(f, "file {file}:{line}"),
             Self::Environment { variable } => write!(f, "env {variable}"),
             Self::Flag { flag } => write!(f, "flag {flag}"),
+            Self::Implied { by } => write!(f, "by {by}"),
         }
     }
 }

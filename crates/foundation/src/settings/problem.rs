@@ -37,7 +37,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Some(Origin::File { file, line }) => write!(f, "{file}:{line}: ")?,
-            Some(origin @ (Origin::Environment { .. } | Origin::Flag { .. })) => write!(f, "{origin}: ")?,
+            Some(origin @ (Origin::Environment { .. } | Origin::Flag { .. } | Origin::Implied { .. })) => {
+                write!(f, "{origin}: ")?;
+            }
             Some(Origin::Default) | None => {}
         }
         if !self.path.is_empty() {

@@ -86,6 +86,7 @@ impl Worker {
         let config = client::member(&shared.settings, id);
         let consumer = Arc::new(Consuming::from_config_and_context(&config, context)?);
         let queue = FetchQueue::new(&consumer)?;
+        shared.settings.brokers.enlist_consumer(&consumer);
         let link = Arc::new(Link::new(id, &consumer));
         inbox.add(Arc::clone(&link));
         shared.registry.add(group, Arc::clone(&link));

@@ -22,6 +22,20 @@ fn all_problems_come_at_once() {
 }
 
 #[test]
+fn where_consul_is_asked_no_broker_need_be_known() {
+    let check = |brokers: Option<&[&str]>, service: &str, expected: &[&str]| {
+        let brokers = brokers.map(|brokers| brokers.iter().map(ToString::to_string).collect());
+        let raw =
+            KafkaSection { brokers, consul_service: Some(service.to_owned()), ..KafkaSection::default() };
+        let settings = Settings::validate(&raw).expect("it is good");
+        assert_eq!(settings.brokers.addresses(), expected);
+    };
+    check(None, "kafka", &[]);
+    check(Some(&["a:9092"]), "kafka", &["a:9092"]);
+    check(None, "", &["localhost:9092"]);
+}
+
+#[test]
 fn no_retries_at_start_means_for_ever() {
     let retries = |most| {
         let raw = KafkaSection { start_retries: most, ..KafkaSection::default() };

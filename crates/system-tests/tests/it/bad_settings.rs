@@ -15,6 +15,11 @@ const CONFIGURATION: i32 = 78;
 
 const NEXT: &str = "`weir check --explain` with the same flags shows every setting and where it came from\n";
 
+/// [`NEXT`] after a role in a process of its own.
+fn next_of(role: &str) -> String {
+    NEXT.replace("weir check", &format!("weir check --role {role}"))
+}
+
 /// Runs a command that can not do what it is asked: it says why, on standard error, and ends with the code.
 fn check(setup: &Setup, arguments: &[&str], code: i32, why: &str) {
     let outcome = setup.run(arguments);
@@ -170,7 +175,7 @@ fn roles_that_are_gone_say_what_to_use_instead() {
     limits.settings.push(("BARITO_RATE_LIMITER_OPT".to_owned(), "GUBERNATOR".to_owned()));
     let why = "BARITO_RATE_LIMITER_OPT: `GUBERNATOR` is not supported (limits are shared through Redis instead: `REDIS` \
                with `BARITO_REDIS_URL`)\n";
-    check(&limits, &["p"], CONFIGURATION, &format!("{why}{NEXT}"));
+    check(&limits, &["p"], CONFIGURATION, &format!("{why}{}", next_of("producer")));
 }
 
 #[test]
@@ -180,13 +185,13 @@ fn split_roles_need_a_journal_to_share() {
     for name in ["producer", "p"] {
         let why = "kafka.brokers: must be set: a role in a process of its own needs a journal that processes share \
                    (`weir up` runs all roles in one process over an embedded journal)\n";
-        check(&setup, &[name], CONFIGURATION, &format!("{why}{NEXT}"));
+        check(&setup, &[name], CONFIGURATION, &format!("{why}{}", next_of("producer")));
     }
     for name in ["consumer", "c"] {
         let why = "kafka.brokers: must be set: a role in a process of its own needs a journal that processes share \
                    (`weir up` runs all roles in one process over an embedded journal)\n\
                    elasticsearch.urls: must be set: a consumer in a process of its own needs a store that others can search\n";
-        check(&setup, &[name], CONFIGURATION, &format!("{why}{NEXT}"));
+        check(&setup, &[name], CONFIGURATION, &format!("{why}{}", next_of("consumer")));
     }
     for name in ["producer", "consumer"] {
         let unknown = setup.run(&[name, "--brokers", "kafka:9092"]);

@@ -17,6 +17,7 @@ mod drain;
 mod drop_in;
 mod failing_disk;
 mod failing_sync;
+mod fleet;
 mod full_disk;
 mod idle_connections;
 mod overload;

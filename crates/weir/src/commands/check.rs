@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use weir_foundation::exit::ExitCode;
 use weir_foundation::settings::{Environment, Explained, Problem, Problems};
@@ -18,31 +18,12 @@ pub(crate) struct Arguments {
     settings: SettingsArgs,
     /// What the settings are for
     #[arg(long, value_enum, default_value_t)]
-    role: CheckedRole,
+    role: Role,
     /// Print every setting with its value and where it came from
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-/// A command that has settings.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum CheckedRole {
-    #[default]
-    Up,
-    Producer,
-    Consumer,
-}
-
-impl From<CheckedRole> for Role {
-    fn from(role: CheckedRole) -> Self {
-        match role {
-            CheckedRole::Up => Self::Up,
-            CheckedRole::Producer => Self::Producer,
-            CheckedRole::Consumer => Self::Consumer,
-        }
-    }
 }
 
 /// What is wrong with a setting.
@@ -55,7 +36,7 @@ struct Wrong {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let outcome = arguments.settings.given(arguments.role.into(), &Environment::of_process()).read();
+    let outcome = arguments.settings.given(arguments.role, &Environment::of_process()).read();
     print(&mut console::stdout(), arguments, &outcome)?;
     Ok(if outcome.settings.is_ok() { ExitCode::Good } else { ExitCode::Configuration })
 }
@@ -114,7 +95,7 @@ mod tests {
         let outcome = Given { environment, ..Given::default() }.read();
         let arguments = Arguments {
             settings: SettingsArgs::default(),
-            role: CheckedRole::Up,
+            role: Role::Up,
             explain,
             output: OutputArgs { output },
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
 use tokio::runtime::Runtime;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
@@ -30,9 +31,15 @@ pub(super) fn run(
         Ok(settings) => settings,
         Err(problems) => {
             console::note(problems.to_string().trim_end());
-            console::note(
-                "`weir check --explain` with the same flags shows every setting and where it came from",
-            );
+            let of_role = match role {
+                Role::Up => String::new(),
+                role => role
+                    .to_possible_value()
+                    .map_or_else(String::new, |name| format!(" --role {}", name.get_name())),
+            };
+            console::note(&format!(
+                "`weir check{of_role} --explain` with the same flags shows every setting and where it came from",
+            ));
             return Ok(ExitCode::Configuration);
         }
     };

@@ -9,13 +9,12 @@ use weir_consumer::metrics::ConsumerMetrics;
 use weir_dead_letters::DeadLetterStream;
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
-use weir_foundation::notify::{self, Notifier};
-use weir_foundation::ops::{self, Ops, StatusBoard, Views};
+use weir_foundation::ops::{Ops, StatusBoard};
 use weir_journal_kafka::KafkaJournal;
 use weir_store::segment::{self, SegmentParts, SegmentStore};
-use weir_store_elastic::{ElasticMetrics, ElasticParts, ElasticStore};
 
-use super::{Process, directory, identity, redaction};
+use super::discovery::Discovery;
+use super::{Process, announce, counts, directory, identity, redaction, show};
 use crate::settings::Settings;
 
 /// Delivery from Kafka. The data directory holds a view of the group's dead letters, which can be made anew.
@@ -25,18 +24,14 @@ pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<O
     let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
-    let journal = KafkaJournal::open(settings.kafka.clone(), Arc::clone(clock), spawner, &mut metrics)
+    let discovery = Discovery::new(settings, process, &mut metrics)?;
+    let journal = KafkaJournal::open(discovery.kafka().await, Arc::clone(clock), spawner, &mut metrics)
         .await
         .context("open the journal")?;
     let redaction = redaction(settings, process, &mut metrics)?;
-    let parts = ElasticParts {
-        clock: Arc::clone(clock),
-        spawner: spawner.clone(),
-        health: health.clone(),
-        metrics: ElasticMetrics::register(&mut metrics),
-    };
-    let store = ElasticStore::open(settings.elasticsearch.clone(), parts).context("open the store")?;
+    let store = discovery.elasticsearch(&mut metrics).await?;
     let dead_letters = dead_letters(settings, process, Arc::clone(&journal)).await?;
+    let counts = ConsumerMetrics::register(&mut metrics).labelled_for(&settings.consumer);
     let dependencies = delivery::Dependencies {
         journal,
         store: Arc::new(store),
@@ -44,19 +39,19 @@ pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<O
         redactor: redaction.redactor(),
         clock: Arc::clone(clock),
         health: health.clone(),
-        metrics: ConsumerMetrics::register(&mut metrics),
+        metrics: counts.clone(),
     };
     let address = listening.local_addr().context("ask for a bound address")?;
     tracing::info!(ops = %address, group = %settings.consumer.group, "delivering");
     let durability = "committed to Kafka after the store has it";
     let status = StatusBoard::new(identity("consumer", durability), Arc::clone(clock));
     status.section("listen", move || json!({ "ops": address }));
-    let views = Views { status, health: health.clone(), metrics: metrics.build() };
-    let ops = ops::start(listening, views).context("serve health and metrics")?;
+    let ops = show(listening, status, process, metrics)?;
     redaction.known().await.context("find out what to redact")?;
     let delivery = Delivery::subscribe(dependencies, &settings.consumer).await;
     delivery.context("subscribe the consumer")?.start(spawner).context("start the consumer")?;
-    notify::start(spawner, Notifier::systemd(), health.clone(), Arc::clone(clock));
+    counts::tell(settings, process, counts)?;
+    announce(process);
     Ok(ops)
 }
 

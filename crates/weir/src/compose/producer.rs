@@ -8,15 +8,15 @@ use serde_json::json;
 use weir_foundation::http;
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
-use weir_foundation::notify::{self, Notifier};
-use weir_foundation::ops::{self, Ops, StatusBoard, Views};
+use weir_foundation::ops::{Ops, StatusBoard};
 use weir_foundation::supervise::DrainPhase;
 use weir_journal_kafka::KafkaJournal;
 use weir_limits::SharedLimiter;
 use weir_limits_redis::RedisLimiter;
 use weir_producer::{Producer, Records, RestGateway};
 
-use super::{Process, identity};
+use super::discovery::Discovery;
+use super::{Process, announce, identity, show};
 use crate::settings::Settings;
 
 /// The doors over Kafka. HTTP is opened for REST only, so that its port is free for gRPC where barito-flow had it
@@ -31,7 +31,8 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
         RestGateway::Closed => None,
     };
     let mut metrics = Builder::new();
-    let journal = KafkaJournal::open(settings.kafka.clone(), Arc::clone(clock), spawner, &mut metrics)
+    let kafka = Discovery::new(settings, process, &mut metrics)?.kafka().await;
+    let journal = KafkaJournal::open(kafka, Arc::clone(clock), spawner, &mut metrics)
         .await
         .context("open the journal")?;
     let parts = weir_producer::Parts {
@@ -45,8 +46,7 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     };
     let producer = Producer::start(settings.producer.clone(), parts).await.context("start the producer")?;
     let status = status(process, [&listening, &grpc], rest.as_ref())?;
-    let views = Views { status, health: health.clone(), metrics: metrics.build() };
-    let ops = ops::start(listening, views).context("serve health and metrics")?;
+    let ops = show(listening, status, process, metrics)?;
     producer.serve_grpc(grpc).context("serve gRPC")?;
     if let Some(listener) = rest {
         let serving = http::Process { spawner, clock };
@@ -55,7 +55,7 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
         http::serve("http", listener, router, limits, DrainPhase::StopIntake, serving)
             .context("serve HTTP")?;
     }
-    notify::start(spawner, Notifier::systemd(), health.clone(), Arc::clone(clock));
+    announce(process);
     Ok(ops)
 }
 

@@ -193,7 +193,7 @@ async fn what_was_refused_or_reached_nobody_is_not_in_doubt() {
     };
     check(&world, "Not A Name").await;
     // It is not bound: whoever had it is gone.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("some port is free");
+    let free = TcpListener::bind("127.0.0.1:0").expect("some port is free");
     let nobody = free.local_addr().expect("is bound");
     drop(free);
     let server = format!("http://{nobody}").parse().expect("is a URL");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_consumer::section::ConsumerSection;
+use weir_discovery::ConsulSection;
 use weir_foundation::listen::{Exposure, permit};
 use weir_foundation::settings::{Problem, Problems};
 use weir_foundation::supervise::DrainSection;
@@ -21,6 +22,11 @@ use weir_store_elastic::ElasticSection;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawSettings {
+    /// Whose place weir takes. With `barito` every default is barito-flow's where it has one: addresses that other
+    /// machines can reach, its group, sizes of bulks, records, documents, labels and answers as its clients know
+    /// them. Implied where there is no settings file and a variable `BARITO_*`, for roles in processes of their own.
+    /// Default: `weir`.
+    pub(crate) compat: Option<Compat>,
     /// Where weir keeps its files; made with mode 0700 if it is not there. Default: `weir-data`.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) listen: ListenSection,
@@ -31,10 +37,20 @@ pub(crate) struct RawSettings {
     pub(crate) producer: ProducerSection,
     pub(crate) consumer: ConsumerSection,
     pub(crate) server: ServerSection,
+    pub(crate) consul: ConsulSection,
     pub(crate) kafka: KafkaSection,
     pub(crate) elasticsearch: ElasticSection,
     pub(crate) redis: RedisLimitsSection,
     pub(crate) redaction: RedactionSection,
+}
+
+/// Whose place weir takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compat {
+    #[default]
+    Weir,
+    Barito,
 }
 
 /// Where weir can be reached. The gRPC door is `producer.grpc_listen`.

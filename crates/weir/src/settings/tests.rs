@@ -177,6 +177,39 @@ fn the_schema_is_committed() {
 }
 
 #[test]
+fn its_place_is_the_same_whether_the_file_says_so_or_its_variables() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let file = directory.path().join("weir.yaml");
+    fs::write(&file, "compat: barito\nredis: {address: 'redis:6379'}\n").expect("there is space");
+    let variables = [("BARITO_RATE_LIMITER_OPT", "REDIS"), ("BARITO_REDIS_URL", "redis:6379")];
+    for role in [Role::Producer, Role::Consumer] {
+        let said = Given { role, file: Some(file.clone()), ..Given::default() }.read();
+        let implied = Given { role, environment: variables.into(), ..Given::default() }.read();
+        let settings = |outcome: Outcome| format!("{:?}", outcome.settings.expect("are good"));
+        assert_eq!(settings(said), settings(implied));
+    }
+}
+
+#[test]
+fn consul_can_be_asked_where_no_address_is_known() {
+    let read = |yaml: &str| {
+        let directory = tempfile::tempdir().expect("there is space");
+        let file = directory.path().join("weir.yaml");
+        fs::write(&file, yaml).expect("there is space");
+        Given { role: Role::Consumer, file: Some(file), ..Given::default() }.read().settings
+    };
+    let services = "kafka: {consul_service: k}\nelasticsearch: {consul_service: e}\n";
+    let settings = read(&format!("consul: {{url: 'consul:8500'}}\n{services}")).expect("are good");
+    assert_eq!((settings.kafka.brokers.addresses().len(), settings.elasticsearch.nodes.len()), (0, 0));
+    let problems = read(services).expect_err("there is no Consul").to_string();
+    for section in ["kafka", "elasticsearch"] {
+        assert!(problems.contains(&format!("{section}.consul_service: needs `consul.url`")), "{problems}");
+    }
+    let problems = read("consul: {url: 'consul:8500'}\n").expect_err("nobody is to be asked for").to_string();
+    assert!(problems.contains("kafka.brokers: must be set"), "{problems}");
+}
+
+#[test]
 fn the_variables_of_barito_flow_are_enough_for_a_role() {
     let given = |role, environment| Given { role, environment, ..Given::default() };
     let environment =
@@ -188,7 +221,7 @@ fn the_variables_of_barito_flow_are_enough_for_a_role() {
         outcome.notices
     );
     let settings = outcome.settings.expect("are good");
-    assert_eq!(settings.kafka.brokers, ["localhost:9092"]);
+    assert_eq!(settings.kafka.brokers.addresses(), ["localhost:9092"]);
     assert_eq!(settings.consumer.group, "barito-group");
     assert_eq!(settings.consumer.streams.suffix, "_pb");
     assert_eq!(

@@ -56,6 +56,24 @@ fn numbers_are_as_jsonpb_prints_them() {
 }
 
 #[test]
+fn the_app_is_that_of_the_record() {
+    let secret = |format, value: Vec<u8>| {
+        let batch = decode_record(format, &value.into(), Timestamp::from_micros(0)).expect("is a record");
+        batch.app_secret().map(|secret| secret.reveal().to_owned())
+    };
+    let with = |secret: &str| {
+        Some(TimberContext { app_secret: secret.to_owned(), ..context().expect("is a context") })
+    };
+    let timber = Timber { context: with("s3cret"), ..timber(content(&[])) };
+    assert_eq!(secret(RecordFormat::Timber, timber.encode_to_vec()).as_deref(), Some("s3cret"));
+    // That of an item counts for nothing.
+    let collection = |secret| TimberCollection { context: with(secret), items: vec![timber.clone()] };
+    let of_collection = |name| secret(RecordFormat::TimberCollection, collection(name).encode_to_vec());
+    assert_eq!(of_collection("other").as_deref(), Some("other"));
+    assert_eq!(of_collection(""), None);
+}
+
+#[test]
 fn an_item_that_can_not_be_stored_leaves_its_neighbours_alone() {
     let good = || timber(content(&[("a", Some(Kind::BoolValue(true)))]));
     let batch = decode_items(vec![

@@ -18,6 +18,7 @@ pub(super) fn outline_timber<'a>(mut timber: Cursor<'a>, outline: &mut Outline<'
         }
     }
     outline.index_prefix = context.index_prefix;
+    outline.app_secret = context.app_secret.unwrap_or_default();
     Ok(())
 }
 
@@ -35,6 +36,7 @@ pub(super) fn outline_collection<'a>(
         }
     }
     outline.index_prefix = context.index_prefix;
+    outline.app_secret = context.app_secret.unwrap_or_default();
     Ok(())
 }
 

@@ -60,6 +60,8 @@ struct Case {
     aliases: Vec<Alias>,
     wrong_aliases: WrongAliases,
     flags: Vec<FlagValue>,
+    presets: Vec<Preset>,
+    implied: Vec<Implied>,
 }
 
 impl Case {
@@ -72,6 +74,8 @@ impl Case {
             aliases: Vec::new(),
             wrong_aliases: WrongAliases::default(),
             flags: Vec::new(),
+            presets: Vec::new(),
+            implied: Vec::new(),
         }
     }
 
@@ -92,7 +96,9 @@ impl Case {
     fn load(&self) -> Loaded<Root> {
         let file = self.folder.path().join("weir.yaml");
         let (environment, aliases, flags) = (&self.environment, &self.aliases, &self.flags);
-        load(Sources { file: Some(&file), environment, aliases, wrong_aliases: self.wrong_aliases, flags })
+        let (presets, implied) = (&self.presets, &self.implied);
+        let wrong_aliases = self.wrong_aliases;
+        load(Sources { presets, implied, file: Some(&file), environment, aliases, wrong_aliases, flags })
     }
 
     fn raw(&self) -> Root {
@@ -277,6 +283,52 @@ fn wrong_aliases_can_be_notices() {
     weir.yaml:2: door.tls: invalid type: integer `1`, expected `true` or `false`
     env WEIR_JOURNAL__ROLL_AT: journal.roll_at: `64` has no unit, expected a size with its unit, such as `500B`, `64KiB`, `64MiB` or `1GiB`
     ");
+}
+
+const SAFE: Preset = Preset {
+    path: "door.mode",
+    value: "safe",
+    defaults: &[
+        ("journal.keep", "30d"),
+        ("journal.roll_at", "2GiB"),
+        ("door.origins", "a,b"),
+        ("door.port", "7"),
+    ],
+};
+
+#[test]
+fn defaults_that_go_with_a_value_are_weaker_than_all_that_is_said() {
+    let mut case = Case::new("journal: {keep: 1h}\ndoor: {mode: safe}\n")
+        .environment([("BARITO_KEEP_HOURS", "x"), ("WEIR_DOOR__PORT", "80")])
+        .alias(KEEP_HOURS);
+    case.presets.push(SAFE);
+    let raw = Case { wrong_aliases: WrongAliases::Ignored, ..case }.raw();
+    assert_eq!((raw.journal.keep, raw.door.port), (Some(DurationText::from_secs(3_600)), Some(80)));
+    assert_eq!(raw.journal.roll_at, Some(SizeText::from_bytes(2 << 30)));
+    assert_eq!(raw.door.origins, Some(vec!["a".to_owned(), "b".to_owned()]));
+
+    let mut other = Case::new("door: {mode: fast}\n");
+    other.presets.push(SAFE);
+    assert_eq!(other.raw().journal.roll_at, None);
+}
+
+#[test]
+fn a_wrong_value_that_is_passed_over_leaves_its_place_to_the_preset() {
+    let mut case = Case::new("{}\n").environment([("BARITO_PORT", "high")]).alias(Alias {
+        name: "BARITO_PORT",
+        path: "door.port",
+        convert: |text| Ok(Some(text.to_owned())),
+    });
+    case.wrong_aliases = WrongAliases::Ignored;
+    case.presets.push(SAFE);
+    case.implied.push(Implied { path: "door.mode", value: "safe", by: "BARITO_*" });
+    let loaded = case.load();
+    assert_eq!(loaded.origin("door.mode").to_string(), "by BARITO_*");
+    assert_eq!(loaded.origin("door.port").to_string(), "by door.mode: safe");
+    assert_eq!((loaded.raw.door.mode, loaded.raw.door.port), (Some(Mode::Safe), Some(7)));
+    assert_eq!(loaded.notices().iter().count(), 1);
+    let implied_otherwise = Case { flags: vec![], ..case }.flag("door.mode", "fast", "--mode");
+    assert_eq!(implied_otherwise.raw().door.port, None, "what is said beats what is implied");
 }
 
 #[test]
