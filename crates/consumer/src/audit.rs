@@ -4,8 +4,12 @@
 //! the journal at the door; *delivered* are the store's rows, those that the store's retention removed later
 //! included; *dead*, *expired* and *lost* are dead letters, purged ones included; *waiting* is what the
 //! journal took at and behind the offset that the store expects next.
+//!
+//! Where others write to the journal and the store as well, nobody counts: [`audit_shared`] says what is known all
+//! the same, and the [proof by ids](crate::verify::verify_by_id) what is not.
 
 mod gather;
+mod shared;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +18,7 @@ use weir_model::{StreamName, StreamPartition};
 use weir_store::PartitionAudit;
 
 pub use self::gather::{AuditError, audit};
+pub use self::shared::{SharedReport, audit_shared};
 
 /// What is known of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

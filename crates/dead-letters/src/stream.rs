@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use weir_foundation::clock::Clock;
-use weir_foundation::failure::chain;
+use weir_foundation::failure::{BoxError, chain};
 use weir_journal::{
     AppendError, CreateStreamError, Journal, Keep, ReadBudget, ReadError, StoredRecord, StreamSpec,
 };
@@ -20,14 +21,15 @@ use weir_wire::EventsBuilder;
 use crate::note::{self, Note, Reader};
 
 /// What dead letters in a stream need.
-#[derive(Debug)]
 pub struct Parts {
     pub journal: Arc<dyn Journal>,
-    /// Brought up to date with the stream before anything is answered. May be empty; what it has must be of the
-    /// stream.
-    pub view: Arc<dyn DeadLetterStore>,
+    pub view: OpenView,
     pub clock: Arc<dyn Clock>,
 }
+
+/// Opens what letters are looked up in, when the first is: who only puts letters needs none. It is brought up to date
+/// with the stream before anything is answered. May be empty; what it has must be of the stream.
+pub type OpenView = Box<dyn Fn() -> Result<Arc<dyn DeadLetterStore>, BoxError> + Send + Sync>;
 
 /// Dead letters in a stream of the journal: [`DeadLetterStore`] for all processes that have the journal.
 ///
@@ -46,6 +48,8 @@ struct Reading {
     partition: StreamPartition,
     next: Offset,
     reader: Reader,
+    /// Once it was opened.
+    view: Option<Arc<dyn DeadLetterStore>>,
 }
 
 /// Why dead letters could not be opened.
@@ -81,7 +85,7 @@ impl DeadLetterStream {
         let created = parts.journal.create_stream(spec).await?;
         let first = created.info().partitions.first();
         let partition = first.ok_or_else(|| OpenError::NoPartition(stream.clone()))?.partition.clone();
-        let reading = Reading { partition, next: Offset::ZERO, reader: Reader::default() };
+        let reading = Reading { partition, next: Offset::ZERO, reader: Reader::default(), view: None };
         let prefix = IndexPrefix::new(PREFIX).expect("is legal");
         Ok(Self { stream, prefix, parts, reading: Mutex::new(reading) })
     }
@@ -100,15 +104,20 @@ impl DeadLetterStream {
         }
     }
 
-    /// Brings the view up to date. One caller at a time reads; the others find it done.
-    async fn catch_up(&self) -> Result<(), DeadLetterError> {
+    /// The view, up to date. One caller at a time reads; the others find it done.
+    async fn view(&self) -> Result<Arc<dyn DeadLetterStore>, DeadLetterError> {
         let mut reading = self.reading.lock().await;
+        let view = match &reading.view {
+            Some(view) => Arc::clone(view),
+            None => Arc::clone(reading.view.insert((self.parts.view)().map_err(DeadLetterError::Failed)?)),
+        };
         loop {
             let from = reading.next;
             let read = self.parts.journal.read(&reading.partition, from, BUDGET).await;
             let batch = match read {
                 Err(ReadError::UnknownPartition(_)) => {
-                    *reading = self.another_life(&reading.partition).await?;
+                    reading.partition = self.another_life(&reading.partition).await?;
+                    (reading.next, reading.reader) = (Offset::ZERO, Reader::default());
                     continue;
                 }
                 read => read.map_err(failed)?,
@@ -117,17 +126,17 @@ impl DeadLetterStream {
                 tracing::warn!(stream = %self.stream, from = %loss.from, to = %loss.to, "notes of dead letters are lost");
             }
             for stored in &batch.records {
-                self.take(stored, &mut reading.reader).await?;
+                self.take(stored, &mut reading.reader, &*view).await?;
             }
             reading.next = batch.next;
             if batch.next <= from {
-                return Ok(());
+                return Ok(view);
             }
         }
     }
 
     /// The stream was deleted and made again.
-    async fn another_life(&self, known: &StreamPartition) -> Result<Reading, DeadLetterError> {
+    async fn another_life(&self, known: &StreamPartition) -> Result<StreamPartition, DeadLetterError> {
         let streams = self.parts.journal.streams().await.map_err(failed)?;
         let found = streams.iter().find(|stream| stream.name == self.stream);
         let partition =
@@ -135,13 +144,18 @@ impl DeadLetterStream {
         match partition.filter(|partition| partition != known) {
             Some(partition) => {
                 tracing::warn!(stream = %self.stream, "the stream of dead letters was made anew");
-                Ok(Reading { partition, next: Offset::ZERO, reader: Reader::default() })
+                Ok(partition)
             }
             None => Err(failed(ReadError::UnknownPartition(known.clone()))),
         }
     }
 
-    async fn take(&self, stored: &StoredRecord, reader: &mut Reader) -> Result<(), DeadLetterError> {
+    async fn take(
+        &self,
+        stored: &StoredRecord,
+        reader: &mut Reader,
+        view: &dyn DeadLetterStore,
+    ) -> Result<(), DeadLetterError> {
         let Record { format, value, received, .. } = &stored.record;
         let batch = match weir_wire::decode_record(*format, value, *received) {
             Ok(batch) => batch,
@@ -153,8 +167,8 @@ impl DeadLetterStream {
         for event in batch.events() {
             let Ok(content) = event.content else { continue };
             match reader.read(&content.to_string()) {
-                Ok(Some(Note::Letter(letter))) => self.parts.view.put(vec![*letter]).await?,
-                Ok(Some(Note::Purged(ids))) => drop(self.parts.view.purge(&ids).await?),
+                Ok(Some(Note::Letter(letter))) => view.put(vec![*letter]).await?,
+                Ok(Some(Note::Purged(ids))) => drop(view.purge(&ids).await?),
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(stream = %self.stream, offset = %stored.offset, error = %chain(&error), "no note of a dead letter");
@@ -162,11 +176,6 @@ impl DeadLetterStream {
             }
         }
         Ok(())
-    }
-
-    async fn view(&self) -> Result<&dyn DeadLetterStore, DeadLetterError> {
-        self.catch_up().await?;
-        Ok(&*self.parts.view)
     }
 }
 
@@ -226,6 +235,12 @@ impl DeadLetterStore for DeadLetterStream {
         offsets: Range<Offset>,
     ) -> Result<u64, DeadLetterError> {
         self.view().await?.kept_at(partition, offsets).await
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("journal", &self.journal).finish_non_exhaustive()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::catalog::{Catalog, Topic};
 use crate::client::Voice;
 use crate::cluster::{ByPartition, Cluster, Group, Made, Wanted};
 use crate::error::{KafkaOpenError, RequestError};
-use crate::member::{self, Member};
+use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::producer::Producer;
 use crate::reader::Readers;
@@ -299,7 +299,7 @@ impl Journal for KafkaJournal {
         let ids = match shared.settings.group_ids {
             GroupIds::Shared => vec![group.to_owned()],
             GroupIds::PerTopic => {
-                shared.catalog.all().keys().map(|topic| member::id_of_topic(group, topic)).collect()
+                shared.catalog.all().keys().map(|topic| shared.group_id(group, topic)).collect()
             }
         };
         if shared.registry.live().iter().any(|live| ids.contains(live)) {

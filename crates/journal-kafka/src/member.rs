@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::{DrainPhase, Policy};
 use weir_journal::{ReadError, StreamPattern, SubscribeError, Subscription, SubscriptionEvent};
-use weir_model::{Offset, StreamName, StreamPartition};
+use weir_model::{Offset, StreamPartition};
 
 use self::inbox::Inbox;
 pub(crate) use self::link::{Link, Part, list};
@@ -49,11 +49,6 @@ impl Member {
         }
         Ok(Self { inbox })
     }
-}
-
-/// The group of one topic, where each has its own.
-pub(crate) fn id_of_topic(group: &str, topic: &StreamName) -> String {
-    format!("{group}_{topic}")
 }
 
 fn join(
@@ -89,7 +84,7 @@ fn follow(shared: &Arc<Shared>, group: &str, pattern: StreamPattern, inbox: &Arc
                     continue;
                 }
                 let wanted = Wanted::Topic(name.clone());
-                match join(&shared, &group, &id_of_topic(&group, &name), wanted, &inbox) {
+                match join(&shared, &group, &GroupIds::PerTopic.id(&group, &name), wanted, &inbox) {
                     Ok(()) => drop(joined.insert(name)),
                     Err(error) => {
                         tracing::warn!(topic = %name, error = %chain(&error), "could not join a group")

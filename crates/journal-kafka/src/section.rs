@@ -162,6 +162,17 @@ pub enum GroupIds {
     PerTopic,
 }
 
+impl GroupIds {
+    /// The group that reads a topic for `group`.
+    #[must_use]
+    pub fn id(self, group: &str, topic: &StreamName) -> String {
+        match self {
+            Self::Shared => group.to_owned(),
+            Self::PerTopic => format!("{group}_{topic}"),
+        }
+    }
+}
+
 /// What the operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicLimits {

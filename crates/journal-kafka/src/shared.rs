@@ -26,7 +26,7 @@ use crate::native::Persistence;
 use crate::producer::{Outcome, Producer, Undelivered};
 use crate::reader::Readers;
 use crate::registry::Registry;
-use crate::section::{GroupIds, Settings};
+use crate::section::Settings;
 use crate::topics::{self};
 
 /// How old what is known of the ends of partitions may be for a read.
@@ -298,10 +298,7 @@ impl Shared {
     }
 
     pub(crate) fn group_id(&self, group: &str, topic: &StreamName) -> String {
-        match self.settings.group_ids {
-            GroupIds::Shared => group.to_owned(),
-            GroupIds::PerTopic => member::id_of_topic(group, topic),
-        }
+        self.settings.group_ids.id(group, topic)
     }
 
     pub(crate) async fn commit_as(

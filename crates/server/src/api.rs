@@ -14,8 +14,8 @@ mod time;
 
 pub use audit::{Audit, AuditParameters, AuditStream, AuditVerdict};
 pub use dead::{
-    DeadLetter, DeadLetterEntry, DeadLetters, DeadListParameters, DeadSelection, PurgeAnswer, ReplayAnswer,
-    ReplayRefusal,
+    DeadLetter, DeadLetterEntry, DeadLetters, DeadListParameters, DeadSelection, PurgeAnswer, Replay,
+    ReplayAnswer, ReplayRefusal,
 };
 pub use error::{ErrorBody, ErrorDetail};
 pub use groups::{Group, GroupPosition, Groups};

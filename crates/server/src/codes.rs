@@ -12,6 +12,7 @@ pub const CODES: &[(&str, &str)] = &[
     (JOURNAL_FAILED, "the journal could not be read"),
     (METHOD_NOT_ALLOWED, "the path exists, but not with this method"),
     (NOT_FOUND, "there is no such path, stream, index, letter or group"),
+    (NOT_HERE, "another process has what is asked for; the message says which"),
     (QUERY_TIMED_OUT, "the search took longer than the operator allows"),
     (QUERY_TOO_LARGE, "the search needs more memory than the operator allows"),
     (STORE_FAILED, "the store could not be read"),
@@ -29,6 +30,7 @@ pub(crate) const GROUP_IN_USE: &str = "group-in-use";
 pub(crate) const JOURNAL_FAILED: &str = "journal-failed";
 pub(crate) const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
 pub(crate) const NOT_FOUND: &str = "not-found";
+pub(crate) const NOT_HERE: &str = "not-here";
 pub(crate) const QUERY_TIMED_OUT: &str = "query-timed-out";
 pub(crate) const QUERY_TOO_LARGE: &str = "query-too-large";
 pub(crate) const STORE_FAILED: &str = "store-failed";

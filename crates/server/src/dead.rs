@@ -1,5 +1,7 @@
 //! Dead letters: list, look at, give to the door again, purge.
 
+mod edit;
+mod event;
 mod replay;
 mod selection;
 
@@ -18,7 +20,7 @@ use crate::failure::Failure;
 use crate::parcel::Pieces;
 use crate::route::Route;
 use crate::server::Shared;
-use crate::{api, parcel, question};
+use crate::{api, hit, parcel, question};
 
 const DEFAULT_LIMIT: u32 = 100;
 const LIMIT: u32 = 1_000;
@@ -32,10 +34,10 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post(
             "/api/v1/dead/replay",
             "replayDeadLetters",
-            "Give dead letters to the door again; what is accepted is removed",
+            "Give dead letters to the door again, changed or as they are; what is accepted is removed",
             replay::replay,
         )
-        .body::<api::DeadSelection>()
+        .body::<api::Replay>()
         .json::<api::ReplayAnswer>(),
         Route::post(
             "/api/v1/dead/purge",
@@ -74,7 +76,8 @@ async fn show(
     };
     let write = move |body: &mut Pieces| {
         let original = BASE64_STANDARD.encode(&dead.original);
-        serde_json::to_writer(body, &api::DeadLetter { entry: entry(dead.entry()), original })?;
+        let content = event::read(&dead).and_then(|said| said.content).map(hit::json);
+        serde_json::to_writer(body, &api::DeadLetter { entry: entry(dead.entry()), content, original })?;
         Ok(parcel::content("application/json"))
     };
     parcel::answer(&shared, place, write).await

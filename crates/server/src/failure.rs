@@ -43,6 +43,11 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, codes::NOT_FOUND, message)
     }
 
+    /// This process can not do it, another can.
+    pub(crate) fn not_here(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, codes::NOT_HERE, message)
+    }
+
     pub(crate) fn busy(code: &'static str, message: impl Into<String>) -> Self {
         let mut failure = Self::new(StatusCode::TOO_MANY_REQUESTS, code, message);
         failure.retry_after = Some(RETRY_AFTER_BUSY);

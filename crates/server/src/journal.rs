@@ -16,11 +16,14 @@ use weir_model::Offset;
 
 use crate::failure::Failure;
 use crate::route::Route;
-use crate::server::Shared;
+use crate::server::{JournalFiles, Shared};
 use crate::{api, question};
 
 const DEFAULT_LIMIT: u32 = 100;
 const LIMIT: u32 = 1_000;
+
+const OTHERS_CHECK: &str =
+    "the files of this journal are its brokers', which check them; records are read with `weir journal dump`";
 
 /// A dump is for people, who need no more at once.
 pub const DUMP_BYTES: usize = 4 << 20;
@@ -46,6 +49,9 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn check_all(State(shared): State<Arc<Shared>>) -> Result<Json<api::JournalCheck>, Failure> {
+    if shared.parts.journal_files == JournalFiles::OfOthers {
+        return Err(Failure::not_here(OTHERS_CHECK));
+    }
     // It reads everything: no more of that at once than of searches.
     let _place = shared.searches.enter().await?;
     Ok(Json(check::check(&*shared.parts.journal).await?))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Uri;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_foundation::settings::{DurationText, Problem, Problems, SizeText};
@@ -22,10 +23,16 @@ pub struct ServerSection {
     pub tails: Option<usize>,
     /// How many events the reader of a tail may be behind before it is taken to the end. Default: `100000`.
     pub tail_lag: Option<u64>,
+    /// The gRPC address of a producer, as `http://host:8082`: `weir server` replays through it what came by gRPC or
+    /// barito-flow's REST, and nothing of that without it. `weir up` has doors of its own. Default: none.
+    pub producer_grpc_url: Option<String>,
+    /// The HTTP address of a producer, as `http://host:8080`: the same for what came by weir's own HTTP door, such as
+    /// from `weir send`. Default: none.
+    pub producer_http_url: Option<String>,
 }
 
 /// The validated [`ServerSection`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
     pub search_timeout: Duration,
     /// Bytes.
@@ -35,6 +42,10 @@ pub struct ServerSettings {
     pub tails: usize,
     /// Events.
     pub tail_lag: u64,
+    /// Has a scheme and a host.
+    pub producer_grpc_url: Option<Uri>,
+    /// Likewise.
+    pub producer_http_url: Option<Uri>,
 }
 
 /// Below this not even one row group can be looked at.
@@ -49,6 +60,8 @@ impl Default for ServerSettings {
             searches_waiting: 32,
             tails: 64,
             tail_lag: 100_000,
+            producer_grpc_url: None,
+            producer_http_url: None,
         }
     }
 }
@@ -58,6 +71,9 @@ impl ServerSettings {
     pub fn validate(raw: &ServerSection) -> Result<Self, Problems> {
         let default = Self::default();
         let memory = raw.search_memory.map(|size| usize::try_from(size.bytes()).unwrap_or(usize::MAX));
+        let mut problems = Problems::default();
+        let producer_grpc_url = url("producer_grpc_url", raw.producer_grpc_url.as_deref(), &mut problems);
+        let producer_http_url = url("producer_http_url", raw.producer_http_url.as_deref(), &mut problems);
         let settings = Self {
             search_timeout: raw.search_timeout.map_or(default.search_timeout, DurationText::duration),
             search_memory: memory.unwrap_or(default.search_memory),
@@ -65,8 +81,9 @@ impl ServerSettings {
             searches_waiting: raw.searches_waiting.unwrap_or(default.searches_waiting),
             tails: raw.tails.unwrap_or(default.tails),
             tail_lag: raw.tail_lag.unwrap_or(default.tail_lag),
+            producer_grpc_url,
+            producer_http_url,
         };
-        let mut problems = Problems::default();
         if settings.search_timeout.is_zero() {
             problems.push(Problem::at("search_timeout", "must be longer than zero"));
         }
@@ -78,6 +95,17 @@ impl ServerSettings {
         }
         problems.or(settings)
     }
+}
+
+fn url(field: &str, text: Option<&str>, problems: &mut Problems) -> Option<Uri> {
+    let text = text?;
+    let is_good = |url: &Uri| url.scheme_str() == Some("http") && url.host().is_some() && url.path() == "/";
+    let url = text.parse().ok().filter(is_good);
+    if url.is_none() {
+        let message = format!("`{text}` is not an address such as `http://host:8082`");
+        problems.push(Problem::at(field, message));
+    }
+    url
 }
 
 #[cfg(test)]
@@ -98,10 +126,14 @@ mod tests {
             search_timeout: Some(DurationText::from_secs(0)),
             search_memory: Some(SizeText::from_bytes(1)),
             searches_running: Some(0),
+            producer_grpc_url: Some("host:8082".to_owned()),
+            producer_http_url: Some("https://host/".to_owned()),
             ..ServerSection::default()
         };
-        let problems = ServerSettings::validate(&raw).expect_err("three of them are wrong");
+        let problems = ServerSettings::validate(&raw).expect_err("five of them are wrong");
         insta::assert_snapshot!(problems, @r"
+        producer_grpc_url: `host:8082` is not an address such as `http://host:8082`
+        producer_http_url: `https://host/` is not an address such as `http://host:8082`
         search_timeout: must be longer than zero
         search_memory: must be at least `1MiB`
         searches_running: must be at least 1, or nothing is ever found

@@ -23,15 +23,26 @@ use crate::route::Route;
 use crate::section::ServerSettings;
 use crate::{audit, codes, dead, groups, indices, journal, openapi, search, streams, tail};
 
+/// Whose the files of the journal are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalFiles {
+    /// They can be checked here.
+    OfThisProcess,
+    /// Such as those of brokers, who check them.
+    OfOthers,
+}
+
 /// What the server stands on.
 #[derive(Debug, Clone)]
 pub struct Parts {
     pub journal: Arc<dyn Journal>,
+    pub journal_files: JournalFiles,
     pub store: Arc<dyn IndexStore>,
     pub dead_letters: Arc<dyn DeadLetterStore>,
     /// Applied to what is read from the journal; what the stores have was redacted before.
     pub redactor: Redactor,
-    pub door: Arc<dyn Door>,
+    /// Absent if none is known; then nothing is replayed.
+    pub door: Option<Arc<dyn Door>>,
     pub auditor: Arc<dyn Auditor>,
     pub clock: Arc<dyn Clock>,
     pub spawner: Spawner,

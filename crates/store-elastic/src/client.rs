@@ -109,6 +109,16 @@ impl Call {
         Self::without_body(Method::Get, path)
     }
 
+    /// Which indices know the field.
+    pub(crate) fn mapped_field(pattern: &str, field: &str) -> Self {
+        let path = format!(
+            "{}/_mapping/field/{}?{LENIENT}&expand_wildcards=all&filter_path=*.mappings",
+            escape(pattern),
+            escape(field)
+        );
+        Self::without_body(Method::Get, path)
+    }
+
     pub(crate) fn delete_index(name: &str) -> Self {
         Self::without_body(Method::Delete, format!("{}?ignore_unavailable=true", escape(name)))
     }

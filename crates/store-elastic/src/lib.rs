@@ -29,6 +29,7 @@ mod bulk;
 mod client;
 mod document;
 mod http;
+mod indices;
 mod metrics;
 mod names;
 mod nodes;
@@ -43,5 +44,5 @@ pub mod fuzz;
 
 pub use metrics::ElasticMetrics;
 pub use section::{Credentials, Documents, ElasticSection, IndexMode, Node, Settings};
-pub use setup::{Setup, SetupError};
+pub use setup::{SetupError, Template};
 pub use store::{ElasticParts, ElasticStore, OpenError};

@@ -65,6 +65,9 @@ pub struct ElasticSection {
     pub oldest_time: Option<DurationText>,
     /// How long after its receipt an event's time may lie and still name its index. Default: `1d`.
     pub newest_time: Option<DurationText>,
+    /// How old daily indices may become, by the day in their names; `weir server` removes older ones. Of indices that
+    /// others name alike it removes none, as far as it can tell by the documents. Default: kept for ever.
+    pub keep_for: Option<DurationText>,
     /// After a partition was assigned, its events are looked up before they go to a data stream, until this much
     /// of them in a row was not there. At least what a consumer takes at a time (`consumer.batch`).
     /// Default: `16MiB`.
@@ -119,6 +122,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     pub retry: Backoff,
     pub filing: FilingWindow,
+    /// Absent means for ever.
+    pub keep_for: Option<Duration>,
     pub recheck: usize,
 }
 
@@ -141,6 +146,7 @@ pub enum Credentials {
 }
 
 const LONGEST_NAMESPACE: usize = 40;
+const SHORTEST_KEEP: Duration = Duration::from_secs(86_400);
 
 impl Settings {
     /// Checks the section.
@@ -171,6 +177,7 @@ impl Settings {
         if gzip_level > 9 {
             problems.push(Problem::at("gzip_level", format!("must be 0 to 9, is {gzip_level}")));
         }
+        check_keep_for(raw, &mut problems);
         let duration =
             |text: Option<DurationText>, default| text.map_or(default, |text: DurationText| text.duration());
         let filing = FilingWindow::default();
@@ -200,6 +207,7 @@ impl Settings {
                 before: duration(raw.oldest_time, filing.before),
                 after: duration(raw.newest_time, filing.after),
             },
+            keep_for: raw.keep_for.map(DurationText::duration),
             recheck: bytes(raw.recheck, ByteSize::mib(16)),
         })
     }
@@ -220,6 +228,18 @@ impl Settings {
 
 fn consul_service(raw: &ElasticSection) -> Option<String> {
     raw.consul_service.clone().filter(|name| !name.is_empty())
+}
+
+/// What would be removed at once, or could never be.
+fn check_keep_for(raw: &ElasticSection, problems: &mut Problems) {
+    let Some(keep_for) = raw.keep_for else { return };
+    if keep_for.duration() < SHORTEST_KEEP {
+        problems.push(Problem::at("keep_for", "must be at least `1d`: indices are removed by whole days"));
+    }
+    if raw.mode == Some(IndexMode::DataStream) {
+        let message = "is of daily indices: the store itself removes what is old of a data stream";
+        problems.push(Problem::at("keep_for", message));
+    }
 }
 
 fn bytes(text: Option<SizeText>, default: ByteSize) -> usize {
@@ -370,6 +390,8 @@ mod tests {
             requests: Some(0),
             buffer: Some(SizeText::from_bytes(1)),
             gzip_level: Some(10),
+            mode: Some(IndexMode::DataStream),
+            keep_for: Some(DurationText::from_secs(60)),
             retry_first: Some(DurationText::from_secs(0)),
             ..ElasticSection::default()
         };
@@ -388,6 +410,8 @@ mod tests {
             "requests",
             "buffer",
             "gzip_level",
+            "keep_for",
+            "keep_for",
         ];
         assert_eq!(fields, expected, "{problems}");
     }

@@ -1,20 +1,32 @@
 //! Templates: what indices of weir look like where nobody says otherwise.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use weir_foundation::clock::Clock;
 use weir_foundation::failure::BoxError;
 use weir_model::IndexPrefix;
 
 use crate::client::Call;
-use crate::section::{Documents, IndexMode};
-use crate::store::{ElasticStore, Refused, Shared};
+use crate::http::Http;
+use crate::names::Names;
+use crate::section::{Documents, IndexMode, Settings};
+use crate::store::{Refused, Shared};
 
-/// What [`ElasticStore::setup`] has done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setup {
-    /// Name of the index template that was written.
-    pub template: String,
+/// The index template of weir for some prefixes, or for all. To be written before the first event: without it the
+/// store guesses from the first events, and a field that is a number in one and a text in another refuses the
+/// second. Indices that are there stay as they are.
+///
+/// Under the template texts are `text` with a `keyword` below, nothing is taken for a date but `@timestamp`, a
+/// value that does not fit its field is kept and not indexed, objects may be 100 deep and have 2,000 fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    /// What it is called in the store.
+    pub name: String,
     /// The indices that it is for.
     pub patterns: Vec<String>,
+    /// What the store is told.
+    pub body: Value,
 }
 
 /// Why there is no template.
@@ -28,33 +40,46 @@ const PRIORITY: u32 = 120;
 const STREAM_PRIORITY: u32 = 200;
 const ANSWER: usize = 1 << 20;
 
-impl ElasticStore {
-    /// Writes the index template of weir for some prefixes, or for all; indices that are there stay as they are.
-    /// To be called before the first event: without the template the store guesses from the first events, and a
-    /// field that is a number in one and a text in another refuses the second.
-    ///
-    /// Under the template texts are `text` with a `keyword` below, nothing is taken for a date but `@timestamp`, a
-    /// value that does not fit its field is kept and not indexed, objects may be 100 deep and have 2,000 fields.
-    pub async fn setup(&self, prefixes: &[IndexPrefix]) -> Result<Setup, SetupError> {
-        let shared = self.shared();
-        let patterns = match (prefixes, shared.names.mode) {
-            ([], IndexMode::DataStream) => vec![format!("{}*", shared.names.namespace)],
-            ([], IndexMode::Daily | IndexMode::Single) => vec![shared.names.every_pattern()],
-            (prefixes, _) => prefixes.iter().map(|prefix| shared.names.pattern(prefix)).collect(),
+impl Template {
+    /// For these prefixes; for all if there is none.
+    #[must_use]
+    pub fn new(settings: &Settings, prefixes: &[IndexPrefix]) -> Self {
+        let names = Names { namespace: settings.namespace.clone(), mode: settings.mode };
+        let patterns = match (prefixes, names.mode) {
+            ([], IndexMode::DataStream) => vec![format!("{}*", names.namespace)],
+            ([], IndexMode::Daily | IndexMode::Single) => vec![names.every_pattern()],
+            (prefixes, _) => prefixes.iter().map(|prefix| names.pattern(prefix)).collect(),
         };
-        let template = format!("weir-{}events", shared.names.namespace);
         let mut body = json!({
             "index_patterns": patterns,
             "priority": PRIORITY,
-            "template": appearance(shared.names.mode, shared.settings.documents),
+            "template": appearance(names.mode, settings.documents),
             "_meta": { "description": "events of weir" },
         });
-        if shared.names.mode == IndexMode::DataStream {
+        if names.mode == IndexMode::DataStream {
             body["data_stream"] = json!({});
         }
-        let put = shared.ask(&Call::put_index_template(&template, &body), ANSWER).await;
-        put.map_err(SetupError)?;
-        Ok(Setup { template, patterns })
+        Self { name: format!("weir-{}events", names.namespace), patterns, body }
+    }
+
+    /// The path of the request that writes it, a `PUT`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.call().path
+    }
+
+    /// Writes it to the store of these settings, in the place of one that is there.
+    pub async fn put(&self, settings: &Settings, clock: Arc<dyn Clock>) -> Result<(), SetupError> {
+        let http = Http::new(settings, clock).map_err(|error| SetupError(error.into()))?;
+        let answer = http.ask(&self.call(), ANSWER).await.map_err(|error| SetupError(error.into()))?;
+        match answer.is_success() {
+            true => Ok(()),
+            false => Err(SetupError(Refused { status: answer.status, reason: answer.reason() }.into())),
+        }
+    }
+
+    fn call(&self) -> Call {
+        Call::put_index_template(&self.name, &self.body)
     }
 }
 
@@ -143,6 +168,24 @@ fn appearance(mode: IndexMode, documents: Documents) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_template_is_for_all_indices_or_those_of_some_prefixes() {
+        let section = crate::section::ElasticSection {
+            namespace: Some("eu-".to_owned()),
+            ..crate::section::ElasticSection::default()
+        };
+        let settings = Settings::validate(&section).expect("are valid");
+        let all = Template::new(&settings, &[]);
+        assert_eq!(
+            (all.path().as_str(), &all.patterns[..]),
+            ("_index_template/weir-eu-events", &["eu-*-*.*.*".to_owned()][..])
+        );
+        let shop = Template::new(&settings, &[IndexPrefix::new("shop").expect("is legal")]);
+        assert_eq!(shop.patterns, ["eu-shop-*"]);
+        assert_eq!(shop.body["index_patterns"], json!(["eu-shop-*"]));
+        assert_eq!(shop.body["template"], all.body["template"]);
+    }
 
     #[test]
     fn the_template_of_a_data_stream_is_that_of_barito_flow() {

@@ -20,9 +20,10 @@ use weir_store::{
 
 use self::partitions::{Partitions, Place};
 use crate::bulk::{Claim, Draft, Ticket};
-use crate::client::{ACTION_END, Answer, Call, Found, ListedIndex, action};
+use crate::client::{ACTION_END, Answer, Call, Found, action};
 use crate::document::{Extras, Writer};
 use crate::http::{BuildError, Http, HttpError};
+use crate::indices::LARGEST_LISTING;
 use crate::metrics::ElasticMetrics;
 use crate::names::Names;
 use crate::queues::{Limits, Queues};
@@ -78,8 +79,6 @@ pub(crate) struct Refused {
 
 /// Without an answer to any request for this long while some wait, the store is stuck.
 const STALL_AFTER: Duration = Duration::from_secs(120);
-/// Answers about the store itself.
-const LARGEST_LISTING: usize = 64 << 20;
 /// Ids in one question, of at most some hundred bytes each.
 const IDS_AT_ONCE: usize = 1_000;
 
@@ -206,7 +205,8 @@ impl IndexStore for ElasticStore {
         self.shared.indices().await.map_err(InspectError)
     }
 
-    /// Removes whole days. A data stream is left to its own lifecycle: nothing of it is removed.
+    /// Removes whole days of indices that weir wrote. A data stream is left to its own lifecycle: nothing of it is
+    /// removed.
     async fn drop_before(&self, prefix: Option<&IndexPrefix>, day: Day) -> Result<u64, DropError> {
         self.shared.drop_before(prefix, day).await.map_err(DropError)
     }
@@ -385,60 +385,6 @@ impl Shared {
             true => Ok(answer),
             false => Err(Refused { status: answer.status, reason: answer.reason() }.into()),
         }
-    }
-
-    /// Every index that is ours by its name: the name, and what it is.
-    pub(crate) async fn listed(&self, pattern: &str) -> Result<Vec<(String, IndexInfo)>, BoxError> {
-        let answer = self.http.ask(&Call::indices(pattern), LARGEST_LISTING).await?;
-        if answer.status == 404 {
-            return Ok(Vec::new());
-        }
-        if !answer.is_success() {
-            return Err(Refused { status: answer.status, reason: answer.reason() }.into());
-        }
-        let rows: Vec<ListedIndex> = serde_json::from_slice(&answer.body)?;
-        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
-        let mut listed: Vec<_> = rows
-            .into_iter()
-            .filter_map(|row| {
-                let millis = row.created_millis.as_deref().and_then(|text| text.parse::<i64>().ok());
-                let made = millis.map(|millis| Timestamp::from_micros(millis.saturating_mul(1_000)).day());
-                let (prefix, day) = self.names.parse(&row.index, made)?;
-                let (events, bytes) = (number(&row.documents), number(&row.bytes));
-                Some((row.index, IndexInfo { prefix, day, events, bytes, files: Vec::new() }))
-            })
-            .collect();
-        listed.sort_by(|(_, a), (_, b)| (&a.prefix, a.day).cmp(&(&b.prefix, b.day)));
-        Ok(listed)
-    }
-
-    /// Of a data stream the indices of one day are one.
-    async fn indices(&self) -> Result<Vec<IndexInfo>, BoxError> {
-        let mut indices: Vec<IndexInfo> = Vec::new();
-        for (_, info) in self.listed(&self.names.every_pattern()).await? {
-            match indices.last_mut() {
-                Some(last) if last.prefix == info.prefix && last.day == info.day => {
-                    last.events += info.events;
-                    last.bytes += info.bytes;
-                }
-                _ => indices.push(info),
-            }
-        }
-        Ok(indices)
-    }
-
-    async fn drop_before(&self, prefix: Option<&IndexPrefix>, day: Day) -> Result<u64, BoxError> {
-        if self.settings.mode == IndexMode::DataStream {
-            return Ok(0);
-        }
-        let pattern = prefix.map_or_else(|| self.names.every_pattern(), |prefix| self.names.pattern(prefix));
-        let doomed = |info: &IndexInfo| info.day < day && prefix.is_none_or(|prefix| *prefix == info.prefix);
-        let mut dropped = 0;
-        for (name, info) in self.listed(&pattern).await?.into_iter().filter(|(_, info)| doomed(info)) {
-            self.ask(&Call::delete_index(&name), LARGEST_LISTING).await?;
-            dropped += info.events;
-        }
-        Ok(dropped)
     }
 }
 

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use weir_foundation::exit::ExitCode;
 
 use crate::commands::{
-    audit, check, completions, dead, demo, groups, indices, journal, man, query, role, send, streams, tail,
-    up,
+    audit, check, completions, dead, demo, groups, indices, journal, man, query, role, send, server, stores,
+    streams, tail, up,
 };
 use crate::console::Advised;
 use crate::{console, output};
@@ -38,6 +38,11 @@ enum Command {
     /// Run the role that delivers, from Kafka to Elasticsearch or OpenSearch
     #[command(alias = "c")]
     Consumer(Box<role::Arguments>),
+    /// Run the role that answers, over Kafka and Elasticsearch or OpenSearch
+    ///
+    /// The other commands ask it about what `weir consumer` delivers. It also removes indices that are older than the
+    /// settings keep them.
+    Server(Box<server::Arguments>),
     /// Say what to use instead
     #[command(name = "consumer-gcs", hide = true)]
     ConsumerGcs(role::Gone),
@@ -57,6 +62,8 @@ enum Command {
     Dead(dead::Arguments),
     /// List who reads the journal, or forget a reader that is gone
     Groups(groups::Arguments),
+    /// Prepare Elasticsearch or OpenSearch
+    Stores(stores::Arguments),
     /// Say everything that is wrong with the settings
     Check(check::Arguments),
     /// Look into the journal
@@ -115,6 +122,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments),
         Command::Producer(arguments) => role::producer(&arguments),
         Command::Consumer(arguments) => role::consumer(&arguments),
+        Command::Server(arguments) => server::run(&arguments),
         Command::ConsumerGcs(arguments) => Ok(role::consumer_gcs(&arguments)),
         Command::Send(arguments) => send::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
@@ -124,6 +132,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Dead(arguments) => dead::run(arguments),
         Command::Groups(arguments) => groups::run(arguments),
+        Command::Stores(arguments) => stores::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Journal(arguments) => journal::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -13,6 +13,8 @@ pub(crate) mod man;
 pub(crate) mod query;
 pub(crate) mod role;
 pub(crate) mod send;
+pub(crate) mod server;
+pub(crate) mod stores;
 pub(crate) mod streams;
 pub(crate) mod tail;
 pub(crate) mod up;
@@ -20,13 +22,14 @@ pub(crate) mod up;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use weir_foundation::clock::{Clock, SystemClock};
-use weir_foundation::settings::{Environment, FlagValue};
+use weir_foundation::exit::ExitCode;
+use weir_foundation::settings::{Environment, FlagValue, Problems};
 use weir_model::Timestamp;
 use weir_store::query::parse_time;
 
-use crate::console::Misused;
+use crate::console::{self, Misused};
 use crate::output::{Format, Zone};
 use crate::settings::{Given, Role};
 
@@ -72,6 +75,20 @@ impl SettingsArgs {
             environment: environment.clone(),
         }
     }
+}
+
+/// Says what is wrong with the settings, and how to find out why.
+fn refuse(problems: &Problems, role: Role) -> ExitCode {
+    console::note(problems.to_string().trim_end());
+    let of_role = match role {
+        Role::Up => None,
+        role => role.to_possible_value().map(|name| format!(" --role {}", name.get_name())),
+    };
+    console::note(&format!(
+        "`weir check{} --explain` with the same flags shows every setting and where it came from",
+        of_role.unwrap_or_default()
+    ));
+    ExitCode::Configuration
 }
 
 /// How a list is printed.

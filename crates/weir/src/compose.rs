@@ -11,6 +11,7 @@ mod door;
 mod listeners;
 mod metrics;
 mod producer;
+mod server;
 mod watch;
 
 use std::net::TcpListener;
@@ -31,16 +32,17 @@ use weir_journal::Journal;
 use weir_journal::sqlite::SqliteJournal;
 use weir_producer::{Producer, Records};
 use weir_redaction::{RedactionMetrics, Redactor};
-use weir_server::{Server, StreamNames};
+use weir_server::{JournalFiles, Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
 
 use self::auditor::Books;
 pub(crate) use self::consumer::consumer;
-use self::door::OwnDoors;
+use self::door::Doors;
 pub(crate) use self::listeners::Addresses;
 use self::listeners::Listeners;
 pub(crate) use self::producer::producer;
+pub(crate) use self::server::server;
 use crate::settings::Settings;
 
 /// What every component gets from the process.
@@ -84,7 +86,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let redactor = redaction.redactor();
     let producer = embedded_producer(settings, process, &storage, &mut metrics).await?;
     let delivery = delivery(settings, process, &storage, redactor.clone(), &mut metrics).await?;
-    let server = server(settings, process, &storage, redactor, addresses, &mut metrics);
+    let server = embedded_server(settings, process, &storage, redactor, addresses, &mut metrics);
 
     let status = status(process, &storage, addresses);
     let ops = show(listeners.ops, status, process, metrics)?;
@@ -188,7 +190,7 @@ async fn delivery(
     Delivery::subscribe(dependencies, &settings.consumer).await.context("subscribe the consumer")
 }
 
-fn server(
+fn embedded_server(
     settings: &Settings,
     process: &Process,
     storage: &Storage,
@@ -202,16 +204,17 @@ fn server(
     };
     let parts = weir_server::Parts {
         journal: storage.journal(),
+        journal_files: JournalFiles::OfThisProcess,
         store: storage.index(),
         dead_letters: storage.dead_letters(),
         redactor,
-        door: Arc::new(OwnDoors::new(addresses, names.clone())),
+        door: Some(Arc::new(Doors::own(addresses, names.clone()))),
         auditor: Arc::new(Books::new(storage.journal(), storage.index(), storage.dead_letters())),
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names,
     };
-    Server::new(parts, settings.server, metrics.weir())
+    Server::new(parts, settings.server.clone(), metrics.weir())
 }
 
 fn status(process: &Process, storage: &Storage, addresses: Addresses) -> StatusBoard {

@@ -36,6 +36,11 @@ pub(crate) enum Role {
     Producer,
     /// The consumer alone, from Kafka to Elasticsearch.
     Consumer,
+    /// The server alone, over Kafka and Elasticsearch.
+    Server,
+    /// None yet: the store is prepared for one.
+    #[value(skip)]
+    Setup,
 }
 
 /// Everything that a role needs, validated.
@@ -85,7 +90,9 @@ impl Given {
     /// Reads all layers and validates every section, so that all problems are known at once.
     pub(crate) fn read(&self) -> Outcome {
         let file = self.file.clone().or_else(|| self.environment.get(CONFIG).map(PathBuf::from));
-        if self.role == Role::Up || file.is_some() || !barito::is_meant(&self.environment) {
+        // barito-flow has no server whose place could be taken, or who was open to all machines.
+        let takes_its_place = !matches!(self.role, Role::Up | Role::Server);
+        if !takes_its_place || file.is_some() || !barito::is_meant(&self.environment) {
             return self.load(file.as_deref(), &self.environment, &[], WrongAliases::Refused);
         }
         match barito::translate(&self.environment) {
@@ -166,7 +173,9 @@ fn kafka(raw: &RawSettings, role: Role) -> Result<weir_journal_kafka::Settings, 
     let mut section = raw.kafka.clone();
     section.consul_service =
         consul_service(raw, section.consul_service.as_deref(), section.brokers.as_deref(), "kafka")?;
-    if role != Role::Up && section.brokers.is_none() && section.consul_service.is_none() && !is_barito(raw) {
+    let needs_brokers = !matches!(role, Role::Up | Role::Setup);
+    let is_nowhere = section.brokers.is_none() && section.consul_service.is_none();
+    if needs_brokers && is_nowhere && !is_barito(raw) {
         let message = "must be set: a role in a process of its own needs a journal that processes share";
         let hint = "`weir up` runs all roles in one process over an embedded journal";
         return Err(Problem::at("brokers", message).hint(hint).into());
@@ -174,14 +183,15 @@ fn kafka(raw: &RawSettings, role: Role) -> Result<weir_journal_kafka::Settings, 
     weir_journal_kafka::Settings::validate(&section)
 }
 
-/// The consumer of a fleet delivers to a store that the fleet shares.
+/// A fleet shares a store.
 fn elasticsearch(raw: &RawSettings, role: Role) -> Result<weir_store_elastic::Settings, Problems> {
     let mut section = raw.elasticsearch.clone();
     section.consul_service =
         consul_service(raw, section.consul_service.as_deref(), section.urls.as_deref(), "elasticsearch")?;
-    let is_nowhere = section.urls.is_none() && section.consul_service.is_none();
-    if role == Role::Consumer && is_nowhere && !is_barito(raw) {
-        let message = "must be set: a consumer in a process of its own needs a store that others can search";
+    let needs_store = matches!(role, Role::Consumer | Role::Server | Role::Setup);
+    let is_nowhere = section.urls.is_none() && (section.consul_service.is_none() || role == Role::Setup);
+    if needs_store && is_nowhere && !is_barito(raw) {
+        let message = "must be set: roles in processes of their own share a store, which has to be told";
         return Err(Problem::at("urls", message).into());
     }
     weir_store_elastic::Settings::validate(&section)

@@ -37,7 +37,7 @@ pub async fn audit(
 ) -> Result<Vec<StreamReport>, AuditError> {
     let auditor = Auditor { journal, store, dead_letters };
     let streams = journal.streams().await.map_err(AuditError::Journal)?;
-    let losses = auditor.losses(only).await?;
+    let losses = Losses::of(dead_letters, only).await?;
     let mut reports = Vec::new();
     for stream in streams.iter().filter(|stream| only.is_none_or(|only| stream.name == *only)) {
         reports.push(auditor.settle(&stream.name, &losses).await?);
@@ -52,9 +52,9 @@ struct Auditor<'a> {
 }
 
 /// Events of losses, by partition.
-struct Losses {
-    expired: BTreeMap<StreamPartition, u64>,
-    lost: BTreeMap<StreamPartition, u64>,
+pub(super) struct Losses {
+    pub(super) expired: BTreeMap<StreamPartition, u64>,
+    pub(super) lost: BTreeMap<StreamPartition, u64>,
 }
 
 impl Auditor<'_> {
@@ -64,7 +64,7 @@ impl Auditor<'_> {
             if report.is_balanced() {
                 break;
             }
-            let losses = self.losses(Some(stream)).await?;
+            let losses = Losses::of(self.dead_letters, Some(stream)).await?;
             report = self.once(stream, &losses).await?;
         }
         Ok(report)
@@ -119,12 +119,17 @@ impl Auditor<'_> {
         }
         Ok(accounts)
     }
+}
 
+impl Losses {
     /// Of all streams, or of one.
-    async fn losses(&self, only: Option<&StreamName>) -> Result<Losses, AuditError> {
+    pub(super) async fn of(
+        dead_letters: &dyn DeadLetterStore,
+        only: Option<&StreamName>,
+    ) -> Result<Self, AuditError> {
         let by_code = async |code: &str| {
             let filter = DeadLetterFilter { stream: only.cloned(), code: Some(code.to_owned()) };
-            let kept = self.dead_letters.kept(&filter).await.map_err(AuditError::DeadLetters)?;
+            let kept = dead_letters.kept(&filter).await.map_err(AuditError::DeadLetters)?;
             Ok(kept.into_iter().collect::<BTreeMap<_, _>>())
         };
         let expired = by_code(LOST_EXPIRED).await?;
@@ -132,7 +137,7 @@ impl Auditor<'_> {
         for (partition, events) in by_code(LOST_CUT).await? {
             *lost.entry(partition).or_default() += events;
         }
-        Ok(Losses { expired, lost })
+        Ok(Self { expired, lost })
     }
 }
 

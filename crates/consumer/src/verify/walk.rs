@@ -1,15 +1,14 @@
-use std::iter::Peekable;
-use std::vec::IntoIter;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use weir_foundation::failure::{Audience, Disposition, Failure};
 use weir_journal::{Journal, PartitionBounds, ReadBatch, ReadBudget, ReadError};
 use weir_model::{EventId, Offset, Position, Record, StreamName, StreamPartition};
-use weir_store::{
-    DeadLetterError, DeadLetterStore, IndexStore, InspectError, Inventory, PartitionAudit, PositionRun,
-};
+use weir_store::{DeadLetterError, DeadLetterStore, IndexStore, InspectError, PositionRun};
 
 use super::compare::{Comparison, Difference};
-use super::{PartitionProof, Runs};
+use super::rows::{Asked, Listed, Rows};
+use super::{Fates, PartitionProof, Runs};
 use crate::steps::{Step, steps};
 
 /// Why there is no proof.
@@ -35,23 +34,77 @@ pub async fn verify(
 ) -> Result<Vec<PartitionProof>, VerifyError> {
     let store = store.require_inventory().map_err(VerifyError::Store)?;
     let audits = store.audit(stream).await.map_err(VerifyError::Store)?;
-    let dead = dead_letters.counts(stream).await.map_err(VerifyError::DeadLetters)?;
+    let dead = died(dead_letters, stream).await?;
     // The journal last, so that it knows whatever the store has passed.
-    let streams = journal.streams().await.map_err(VerifyError::Journal)?;
     let mut proofs = Vec::new();
-    for bounds in streams.iter().filter(|info| info.name == *stream).flat_map(|info| &info.partitions) {
+    for bounds in bounds_of(journal, stream).await? {
         let partition = &bounds.partition;
         let Some(audit) = audits.iter().find(|audit| audit.partition == *partition) else { continue };
-        let died = dead.iter().find(|(of, _)| of == partition).map_or(0, |(_, count)| *count);
-        let walk = Walk { journal, store, dead_letters, proof: PartitionProof::empty(partition) };
-        proofs.push(walk.run(bounds, audit, died).await?);
+        let removed = audit.dropped + dead.get(partition).copied().unwrap_or(0);
+        let rows = Rows::Listed(Listed::new(store, partition, bounds.start));
+        let walk = Walk { journal, rows, dead_letters, proof: PartitionProof::empty(partition) };
+        proofs.push(walk.run(&bounds, audit.next, removed).await?);
     }
     Ok(proofs)
 }
 
+/// Compares every partition of a stream, in the order of partitions, with a store that keeps no list of its rows and
+/// is asked for each event by its position. `passed` says up to where a partition is delivered: what comes behind it
+/// is waiting. To be known before the call, so that nothing that is on its way is missed.
+pub async fn verify_by_id(
+    journal: &dyn Journal,
+    store: &dyn IndexStore,
+    dead_letters: &dyn DeadLetterStore,
+    stream: &StreamName,
+    passed: &BTreeMap<StreamPartition, Offset>,
+) -> Result<Vec<Fates>, VerifyError> {
+    let dead = died(dead_letters, stream).await?;
+    let mut fates = Vec::new();
+    for bounds in bounds_of(journal, stream).await? {
+        let partition = &bounds.partition;
+        let end = passed.get(partition).copied().unwrap_or(Offset::ZERO).max(bounds.start);
+        let removed = dead.get(partition).copied().unwrap_or(0);
+        let rows = Rows::Asked(Asked::new(store, partition));
+        let walk = Walk { journal, rows, dead_letters, proof: PartitionProof::empty(partition) };
+        let proof = walk.run(&bounds, end, removed).await?;
+        let waiting = waiting(journal, &bounds, end).await?;
+        fates.push(Fates { proof, waiting });
+    }
+    Ok(fates)
+}
+
+/// Events that ever died, by partition.
+async fn died(
+    dead_letters: &dyn DeadLetterStore,
+    stream: &StreamName,
+) -> Result<BTreeMap<StreamPartition, u64>, VerifyError> {
+    let counts = dead_letters.counts(stream).await.map_err(VerifyError::DeadLetters)?;
+    Ok(counts.into_iter().collect())
+}
+
+async fn bounds_of(journal: &dyn Journal, stream: &StreamName) -> Result<Vec<PartitionBounds>, VerifyError> {
+    let streams = journal.streams().await.map_err(VerifyError::Journal)?;
+    Ok(streams.into_iter().filter(|info| info.name == *stream).flat_map(|info| info.partitions).collect())
+}
+
+/// Events of the records from an offset to the end.
+async fn waiting(journal: &dyn Journal, bounds: &PartitionBounds, from: Offset) -> Result<u64, VerifyError> {
+    let (mut events, mut at) = (0, from);
+    while at < bounds.end {
+        let read = journal.read(&bounds.partition, at, BUDGET).await.map_err(VerifyError::Journal)?;
+        let records = read.records.iter().filter(|stored| stored.offset < bounds.end);
+        events += records.map(|stored| u64::from(events_of(&stored.record))).sum::<u64>();
+        if read.next <= at {
+            break;
+        }
+        at = read.next;
+    }
+    Ok(events)
+}
+
 struct Walk<'a> {
     journal: &'a dyn Journal,
-    store: &'a dyn Inventory,
+    rows: Rows<'a>,
     dead_letters: &'a dyn DeadLetterStore,
     proof: PartitionProof,
 }
@@ -61,6 +114,7 @@ impl PartitionProof {
         Self {
             partition: partition.clone(),
             found: 0,
+            dead: 0,
             unreadable: 0,
             missing: Runs::default(),
             surplus: Runs::default(),
@@ -70,15 +124,15 @@ impl PartitionProof {
 }
 
 impl Walk<'_> {
+    /// Up to `next`, of which so many events may be gone on purpose, kept dead letters included.
     async fn run(
         mut self,
         bounds: &PartitionBounds,
-        audit: &PartitionAudit,
-        died: u64,
+        next: Offset,
+        removed: u64,
     ) -> Result<PartitionProof, VerifyError> {
         let partition = &bounds.partition;
-        let end = audit.next.min(bounds.end);
-        let mut rows = Rows::at(bounds.start);
+        let end = next.min(bounds.end);
         let mut at = bounds.start;
         while at < end {
             let read = self.journal.read(partition, at, BUDGET).await.map_err(VerifyError::Journal)?;
@@ -86,27 +140,26 @@ impl Walk<'_> {
                 break;
             }
             let to = read.next.min(end);
-            let runs = rows.below(to, self.store, partition).await?;
+            let runs = self.rows.of(&read, to).await.map_err(VerifyError::Store)?;
             self.compare(&read, to, runs).await?;
             at = to;
         }
         self.judge_beyond(bounds.end).await?;
-        let kept = self.dead_letters.kept_at(partition, Offset::ZERO..Offset::MAX).await;
-        let kept = kept.map_err(VerifyError::DeadLetters)?;
-        self.proof.explained = audit.dropped + died.saturating_sub(kept);
+        let kept = self.kept_at(Offset::ZERO..Offset::MAX).await?;
+        self.proof.explained = removed.saturating_sub(kept);
         Ok(self.proof)
     }
 
     /// Rows behind the end of the journal that it does not have by now.
     async fn judge_beyond(&mut self, end: Offset) -> Result<(), VerifyError> {
-        let partition = self.proof.partition.clone();
-        let beyond = self.store.positions(&partition, end).await.map_err(VerifyError::Store)?;
+        let beyond = self.rows.beyond(end).await.map_err(VerifyError::Store)?;
         if beyond.is_empty() {
             return Ok(());
         }
-        let streams = self.journal.streams().await.map_err(VerifyError::Journal)?;
-        let mut bounds = streams.iter().flat_map(|stream| &stream.partitions);
-        let end = bounds.find(|bounds| bounds.partition == partition).map_or(end, |bounds| bounds.end);
+        let partition = &self.proof.partition;
+        let bounds = bounds_of(self.journal, &partition.stream).await?;
+        let end =
+            bounds.iter().find(|bounds| bounds.partition == *partition).map_or(end, |bounds| bounds.end);
         beyond.into_iter().filter(|run| run.offset >= end).for_each(|run| self.proof.surplus.add(run));
         Ok(())
     }
@@ -148,6 +201,10 @@ impl Walk<'_> {
 
     /// A row may be missing because the event is dead: by itself, or with its whole record.
     async fn account_missing(&mut self, run: PositionRun) -> Result<(), VerifyError> {
+        if self.kept_at(run.offset..run.offset.next()).await? == 0 {
+            self.proof.missing.add(run);
+            return Ok(());
+        }
         let end = run.first_index + run.count;
         let mut index = run.first_index;
         while index < end {
@@ -155,10 +212,18 @@ impl Walk<'_> {
             if covered == 0 {
                 self.proof.missing.add(PositionRun { offset: run.offset, first_index: index, count: 1 });
             }
-            self.proof.found += u64::from(covered.min(end - index));
+            let dead = u64::from(covered.min(end - index));
+            self.proof.found += dead;
+            self.proof.dead += dead;
             index = index.saturating_add(covered.max(1));
         }
         Ok(())
+    }
+
+    /// Events of the letters of these offsets.
+    async fn kept_at(&self, offsets: Range<Offset>) -> Result<u64, VerifyError> {
+        let kept = self.dead_letters.kept_at(&self.proof.partition, offsets).await;
+        kept.map_err(VerifyError::DeadLetters)
     }
 
     /// How many events from `index` on the letter at this position stands for.
@@ -175,41 +240,6 @@ fn events_of(record: &Record) -> u32 {
     let found = || weir_wire::decode_record(record.format, &record.value, record.received).ok();
     let found = || found().map(|events| u32::try_from(events.len()).unwrap_or(u32::MAX));
     record.events.or_else(found).unwrap_or(1)
-}
-
-/// The store's runs of a partition, a page at a time: a store may answer with less than all there are.
-struct Rows {
-    page: Peekable<IntoIter<PositionRun>>,
-    from: Offset,
-    more: bool,
-}
-
-impl Rows {
-    fn at(from: Offset) -> Self {
-        Self { page: Vec::new().into_iter().peekable(), from, more: true }
-    }
-
-    /// The runs of offsets below `to` that were not given before.
-    async fn below(
-        &mut self,
-        to: Offset,
-        store: &dyn Inventory,
-        partition: &StreamPartition,
-    ) -> Result<Vec<PositionRun>, VerifyError> {
-        let mut runs = Vec::new();
-        loop {
-            while let Some(run) = self.page.next_if(|run| run.offset < to) {
-                runs.push(run);
-            }
-            if self.page.peek().is_some() || !self.more || self.from >= to {
-                return Ok(runs);
-            }
-            let page = store.positions(partition, self.from).await.map_err(VerifyError::Store)?;
-            self.more = !page.is_empty();
-            self.from = page.last().map_or(self.from, |last| last.offset.next());
-            self.page = page.into_iter().peekable();
-        }
-    }
 }
 
 impl Failure for VerifyError {

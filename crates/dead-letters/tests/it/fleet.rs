@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use weir_dead_letters::{DeadLetterStream, OpenView, Parts};
 use weir_foundation::clock::SystemClock;
 use weir_journal::memory::MemoryJournal;
 use weir_journal::{Journal, ReadBudget};
@@ -56,6 +57,18 @@ async fn what_one_process_buries_and_purges_all_see() {
         let counts = store.counts(&StreamName::new("shop_logs").expect("is legal")).await.expect("counts");
         assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 2);
     }
+}
+
+/// As in a consumer, unless it has to count a loss.
+#[tokio::test]
+async fn who_only_buries_opens_no_view() {
+    let journal = Arc::new(MemoryJournal::new(Arc::new(SystemClock)));
+    let view: OpenView = Box::new(|| Err("there is no place for a view".into()));
+    let parts = Parts { journal: Arc::<MemoryJournal>::clone(&journal), view, clock: Arc::new(SystemClock) };
+    let consumer = DeadLetterStream::open("weir-index", parts).await.expect("it can be opened");
+    consumer.put(vec![letter(1, Bytes::from_static(b"one"))]).await.expect("puts");
+    consumer.get(&id(1)).await.expect_err("it would be looked up in a view");
+    assert_eq!(offsets(&*open(&journal).await).await, [1]);
 }
 
 #[tokio::test]

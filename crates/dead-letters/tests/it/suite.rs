@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weir_dead_letters::{DeadLetterStream, Parts};
+use weir_dead_letters::{DeadLetterStream, OpenView, Parts};
 use weir_foundation::clock::SystemClock;
 use weir_journal::memory::MemoryJournal;
 use weir_store::conformance::{DeadLetterSubject, Subject};
@@ -23,7 +23,9 @@ pub(crate) fn memory() -> Arc<MemoryStore> {
 
 pub(crate) async fn open(journal: &Arc<MemoryJournal>) -> Arc<DeadLetterStream> {
     let journal = Arc::<MemoryJournal>::clone(journal);
-    let parts = Parts { journal, view: memory(), clock: Arc::new(SystemClock) };
+    let view = memory();
+    let view: OpenView = Box::new(move || Ok(Arc::<MemoryStore>::clone(&view)));
+    let parts = Parts { journal, view, clock: Arc::new(SystemClock) };
     Arc::new(DeadLetterStream::open("weir-index", parts).await.expect("it can be opened"))
 }
 

@@ -32,6 +32,9 @@ pub enum AuditVerdict {
 }
 
 /// One stream: `accepted = delivered + dead + waiting + expired + lost`, where the books agree.
+///
+/// Over a journal and a store that others write to as well, nobody counts. There the counts are of what the journal
+/// still holds, and known once positions were compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditStream {
     /// The full name.
@@ -39,8 +42,9 @@ pub struct AuditStream {
     /// Events that the journal took; absent if it does not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<u64>,
-    /// Rows of the store, those that its retention removed included.
-    pub delivered: u64,
+    /// Rows of the store, those that its retention removed included; absent if it does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<u64>,
     /// Events that became dead letters.
     pub dead: u64,
     /// Events that are in the journal and not yet in the store; absent if it does not count them.

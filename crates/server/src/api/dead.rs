@@ -1,6 +1,10 @@
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use super::search::object_schema;
 use super::time::Time;
 
 /// Which dead letters to list.
@@ -57,10 +61,14 @@ pub struct DeadLetterEntry {
 }
 
 /// An event that no store took.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
     #[serde(flatten)]
     pub entry: DeadLetterEntry,
+    /// What the event says; absent if its bytes can not be read as one event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object_schema")]
+    pub content: Option<Box<RawValue>>,
     /// The bytes of the event as they came, in base64 (RFC 4648 section 4).
     pub original: String,
 }
@@ -80,8 +88,30 @@ pub struct DeadSelection {
     pub all: bool,
 }
 
+/// Which dead letters to replay, selected as by `DeadSelection`, and what to change of their events before.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// What the event is to be instead: of one letter, named by `ids`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object_schema")]
+    pub content: Option<Box<RawValue>>,
+    /// Values to set in every event, by the path of keys, joined by dots.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "object_schema")]
+    pub set: BTreeMap<String, Box<RawValue>>,
+}
+
 /// What became of a replay. A letter that was accepted again is removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplayAnswer {
     pub accepted: u64,
     /// Letters that are still dead, with what the door said; at most the first 100.

@@ -109,6 +109,17 @@ async fn a_dump_of_nothing_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn what_another_process_has_is_told() {
+    let world = World::apart().await;
+    let (status, answer) = world.get("/api/v1/journal/check").await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::NOT_IMPLEMENTED, &json!("not-here")));
+    let (status, answer) = world.post("/api/v1/dead/replay", json!({"all": true})).await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::NOT_IMPLEMENTED, &json!("not-here")));
+    let message = answer["error"]["message"].as_str().expect("is text");
+    assert!(message.contains("server.producer_grpc_url"), "{message}");
+}
+
+#[tokio::test]
 async fn a_path_that_can_not_be_read_is_told_like_any_other_error() {
     let world = World::new().await;
     for (method, path) in [

@@ -18,7 +18,8 @@ use weir_model::{IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPa
 use weir_redaction::Redactor;
 use weir_server::api::{Audit, AuditVerdict};
 use weir_server::{
-    AuditDepth, AuditFailed, Auditor, Door, Parts, Refused, Remedy, Server, ServerSettings, StreamNames,
+    AuditDepth, AuditFailed, Auditor, Door, JournalFiles, Parts, Refused, Remedy, Server, ServerSettings,
+    StreamNames,
 };
 use weir_store::memory::{Durability, MemoryStore};
 use weir_store::segment::FilingWindow;
@@ -70,7 +71,12 @@ impl World {
     }
 
     pub(crate) async fn redacting(redactor: Redactor) -> Self {
-        Self::made_of(ServerSettings::default(), redactor, |store| store).await
+        Self::made_of(ServerSettings::default(), redactor, JournalFiles::OfThisProcess, |store| store).await
+    }
+
+    /// As over a shared journal, without a door.
+    pub(crate) async fn apart() -> Self {
+        Self::made_of(ServerSettings::default(), Redactor::off(), JournalFiles::OfOthers, |store| store).await
     }
 
     /// `wrap` may put something between the server and the store.
@@ -78,12 +84,13 @@ impl World {
         settings: ServerSettings,
         wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>,
     ) -> Self {
-        Self::made_of(settings, Redactor::off(), wrap).await
+        Self::made_of(settings, Redactor::off(), JournalFiles::OfThisProcess, wrap).await
     }
 
     async fn made_of(
         settings: ServerSettings,
         redactor: Redactor,
+        journal_files: JournalFiles,
         wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>,
     ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -97,7 +104,8 @@ impl World {
             store: wrap(Arc::<MemoryStore>::clone(&store)),
             dead_letters: Arc::<MemoryStore>::clone(&store),
             redactor,
-            door: Arc::<FakeDoor>::clone(&door),
+            journal_files,
+            door: (journal_files == JournalFiles::OfThisProcess).then(|| door.clone() as Arc<dyn Door>),
             auditor: Arc::new(FakeAuditor),
             clock: Arc::clone(&clock),
             spawner: spawner.clone(),

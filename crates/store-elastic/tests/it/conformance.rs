@@ -34,7 +34,7 @@ impl Remote {
         let node = node(engine);
         let section = section(node);
         let world = World::open(&section);
-        world.store.setup(&[]).await.expect("makes a template");
+        world.setup().await;
         Self { node, section, world }
     }
 }

@@ -7,6 +7,7 @@ mod fairness;
 mod faults;
 mod nodes;
 mod refusals;
+mod retention;
 mod security;
 mod streams;
 mod world;

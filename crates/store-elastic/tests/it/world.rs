@@ -14,14 +14,15 @@ use weir_model::{Offset, StreamPartition};
 use weir_services::{Engine, Home, Search};
 use weir_store::conformance::fixture::{Recording, at};
 use weir_store::{IndexStore, Verdicts, WriteBatch, WriteRecord};
-use weir_store_elastic::{ElasticMetrics, ElasticParts, ElasticSection, ElasticStore, Settings};
+use weir_store_elastic::{ElasticMetrics, ElasticParts, ElasticSection, ElasticStore, Settings, Template};
 
 /// A store in a process of its own.
 pub(crate) struct World {
     pub(crate) store: ElasticStore,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
-    _supervisor: Supervisor,
+    pub(crate) settings: Settings,
+    supervisor: Supervisor,
 }
 
 /// A node that all tests share.
@@ -51,7 +52,10 @@ pub(crate) fn section(node: SocketAddr) -> ElasticSection {
 
 impl World {
     pub(crate) fn open(section: &ElasticSection) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self::open_at(section, Arc::new(SystemClock))
+    }
+
+    pub(crate) fn open_at(section: &ElasticSection, clock: Arc<dyn Clock>) -> Self {
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
         let health = Health::new(Arc::clone(&clock));
         let mut metrics = Builder::new();
@@ -62,8 +66,19 @@ impl World {
             metrics: ElasticMetrics::register(&mut metrics),
         };
         let settings = Settings::validate(section).expect("are valid");
-        let store = ElasticStore::open(settings, parts).expect("opens");
-        Self { store, health, metrics: metrics.build(), _supervisor: supervisor }
+        let store = ElasticStore::open(settings.clone(), parts).expect("opens");
+        Self { store, health, metrics: metrics.build(), settings, supervisor }
+    }
+
+    /// Removes what the settings do not keep, from now on.
+    pub(crate) fn retain(&self) {
+        self.store.retain(&self.supervisor.spawner());
+    }
+
+    /// Writes the index template.
+    pub(crate) async fn setup(&self) {
+        let template = Template::new(&self.settings, &[]);
+        template.put(&self.settings, Arc::new(SystemClock)).await.expect("makes a template");
     }
 
     /// What the store says of itself.

@@ -187,11 +187,16 @@ fn split_roles_need_a_journal_to_share() {
                    (`weir up` runs all roles in one process over an embedded journal)\n";
         check(&setup, &[name], CONFIGURATION, &format!("{why}{}", next_of("producer")));
     }
-    for name in ["consumer", "c"] {
+    for name in ["consumer", "c", "server"] {
         let why = "kafka.brokers: must be set: a role in a process of its own needs a journal that processes share \
                    (`weir up` runs all roles in one process over an embedded journal)\n\
-                   elasticsearch.urls: must be set: a consumer in a process of its own needs a store that others can search\n";
-        check(&setup, &[name], CONFIGURATION, &format!("{why}{}", next_of("consumer")));
+                   elasticsearch.urls: must be set: roles in processes of their own share a store, which has to be told\n";
+        check(
+            &setup,
+            &[name],
+            CONFIGURATION,
+            &format!("{why}{}", next_of(if name == "server" { name } else { "consumer" })),
+        );
     }
     for name in ["producer", "consumer"] {
         let unknown = setup.run(&[name, "--brokers", "kafka:9092"]);

@@ -22,4 +22,5 @@ mod full_disk;
 mod idle_connections;
 mod overload;
 mod private_files;
+mod server_over_kafka;
 mod walk;

@@ -76,9 +76,8 @@ impl Row for AuditStream {
     ];
 
     fn cells(&self, _: &Zone) -> Vec<String> {
-        let (delivered, dead) = (Some(self.delivered), Some(self.dead));
-        let (expired, lost) = (Some(self.expired), Some(self.lost));
-        let counts = [self.accepted, delivered, dead, self.waiting, expired, lost];
+        let (dead, expired, lost) = (Some(self.dead), Some(self.expired), Some(self.lost));
+        let counts = [self.accepted, self.delivered, dead, self.waiting, expired, lost];
         let verdict = match self.verdict {
             AuditVerdict::Agrees => "agrees",
             AuditVerdict::Differs => "differs",
@@ -101,7 +100,7 @@ mod tests {
             streams: vec![AuditStream {
                 stream: "shop_logs".to_owned(),
                 accepted: Some(2_000),
-                delivered: 1_990,
+                delivered: Some(1_990),
                 dead: 3,
                 waiting: Some(5),
                 expired: 0,

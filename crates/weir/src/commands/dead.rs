@@ -1,11 +1,14 @@
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use serde_json::value::{RawValue, to_raw_value};
 use weir_foundation::exit::ExitCode;
 use weir_server::api::{
-    DeadLetter, DeadLetterEntry, DeadLetters, DeadListParameters, DeadSelection, PurgeAnswer, ReplayAnswer,
+    DeadLetter, DeadLetterEntry, DeadLetters, DeadListParameters, DeadSelection, PurgeAnswer, Replay,
+    ReplayAnswer,
 };
 
 use super::{OutputArgs, block_on, zone};
@@ -33,7 +36,7 @@ enum Command {
         server: ServerArgs,
     },
     /// Send dead letters again, as new events; what is accepted is removed
-    Replay(SelectArguments),
+    Replay(ReplayArguments),
     /// Remove dead letters for good; they stay counted
     Purge(SelectArguments),
 }
@@ -75,6 +78,18 @@ struct SelectArguments {
     server: ServerArgs,
 }
 
+#[derive(Debug, Args)]
+struct ReplayArguments {
+    #[command(flatten)]
+    select: SelectArguments,
+    /// Set a field before, in every event: `level=500`, `user.name=null`; what is no JSON is taken for a text
+    #[arg(long, value_name = "PATH=VALUE", value_parser = assignment)]
+    set: Vec<(String, Box<RawValue>)>,
+    /// Send this JSON object in the place of the one letter's event; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    content: Option<PathBuf>,
+}
+
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::List(arguments) => list(arguments),
@@ -108,7 +123,8 @@ fn show(id: &str, output: OutputArgs, server: &ServerArgs) -> Result<ExitCode> {
 }
 
 fn write_letter(out: &mut dyn Write, letter: &DeadLetter, zone: &Zone) -> Result<()> {
-    let DeadLetter { entry, original } = letter;
+    let DeadLetter { entry, content, original } = letter;
+    let content = content.as_ref().map_or("can not be read", |content| content.get());
     let lines = [
         ("id", entry.id.clone()),
         ("stream", entry.stream.clone()),
@@ -118,16 +134,23 @@ fn write_letter(out: &mut dyn Write, letter: &DeadLetter, zone: &Zone) -> Result
         ("died", local_text(entry.died.0, zone)),
         ("reason", format!("{} ({})", entry.message, entry.code)),
         ("format", entry.format.clone()),
+        ("content", content.to_owned()),
         ("original", format!("{original} (base64)")),
     ];
     lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}{}", output::printable(value)))?;
     Ok(())
 }
 
-fn replay(arguments: SelectArguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
-    let selection = selection(arguments)?;
-    let answer: ReplayAnswer = block_on(async { Ok(client.post(&["dead", "replay"], &selection).await?) })?;
+fn replay(arguments: ReplayArguments) -> Result<ExitCode> {
+    let ReplayArguments { select, set, content } = arguments;
+    let client = Client::new(&select.server)?;
+    let DeadSelection { ids, stream, code, all } = selection(select)?;
+    if content.is_some() && ids.len() != 1 {
+        return Err(Misused("`--content` is of one letter: name it by its id".to_owned()).into());
+    }
+    let content = content.as_deref().map(read_content).transpose()?;
+    let replay = Replay { ids, stream, code, all, content, set: set.into_iter().collect() };
+    let answer: ReplayAnswer = block_on(async { Ok(client.post(&["dead", "replay"], &replay).await?) })?;
     for refusal in &answer.refused {
         console::note(&output::printable(&format!("{}: {}", refusal.id, refusal.reason)));
     }
@@ -137,6 +160,24 @@ fn replay(arguments: SelectArguments) -> Result<ExitCode> {
         console::note("they are delivered as new events, and die again if the cause is still there");
     }
     Ok(if answer.refused_total == 0 { ExitCode::Good } else { ExitCode::Failure })
+}
+
+fn assignment(text: &str) -> Result<(String, Box<RawValue>), String> {
+    let (path, value) = text.split_once('=').ok_or("is not of the form PATH=VALUE")?;
+    let value = RawValue::from_string(value.to_owned()).or_else(|_no_json| to_raw_value(value));
+    Ok((path.to_owned(), value.map_err(|error| error.to_string())?))
+}
+
+fn read_content(file: &Path) -> Result<Box<RawValue>> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("read standard input")?;
+        text
+    } else {
+        std::fs::read_to_string(file).with_context(|| format!("read `{}`", file.display()))?
+    };
+    let wrong = |error| Misused(format!("`{}` is no JSON: {error}", file.display()));
+    Ok(RawValue::from_string(text.trim().to_owned()).map_err(wrong)?)
 }
 
 fn purge(arguments: SelectArguments) -> Result<ExitCode> {
@@ -181,5 +222,26 @@ impl Row for DeadLetterEntry {
             self.code.clone(),
             self.message.clone(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_json_or_else_a_text() {
+        let check = |text: &str, expected: &str| {
+            let found = assignment(text).map(|(path, value)| format!("{path} {}", value.get()));
+            assert_eq!(found.unwrap_or_else(|error| error), expected, "{text}");
+        };
+        check("level=500", "level 500");
+        check("a.b=null", "a.b null");
+        check("level=high", r#"level "high""#);
+        check(r#"level="500""#, r#"level "500""#);
+        check("query=a=b", r#"query "a=b""#);
+        check("text=", r#"text """#);
+        check(r#"user={"name":"x"}"#, r#"user {"name":"x"}"#);
+        check("level", "is not of the form PATH=VALUE");
     }
 }

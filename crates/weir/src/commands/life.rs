@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::ValueEnum as _;
 use tokio::runtime::Runtime;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
@@ -14,7 +13,6 @@ use weir_foundation::{descriptors, telemetry, umask};
 
 use super::SettingsArgs;
 use crate::compose::Process;
-use crate::console;
 use crate::settings::{Role, Settings};
 
 /// Reads the settings, starts what `start` starts, serves until a signal or a failure, and drains.
@@ -29,19 +27,7 @@ pub(super) fn run(
     let outcome = arguments.given(role, &environment).read();
     let settings = match outcome.settings {
         Ok(settings) => settings,
-        Err(problems) => {
-            console::note(problems.to_string().trim_end());
-            let of_role = match role {
-                Role::Up => String::new(),
-                role => role
-                    .to_possible_value()
-                    .map_or_else(String::new, |name| format!(" --role {}", name.get_name())),
-            };
-            console::note(&format!(
-                "`weir check{of_role} --explain` with the same flags shows every setting and where it came from",
-            ));
-            return Ok(ExitCode::Configuration);
-        }
+        Err(problems) => return Ok(super::refuse(&problems, role)),
     };
     telemetry::init(&settings.log, &environment).context("start logging")?;
     for notice in &outcome.notices {

@@ -1,5 +1,7 @@
 //! The books of the consumer, as the server shows them.
 
+mod shared;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,6 +12,8 @@ use weir_model::StreamPartition;
 use weir_server::api::{Audit, AuditStream, AuditVerdict};
 use weir_server::{AuditDepth, AuditFailed, Auditor};
 use weir_store::{DeadLetterStore, IndexStore};
+
+pub(super) use self::shared::SharedBooks;
 
 #[derive(Debug)]
 pub(super) struct Books {
@@ -30,16 +34,15 @@ impl Books {
     async fn proofs(&self, report: &StreamReport) -> Result<Vec<PartitionProof>, AuditFailed> {
         verify::verify(&*self.journal, &*self.store, &*self.dead_letters, &report.stream)
             .await
-            .map_err(|error| AuditFailed(Box::new(error)))
+            .map_err(failed)
     }
 }
 
 #[async_trait]
 impl Auditor for Books {
     async fn audit(&self, depth: AuditDepth) -> Result<Audit, AuditFailed> {
-        let reports = audit::audit(&*self.journal, &*self.store, &*self.dead_letters, None)
-            .await
-            .map_err(|error| AuditFailed(Box::new(error)))?;
+        let reports =
+            audit::audit(&*self.journal, &*self.store, &*self.dead_letters, None).await.map_err(failed)?;
         let mut streams = Vec::with_capacity(reports.len());
         for report in &reports {
             let proofs = match depth {
@@ -57,7 +60,7 @@ fn stream(report: &StreamReport, proofs: &[PartitionProof]) -> AuditStream {
     AuditStream {
         stream: report.stream.to_string(),
         accepted: total.accepted,
-        delivered: total.delivered,
+        delivered: Some(total.delivered),
         dead: total.dead,
         waiting: total.waiting,
         expired: total.expired,
@@ -65,6 +68,10 @@ fn stream(report: &StreamReport, proofs: &[PartitionProof]) -> AuditStream {
         verdict: verdict(report, proofs),
         findings: counts(report).chain(proofs.iter().flat_map(positions)).collect(),
     }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> AuditFailed {
+    AuditFailed(Box::new(error))
 }
 
 fn verdict(report: &StreamReport, proofs: &[PartitionProof]) -> AuditVerdict {
@@ -112,20 +119,34 @@ fn counts(report: &StreamReport) -> impl Iterator<Item = String> {
     unbalanced.chain(foreign)
 }
 
+/// Positions that a finding names.
+const POSITIONS: usize = 10;
+
 fn positions(proof: &PartitionProof) -> Vec<String> {
     if proof.holds() {
         return Vec::new();
     }
+    let on_purpose = match proof.explained.min(proof.missing.events) {
+        0 => String::new(),
+        events => format!(", {events} of them removed on purpose"),
+    };
     let runs = [
-        ("missing from the store", &proof.missing),
-        ("in the store, but not in the journal", &proof.surplus),
+        (format!("missing from the store{on_purpose}"), &proof.missing),
+        ("in the store, but not in the journal".to_owned(), &proof.surplus),
     ];
-    let describe = |(what, runs): (&str, &verify::Runs)| {
-        let first = runs.first.first()?;
-        Some(format!(
-            "partition {}: {} events {what}, the first at offset {}.{}",
-            proof.partition.partition, runs.events, first.offset, first.first_index
-        ))
+    let describe = |(what, runs): (String, &verify::Runs)| {
+        let first =
+            runs.first.iter().take(POSITIONS).map(|run| format!("{}.{}", run.offset, run.first_index));
+        let first: Vec<String> = first.collect();
+        let partition = proof.partition.partition;
+        let found = || {
+            format!(
+                "partition {partition}: {} events {what}, the first at offset {}",
+                runs.events,
+                first.join(", ")
+            )
+        };
+        (!first.is_empty()).then(found)
     };
     runs.into_iter().filter_map(describe).collect()
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use weir_consumer::delivery::{self, Delivery};
 use weir_consumer::metrics::ConsumerMetrics;
-use weir_dead_letters::DeadLetterStream;
+use weir_dead_letters::{DeadLetterStream, OpenView};
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
 use weir_foundation::ops::{Ops, StatusBoard};
@@ -17,7 +17,8 @@ use super::discovery::Discovery;
 use super::{Process, announce, counts, directory, identity, redaction, show};
 use crate::settings::Settings;
 
-/// Delivery from Kafka. The data directory holds a view of the group's dead letters, which can be made anew.
+/// Delivery from Kafka. The data directory is for a view of the group's dead letters, which can be made anew and is
+/// needed where a loss is to be counted.
 pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<Ops> {
     let Process { clock, spawner, health } = process;
     let exposure = settings.listen.exposure;
@@ -55,17 +56,20 @@ pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<O
     Ok(ops)
 }
 
-/// Those of the group, in the topic `<group>-dead`.
-async fn dead_letters(
+/// Those of the group, in the topic `<group>-dead`; the view of them is in the data directory.
+pub(super) async fn dead_letters(
     settings: &Settings,
     process: &Process,
     journal: Arc<KafkaJournal>,
 ) -> Result<DeadLetterStream> {
-    let Process { clock, spawner, health } = process;
     let directory = settings.data_dir.join("dead-letters");
-    let view = segment::Settings { directory, ..settings.store.clone() };
-    let parts = SegmentParts { clock: Arc::clone(clock), spawner: spawner.clone(), health: health.clone() };
-    let view = SegmentStore::open(view, parts).context("open the view of the dead letters")?;
-    let parts = weir_dead_letters::Parts { journal, view: Arc::new(view), clock: Arc::clone(clock) };
+    let of_view = segment::Settings { directory, ..settings.store.clone() };
+    let Process { clock, spawner, health } = process.clone();
+    let view: OpenView = Box::new(move || {
+        let parts =
+            SegmentParts { clock: Arc::clone(&clock), spawner: spawner.clone(), health: health.clone() };
+        Ok(Arc::new(SegmentStore::open(of_view.clone(), parts)?))
+    });
+    let parts = weir_dead_letters::Parts { journal, view, clock: Arc::clone(&process.clock) };
     DeadLetterStream::open(&settings.consumer.group, parts).await.context("open the dead letters")
 }

@@ -1,5 +1,5 @@
-//! Dead letters go through the doors of this process like any client's events: checked, limited, known by
-//! their batch id.
+//! Dead letters go through the doors of a producer like any client's events: checked, limited, known by their batch
+//! id.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
 use weir_consumer::ledger::is_loss;
 use weir_model::{EventId, RecordFormat};
@@ -21,30 +21,39 @@ use weir_wire::{Context, single_event_record};
 
 use super::listeners::Addresses;
 
-/// The doors of this process, from the outside.
+/// The doors of a producer, from the outside.
 #[derive(Debug)]
-pub(super) struct OwnDoors {
-    grpc: Channel,
+pub(super) struct Doors {
+    grpc: Option<Channel>,
+    rest: Option<Rest>,
+    names: StreamNames,
+}
+
+/// weir's own door, which takes what its own records hold.
+#[derive(Debug)]
+struct Rest {
     http: reqwest::Client,
     address: String,
-    names: StreamNames,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// As large as the doors take them; the doors themselves say when a letter is too large.
 const MESSAGE: usize = 1 << 30;
 
-impl OwnDoors {
-    pub(super) fn new(addresses: Addresses, names: StreamNames) -> Self {
+impl Doors {
+    /// Those of this process.
+    pub(super) fn own(addresses: Addresses, names: StreamNames) -> Self {
         let grpc = format!("http://{}", Addresses::local(addresses.grpc));
-        let grpc = Endpoint::from_shared(grpc).expect("a socket address makes a URL").timeout(TIMEOUT);
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
-        Self {
-            grpc: grpc.connect_lazy(),
-            http: http.expect("a client without TLS has nothing to fail on"),
-            address: format!("http://{}", Addresses::local(addresses.http)),
-            names,
-        }
+        let grpc = Endpoint::from_shared(grpc).expect("a socket address makes a URL");
+        let rest = Rest::at(&Addresses::local(addresses.http).to_string());
+        Self { grpc: Some(connect(grpc)), rest: Some(rest), names }
+    }
+
+    /// Those of producers elsewhere, as far as they are known.
+    pub(super) fn elsewhere(grpc: Option<&Uri>, rest: Option<&Uri>, names: StreamNames) -> Self {
+        let grpc = grpc.map(|url| connect(Endpoint::from(url.clone())));
+        let rest = rest.and_then(Uri::authority).map(|host| Rest::at(host.as_str()));
+        Self { grpc, rest, names }
     }
 
     /// The name that a client would have used for the stream.
@@ -54,7 +63,7 @@ impl OwnDoors {
         name.strip_suffix(&self.names.suffix).unwrap_or(name)
     }
 
-    async fn by_grpc(&self, letter: &DeadLetter) -> Result<(), Refused> {
+    async fn by_grpc(&self, channel: &Channel, letter: &DeadLetter) -> Result<(), Refused> {
         let prefix = letter.prefix.as_ref().ok_or_else(|| never("it is not known which index it was for"))?;
         let context =
             Context { topic: self.topic(letter), index_prefix: prefix.as_str(), ..Context::default() };
@@ -63,19 +72,19 @@ impl OwnDoors {
         let mut request = Request::new(collection);
         let id = MetadataValue::try_from(batch_id(letter)).map_err(|error| never(error.to_string()))?;
         request.metadata_mut().insert("weir-batch-id", id);
-        let mut client = ProducerClient::new(self.grpc.clone()).max_encoding_message_size(MESSAGE);
+        let mut client = ProducerClient::new(channel.clone()).max_encoding_message_size(MESSAGE);
         client.produce_batch(request).await.map(drop).map_err(|status| of_status(&status))
     }
 
-    async fn by_http(&self, letter: &DeadLetter) -> Result<(), Refused> {
+    async fn by_rest(&self, rest: &Rest, letter: &DeadLetter) -> Result<(), Refused> {
         let event = Event::decode(letter.original.clone()).map_err(|error| never(error.to_string()))?;
         let (media_type, body) = match event.content {
             Some(Content::Json(text)) => ("application/x-ndjson", text),
             Some(Content::Message(line)) => ("text/plain", Bytes::from(line)),
             None => return Err(never("it has no content")),
         };
-        let url = format!("{}/api/v1/apps/{}/events", self.address, self.topic(letter));
-        let request = self.http.post(url).header("content-type", media_type);
+        let url = format!("{}/api/v1/apps/{}/events", rest.address, self.topic(letter));
+        let request = rest.http.post(url).header("content-type", media_type);
         let answer = request.header("weir-batch-id", batch_id(letter)).body(body).send().await;
         let answer = answer.map_err(|error| later(error.to_string()))?;
         let status = answer.status();
@@ -88,17 +97,37 @@ impl OwnDoors {
     }
 }
 
+impl Rest {
+    fn at(host: &str) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
+        let http = http.expect("a client without TLS has nothing to fail on");
+        Self { http, address: format!("http://{host}") }
+    }
+}
+
 #[async_trait]
-impl Door for OwnDoors {
+impl Door for Doors {
     async fn give_again(&self, letter: &DeadLetter) -> Result<(), Refused> {
         if is_loss(letter) {
             return Err(never("it stands for events that are lost; there are no bytes to send"));
         }
+        let no_door = |setting| Err(never(format!("no door is known that takes it: set `server.{setting}`")));
         match letter.format {
-            RecordFormat::Timber | RecordFormat::TimberCollection => self.by_grpc(letter).await,
-            RecordFormat::Events => self.by_http(letter).await,
+            RecordFormat::Timber | RecordFormat::TimberCollection => match &self.grpc {
+                Some(channel) => self.by_grpc(channel, letter).await,
+                None => no_door("producer_grpc_url"),
+            },
+            RecordFormat::Events => match &self.rest {
+                Some(rest) => self.by_rest(rest, letter).await,
+                None => no_door("producer_http_url"),
+            },
         }
     }
+}
+
+/// When something is to be sent.
+fn connect(endpoint: Endpoint) -> Channel {
+    endpoint.timeout(TIMEOUT).connect_lazy()
 }
 
 /// The same letter has the same id, so that the door stores it once however often it is given.

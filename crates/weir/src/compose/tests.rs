@@ -268,7 +268,7 @@ async fn the_demonstration_ends_by_itself_and_its_books_agree() {
         .await;
     assert_eq!(found.stream, "shop_logs");
     let audit = world.audit().await;
-    assert_eq!((audit.streams[0].delivered, audit.verdict), (500, AuditVerdict::Agrees));
+    assert_eq!((audit.streams[0].delivered, audit.verdict), (Some(500), AuditVerdict::Agrees));
 }
 
 #[tokio::test(flavor = "multi_thread")]
