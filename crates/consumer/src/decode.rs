@@ -4,7 +4,9 @@ use std::error::Error;
 use bytes::Bytes;
 use weir_foundation::failure::chain;
 use weir_journal::StoredRecord;
-use weir_model::{EventBatch, EventFault, IndexPrefix, Position, StreamPartition, Timestamp};
+use weir_model::{
+    EventBatch, EventFault, EventRef, IndexPrefix, Position, RecordFormat, StreamPartition, Timestamp,
+};
 use weir_redaction::Redactor;
 use weir_store::{DeadLetter, DeadReason, Rejection, WriteRecord};
 
@@ -91,11 +93,22 @@ fn decode_record(stored: &StoredRecord, redactor: &Redactor) -> Result<EventBatc
             code: code::EVENT_COUNT_MISMATCH.to_owned(),
             message: format!("the record holds {} events, {counted} were counted", events.len()),
         }),
+        _ if is_of_another_format(record.format, &events) => Err(DeadReason {
+            code: code::UNDECODABLE_RECORD.to_owned(),
+            message: format!("no event of the record can be read in the format `{}`", record.format),
+        }),
         _ => {
             redactor.redact(&mut events);
             Ok(events)
         }
     }
+}
+
+/// Bytes of another format may look like a record whose events are broken. What these have of the bytes is not all:
+/// the rest would be lost if each died alone.
+fn is_of_another_format(format: RecordFormat, events: &EventBatch) -> bool {
+    let is_broken = |event: EventRef<'_>| matches!(event.content, Err(EventFault::Undecodable(_)));
+    format != RecordFormat::Timber && !events.is_empty() && events.events().all(is_broken)
 }
 
 fn record_letter(

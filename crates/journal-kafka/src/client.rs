@@ -17,8 +17,12 @@ use crate::section::Settings;
 /// How often librdkafka tells how it is.
 const STATISTICS: Duration = Duration::from_secs(10);
 
-/// Beyond what is fetched: a fetch is as large as the largest record all the same.
-const FETCH: u64 = 1 << 20;
+/// What is fetched of a partition at a time, compressed. Brokers send a whole record all the same.
+const FETCH: u64 = 128 << 10;
+
+/// How much larger records are than what is fetched. Logs are compressed to an eighth or less: fetches as large as
+/// the queue would be a multiple of it in memory.
+const COMPRESSION: u64 = 8;
 
 /// What all clients of the brokers have in common.
 pub(crate) fn config(settings: &Settings) -> ClientConfig {
@@ -92,9 +96,11 @@ pub(crate) fn consumer(settings: &Settings, group: &str) -> ClientConfig {
     // Whoever is out of range is told, and decides itself where to go on.
     config.set("auto.offset.reset", "error");
     config.set("queued.max.messages.kbytes", (settings.fetch_queue.bytes() / 1024).to_string());
-    let fetch = FETCH.max(settings.max_record.bytes());
-    config.set("fetch.message.max.bytes", fetch.to_string());
-    config.set("fetch.max.bytes", settings.fetch_queue.bytes().max(fetch).to_string());
+    let fetch = (settings.fetch_queue.bytes() / COMPRESSION).max(FETCH).to_string();
+    config.set("fetch.message.max.bytes", FETCH.to_string());
+    config.set("fetch.max.bytes", &fetch);
+    // librdkafka fetches no less at a time.
+    config.set("message.max.bytes", &fetch);
     config.set("fetch.wait.max.ms", "100");
     config.set("fetch.error.backoff.ms", "100");
     // A full queue is emptied much faster than in the library's second.

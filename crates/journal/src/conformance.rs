@@ -60,7 +60,7 @@ pub enum Nature {
     /// Of one process: events are counted, a group has one member, batches with a tag are known again, a commit
     /// beyond the end moves the end, and partitions take turns batch by batch.
     Embedded,
-    /// Of many processes: nothing of that.
+    /// Of many processes: nothing of that, and a `Timber` of no known batch comes back with the time of its append.
     Shared,
 }
 

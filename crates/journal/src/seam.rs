@@ -33,7 +33,8 @@ use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, Subsc
 /// Freedoms: how partitions are chosen for records without a key; how many records are answered by one
 /// sync; when expired records go; in which order a subscription serves its partitions; whether several
 /// records are stored all or none ([`append`](Journal::append)); whether events are counted
-/// ([`StoredRecord::first_event`]); how many members a group may have; how long it takes until a reader
+/// ([`StoredRecord::first_event`]); whether a record of barito-flow's `Timber` without a tag comes back with the
+/// time of its append instead of its receipt; how many members a group may have; how long it takes until a reader
 /// learns of new streams and records. [`conformance::Nature`](crate::conformance::Nature) names those that
 /// tests have to know.
 #[async_trait]

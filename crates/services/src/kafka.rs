@@ -4,19 +4,27 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::Signal;
 
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, free_ports};
 use crate::install;
-use crate::process::{Identity, Server, Spec, tail};
+use crate::process::{self, Identity, Server, Spec, tail};
+
+mod guard;
+
+pub use guard::{Guard, Guarded};
 
 const NAME: &str = "kafka";
 /// Pinned: the newest release listed is not always there with all of its parts.
 const VERSION: &str = "4.3.1";
 const ARTIFACTS: [[&str; 3]; 2] =
     [["org.apache.kafka", "kafka_2.13", VERSION], ["org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"]];
+
+/// What a node says when it comes to lead the controllers; an epoch follows, each greater than the one before.
+const CONTROLLER: &str = "Becoming the active controller at epoch ";
 
 const LOGGING: &str = "\
 appender.out.type=Console
@@ -44,6 +52,26 @@ impl Kafka {
     ///
     /// With three nodes a topic has three copies, of which two must have a record before it is acknowledged.
     pub fn start(home: &Home, directory: &Path, nodes: usize) -> Result<Self, ServiceError> {
+        Self::prepare(home, directory, nodes, None)
+    }
+
+    /// Starts one node that is also spoken to by TLS, and by those who log in.
+    pub fn start_guarded(
+        home: &Home,
+        directory: &Path,
+        guard: &Guard,
+    ) -> Result<(Self, Guarded), ServiceError> {
+        let guarded = Guarded::free()?;
+        let kafka = Self::prepare(home, directory, 1, Some((guard, &guarded)))?;
+        Ok((kafka, guarded))
+    }
+
+    fn prepare(
+        home: &Home,
+        directory: &Path,
+        nodes: usize,
+        guard: Option<(&Guard, &Guarded)>,
+    ) -> Result<Self, ServiceError> {
         let libs = libs(home)?;
         let ports = free_ports(2 * nodes)?;
         let (brokers, controllers) = ports.split_at(nodes);
@@ -53,11 +81,19 @@ impl Kafka {
             let number = index + 1;
             let folder = directory.join(format!("{NAME}-{number}"));
             fs::create_dir_all(&folder).map_err(trying(format!("create `{}`", folder.display())))?;
-            let settings = properties(number, *broker, *controller, controllers, &folder);
+            let mut settings = properties(number, *broker, *controller, controllers, &folder);
+            let mut format = vec!["format", "-t", cluster.trim(), "-c"];
+            let mut users = Vec::new();
+            if let Some((guard, guarded)) = guard {
+                settings = guard.added_to(&settings, guarded, &folder)?;
+                users = guard.users();
+            }
             write(&folder.join("server.properties"), &settings)?;
             write(&folder.join("log4j2.properties"), LOGGING)?;
             let config = folder.join("server.properties").display().to_string();
-            java_tool(&libs, &["format", "-t", cluster.trim(), "-c", &config])?;
+            format.push(&config);
+            format.extend(users.iter().flat_map(|user| ["--add-scram", user]));
+            java_tool(&libs, &format)?;
             cluster_nodes.push(Node { server: Server::new(spec(&libs, number, folder)), port: *broker });
         }
         let mut kafka = Self { nodes: cluster_nodes };
@@ -95,6 +131,34 @@ impl Kafka {
     /// Lets a paused node go on.
     pub fn resume(&self, node: usize) -> Result<(), ServiceError> {
         self.signal(node, Signal::CONT)
+    }
+
+    /// The node (from 0) that leads the controllers, as the nodes themselves say; nothing before one does.
+    #[must_use]
+    pub fn controller(&self) -> Option<usize> {
+        let epochs = self.nodes.iter().enumerate().filter_map(|(index, node)| {
+            let log = fs::read_to_string(node.server.log()).ok()?;
+            let (_, last) = log.rsplit_once(CONTROLLER)?;
+            let digits = last.split(|c: char| !c.is_ascii_digit()).next()?;
+            Some((digits.parse::<u64>().ok()?, index))
+        });
+        epochs.max().map(|(_, index)| index)
+    }
+
+    /// One broker for all tests of this process, which ends with it, however it ends. The first caller starts it.
+    pub fn of_this_process(home: &Home) -> Result<String, ServiceError> {
+        static BROKER: Mutex<Option<String>> = Mutex::new(None);
+        let mut broker = BROKER.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = &*broker {
+            return Ok(address.clone());
+        }
+        let directory = process::lasting_directory()?;
+        let kafka = Self::start(home, &directory, 1)?;
+        let address = kafka.addresses();
+        for node in kafka.nodes {
+            node.server.into_leashed(&directory)?;
+        }
+        Ok(broker.insert(address).clone())
     }
 
     fn signal(&self, node: usize, signal: Signal) -> Result<(), ServiceError> {

@@ -21,7 +21,7 @@ mod shared;
 pub use consul::Consul;
 pub use error::ServiceError;
 pub use home::Home;
-pub use kafka::Kafka;
+pub use kafka::{Guard, Guarded, Kafka};
 pub use redis::Redis;
 pub use search::{Engine, Search};
 pub use shared::{Service, down, up};

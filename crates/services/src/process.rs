@@ -71,6 +71,11 @@ impl Server {
         self.process.as_ref().map_or(Ok(()), |process| process.signal(signal))
     }
 
+    /// Where its log is.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.spec.log()
+    }
+
     /// Lets it live on without its starter; nothing if it does not run.
     pub(crate) fn into_detached(self) -> Option<Identity> {
         self.process.and_then(Process::into_detached)
@@ -225,6 +230,12 @@ impl Identity {
         }
         Ok(())
     }
+}
+
+/// A directory for a server that outlives whoever started it; see [`Server::into_leashed`].
+pub(crate) fn lasting_directory() -> Result<PathBuf, ServiceError> {
+    let directory = tempfile::Builder::new().prefix("weir-node-").tempdir();
+    directory.map(tempfile::TempDir::keep).map_err(trying("make a directory for a node"))
 }
 
 /// The last bytes of a text file.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, free_ports};
 use crate::install;
-use crate::process::{Identity, Server, Spec, get};
+use crate::process::{self, Identity, Server, Spec, get};
 
 /// Which of the two, and which life of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,11 +163,7 @@ impl Search {
         if let Some(address) = nodes.get(engine.version()) {
             return Ok(*address);
         }
-        let directory = tempfile::Builder::new()
-            .prefix("weir-node-")
-            .tempdir()
-            .map_err(trying("make a directory for a node"))?
-            .keep();
+        let directory = process::lasting_directory()?;
         let node = Self::start(home, engine, &directory)?;
         let address = node.address();
         node.server.into_leashed(&directory)?;

@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "it is no API")]
 
 pub mod cli;
+pub mod documents;
 pub mod failing_sync;
 pub mod flood;
 pub mod last_words;
@@ -19,5 +20,6 @@ pub mod load;
 pub mod process;
 pub mod raw;
 pub mod reckoning;
+pub mod seed;
 pub mod small_disk;
 pub mod wait;

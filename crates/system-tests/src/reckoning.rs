@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::documents::Documents;
 use crate::ledger::{Batch, Fate, Ledger};
 use crate::process::{Addresses, Setup};
 use crate::wait::until;
@@ -79,9 +80,15 @@ pub async fn settle(setup: &Setup, app: &str, ledger: &Ledger) {
     delivered(setup.addresses).await;
     let mut reckoning = Reckoning::of(ledger);
     each_stored(setup.addresses, app, |id| reckoning.note(id)).await;
-    let complaints = reckoning.complaints(ledger);
-    assert!(complaints.is_empty(), "{complaints:#?}");
+    reckoning.settle(ledger);
     verified(setup);
+}
+
+/// As [`settle`], of what an OpenSearch has, once everything is delivered.
+pub async fn settle_documents(documents: &Documents, ledger: &Ledger) {
+    let mut reckoning = Reckoning::of(ledger);
+    documents.each(|hit| reckoning.note(hit["_source"]["id"].as_str().unwrap_or("no id"))).await;
+    reckoning.settle(ledger);
 }
 
 impl Reckoning {
@@ -101,6 +108,12 @@ impl Reckoning {
     fn count(&mut self, id: &str) -> Option<&mut u8> {
         let (batch, index) = id.rsplit_once('-')?;
         self.found.get_mut(batch)?.get_mut(index.parse::<usize>().ok()?)
+    }
+
+    /// Panics if something is wrong.
+    fn settle(&self, ledger: &Ledger) {
+        let complaints = self.complaints(ledger);
+        assert!(complaints.is_empty(), "{complaints:#?}");
     }
 
     /// What is wrong, each with a few ids as examples.

@@ -1,13 +1,16 @@
 //! Fakes and fault injection for tests.
 //!
 //! [`FaultyJournal`] and [`FaultyStore`] wrap any implementation of the seams. What goes wrong, and when the
-//! process dies, is said by [`Faults`], which all wrappers of one test share. [`Proxy`] does the like to HTTP.
+//! process dies, is said by [`Faults`], which all wrappers of one test share. [`Proxy`] does the like to HTTP,
+//! [`Authority`] signs for both sides of TLS.
 
+mod authority;
 mod faults;
 mod journal;
 mod proxy;
 mod store;
 
+pub use authority::Authority;
 pub use faults::{Call, Faults, Wanted};
 pub use journal::FaultyJournal;
 pub use proxy::{Action, Proxy, Request};

@@ -120,3 +120,15 @@ fn what_can_not_be_decoded_is_a_letter_as_it_came() {
     assert_eq!(decoded.letters.len(), 1);
     assert!(holds(&decoded.letters[0].original, "no JSON"));
 }
+
+#[test]
+fn a_record_under_the_name_of_another_format_dies_whole() {
+    let timber = Bytes::from_static(
+        b"\x0a\x0c\x0a\x04shop\x22\x04shop\x12\x142025-09-03T00:11:52Z\x1a\x0d\x0a\x0b\x0a\x03msg\x12\x04\x1a\x02hi",
+    );
+    let records = [stored(RecordFormat::TimberCollection, timber.clone(), 1)];
+    let decoded = decode(&partition(), &records, &redactor(), RECEIVED);
+    let [letter] = &decoded.letters[..] else { unreachable!("one record, one letter: {decoded:?}") };
+    assert_eq!((letter.reason.code.as_str(), &letter.original), (code::UNDECODABLE_RECORD, &timber));
+    assert!(decoded.records.is_empty());
+}

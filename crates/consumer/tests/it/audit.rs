@@ -138,7 +138,8 @@ async fn what_is_asked_for_and_not_there_is_missing() {
         world.send(&stream, "shop", &[r#"{"a":1}"#, r#"{"a":2}"#]).await;
     }
     let partition = world.journal.streams().await.expect("lists")[0].partitions[0].partition.clone();
-    let skipped = WriteBatch { partition, from: Offset(0), records: Vec::new(), next: Offset(1), more: false };
+    let skipped =
+        WriteBatch { partition, from: Offset(0), records: Vec::new(), next: Offset(1), more: false };
     world.store.write(skipped).await.expect("takes");
     invent(&world, 1, 1).await;
     // The record at 2 has two events, the store three of it.

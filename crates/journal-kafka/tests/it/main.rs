@@ -1,11 +1,12 @@
 //! The journal against a real broker, which is started once: all scenarios run one after the other, each with
-//! topics of its own.
+//! topics of its own. Only who may talk to a broker is shown with another one.
 
 mod broker;
 mod conformance;
 mod failures;
 mod groups;
 mod records;
+mod security;
 mod topics;
 
 use futures_util::future::BoxFuture;

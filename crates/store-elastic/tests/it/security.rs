@@ -1,9 +1,8 @@
 //! Who weir says that it is, and whom it believes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use weir_foundation::settings::Secret;
@@ -12,7 +11,7 @@ use weir_services::Engine;
 use weir_store::IndexStore;
 use weir_store::conformance::fixture::partition;
 use weir_store_elastic::{ElasticMetrics, ElasticSection};
-use weir_testkit::{Action, Proxy};
+use weir_testkit::{Action, Authority, Proxy};
 
 use crate::world::{World, batch, documents, eventually, node, section};
 
@@ -55,63 +54,26 @@ async fn weir_says_who_it_is() {
     .await;
 }
 
-/// An authority, and files of what it signed.
-struct Authority {
-    directory: tempfile::TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("are parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("makes a key");
-        let issuer = CertifiedIssuer::self_signed(params, key).expect("signs itself");
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).expect("writes");
-        Self { directory, issuer }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Certificate and key for a name.
-    fn sign(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().expect("makes a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("are parameters");
-        let certificate = params.signed_by(&key, &self.issuer).expect("signs");
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    fn write_client(&self) {
-        let (certificate, key) = self.sign("weir");
-        std::fs::write(self.path("client.pem"), certificate).expect("writes");
-        std::fs::write(self.path("client.key"), key).expect("writes");
-    }
-
-    /// A server that wants to know its clients.
-    fn server(&self) -> Arc<ServerConfig> {
-        use rustls::pki_types::pem::PemObject;
-        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        let authority =
-            CertificateDer::from_pem_slice(self.issuer.pem().as_bytes()).expect("is a certificate");
-        roots.add(authority).expect("is an authority");
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .expect("has roots");
-        let (certificate, key) = self.sign("127.0.0.1");
-        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("is a certificate");
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("is a key");
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("has versions")
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(vec![certificate], key);
-        Arc::new(config.expect("fit together"))
-    }
+/// A server that wants to know its clients.
+fn server(authority: &Authority) -> Arc<ServerConfig> {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("is a certificate");
+    roots.add(ca).expect("is an authority");
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .expect("has roots");
+    let (certificate, key) = authority.sign("127.0.0.1");
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("is a certificate");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("is a key");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("has versions")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate], key);
+    Arc::new(config.expect("fit together"))
 }
 
 fn tls_section(proxy: &Proxy, ca: &Path, client: Option<&Authority>) -> ElasticSection {
@@ -130,8 +92,8 @@ fn tls_section(proxy: &Proxy, ca: &Path, client: Option<&Authority>) -> ElasticS
 async fn both_sides_know_each_other() {
     let node = node(Engine::OpenSearch2);
     let authority = Authority::new();
-    authority.write_client();
-    let proxy = Proxy::start_tls(node, authority.server()).await.expect("starts");
+    authority.issue("client", "weir");
+    let proxy = Proxy::start_tls(node, server(&authority)).await.expect("starts");
     let section = tls_section(&proxy, &authority.path("ca.pem"), Some(&authority));
     let world = World::open(&section);
     world.store.write(batch(&partition(0), "shop", 5)).await.expect("is answered");

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use tokio::task::JoinHandle;
@@ -14,6 +14,7 @@ use weir_system_tests::ledger::Ledger;
 use weir_system_tests::load::Client;
 use weir_system_tests::process::Setup;
 use weir_system_tests::reckoning::settle;
+use weir_system_tests::seed;
 
 const APP: &str = "crash";
 const GRPC_CLIENTS: usize = 3;
@@ -127,9 +128,7 @@ impl Listed {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_kills_lose_and_repeat_nothing() {
-    let seed: u64 = std::env::var("WEIR_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    eprintln!("seed {seed} (set WEIR_SEED to repeat)");
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = seed::rng();
     let mut kills: Vec<Kill> = KILLS.iter().flat_map(|(kill, count)| vec![*kill; *count]).collect();
     kills.shuffle(&mut rng);
     let directory = tempfile::tempdir().unwrap();

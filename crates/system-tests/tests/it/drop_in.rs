@@ -12,18 +12,14 @@ use bytes::Bytes;
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use tokio::runtime::Handle;
-use weir_foundation::clock::{Clock, SystemClock};
-use weir_foundation::metrics::Builder;
-use weir_foundation::supervise::{DrainDeadlines, Supervisor};
-use weir_journal::{Journal, ReadBudget};
-use weir_journal_kafka::{KafkaJournal, Settings};
-use weir_model::{Offset, Record, RecordFormat, StreamName};
+use weir_model::{Record, RecordFormat};
 use weir_services::{Engine, Home, Kafka, Search};
 use weir_system_tests::process::{Setup, Weir, binary};
 use weir_system_tests::raw::{RawClient, collection};
 use weir_system_tests::wait::until;
 use weir_wire::proto::producer::{Timber, TimberCollection};
+
+use crate::kafka::Books;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -74,28 +70,7 @@ impl World {
 
     /// All records of a topic.
     async fn records(&self, topic: &str) -> Vec<Record> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
-        let brokers = self.kafka.addresses().split(',').map(str::to_owned).collect();
-        let (spawner, mut metrics) = (supervisor.spawner(), Builder::new());
-        // The topic of the events is a stream too for whoever has another.
-        let other = StreamName::new("other_events").expect("is legal");
-        let settings = Settings { new_topic_events: other, ..Settings::new(brokers) };
-        let opened = KafkaJournal::open(settings, clock, &spawner, &mut metrics).await;
-        let journal = opened.expect("the broker answers");
-        let streams = journal.streams().await.expect("the broker answers");
-        let stream = streams.iter().find(|stream| stream.name.as_str() == topic).expect("the topic is there");
-        let mut records = Vec::new();
-        for bounds in &stream.partitions {
-            let mut at = Offset::ZERO;
-            while at < bounds.end {
-                let budget = ReadBudget { bytes: 16 << 20, records: 10_000 };
-                let read = journal.read(&bounds.partition, at, budget).await.expect("the broker answers");
-                records.extend(read.records.into_iter().map(|stored| stored.record));
-                at = read.next;
-            }
-        }
-        records
+        Books::open(&self.kafka.addresses()).await.records(topic).await
     }
 }
 

@@ -9,7 +9,9 @@
 )]
 
 mod bad_events;
+mod bad_records;
 mod bad_settings;
+mod brokers;
 mod commands;
 mod crash;
 mod damaged_index;
@@ -19,8 +21,15 @@ mod failing_disk;
 mod failing_sync;
 mod fleet;
 mod full_disk;
+mod go_client;
+mod group_chaos;
 mod idle_connections;
+mod kafka;
 mod overload;
 mod private_files;
 mod server_over_kafka;
+mod store_away;
+mod topics;
 mod walk;
+mod weaknesses;
+mod world;

@@ -1,0 +1,65 @@
+//! Three brokers of which one dies, then the one that leads them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_services::{Home, Kafka};
+use weir_system_tests::ledger::Ledger;
+use weir_system_tests::load::Client;
+use weir_system_tests::reckoning::settle_documents;
+use weir_system_tests::wait::until;
+
+use crate::world::{PATIENCE, World};
+
+const BROKERS: usize = 3;
+const CLIENTS: usize = 4;
+
+/// How many events are acknowledged between one thing and the next.
+const STRETCH: usize = 1_000;
+
+async fn more_is_acknowledged(ledger: &Ledger) {
+    let enough = ledger.acknowledged() + STRETCH;
+    until("more is acknowledged", PATIENCE, async || (ledger.acknowledged() >= enough).then_some(())).await;
+}
+
+/// Ends a broker as a crash does, sees that the others go on without it, and starts it again.
+async fn lose_and_restart(kafka: &mut Kafka, broker: usize, ledger: &Ledger) {
+    eprintln!("broker {broker} dies after {} events", ledger.acknowledged());
+    kafka.kill(broker).expect("it runs");
+    more_is_acknowledged(ledger).await;
+    tokio::task::block_in_place(|| kafka.restart(broker)).expect("it starts again");
+    more_is_acknowledged(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_that_die_under_load_lose_and_repeat_nothing() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let mut kafka = Kafka::start(&Home::of_the_tree(), directory.path(), BROKERS).expect("it starts");
+    let world = World::around("brokers", kafka.addresses());
+    let producer = world.producer().await;
+    let consumer = world.consumer().await;
+    let ledger = Arc::new(Ledger::default());
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let (name, app) = (format!("client{number}"), world.app(number));
+            let client = Client { name, app, batch: 20, pause: Duration::from_millis(20) };
+            tokio::spawn(client.run(producer.addresses.grpc, Arc::clone(&ledger)))
+        })
+        .collect();
+    more_is_acknowledged(&ledger).await;
+    let controller = kafka.controller().expect("one leads");
+    let other = (controller + 1) % BROKERS;
+    lose_and_restart(&mut kafka, other, &ledger).await;
+    let controller = kafka.controller().expect("one leads");
+    lose_and_restart(&mut kafka, controller, &ledger).await;
+    assert_ne!(kafka.controller(), Some(controller), "another leads since");
+    world.grows().await;
+    ledger.stop();
+    for client in clients {
+        client.await.expect("it sends");
+    }
+    world.caught_up().await;
+    settle_documents(&world.documents(), &ledger).await;
+    assert!(consumer.terminate().await.success());
+    assert!(producer.terminate().await.success());
+}
