@@ -58,6 +58,7 @@ use self::patience::Watched;
 use self::reader::Reader;
 use crate::metrics::ConsumerMetrics;
 use crate::section::ConsumerSettings;
+use crate::steps::footprint;
 
 /// What delivery works with.
 #[derive(Debug, Clone)]
@@ -120,7 +121,7 @@ struct Job {
 
 impl Job {
     fn bytes(&self) -> usize {
-        self.batch.records.iter().map(|stored| stored.record.value.len()).sum()
+        self.batch.records.iter().map(footprint).sum()
     }
 
     /// Makes one job of two that follow each other.

@@ -1,7 +1,16 @@
 use std::ops::Range;
 
-use weir_journal::{Loss, ReadBatch};
+use weir_journal::{Loss, ReadBatch, StoredRecord};
 use weir_model::Offset;
+
+/// What a record is counted as beside its value: what holds it, here and decoded. Without it many small records
+/// would take many times the memory that they are allowed.
+const OVERHEAD: usize = 256;
+
+/// Bytes that a record counts as, wherever memory is shared out.
+pub(crate) fn footprint(stored: &StoredRecord) -> usize {
+    stored.record.value.len() + OVERHEAD
+}
 
 /// One piece of a batch that is delivered, or tried again, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +31,7 @@ impl Step {
     }
 }
 
-/// Cuts a batch into steps in the order of offsets. A step holds at most `limit` bytes of record values, or
-/// one record.
+/// Cuts a batch into steps in the order of offsets. A step holds records of at most `limit` bytes, or one record.
 pub(crate) fn steps(batch: &ReadBatch, limit: usize) -> Vec<Step> {
     let mut losses = batch.losses.clone();
     losses.sort_unstable_by_key(|loss| loss.from);
@@ -35,7 +43,7 @@ pub(crate) fn steps(batch: &ReadBatch, limit: usize) -> Vec<Step> {
             open.close(batch, index, &mut steps);
             steps.push(Step::Pass(loss));
         }
-        let bytes = stored.record.value.len();
+        let bytes = footprint(stored);
         if open.bytes.saturating_add(bytes) > limit {
             open.close(batch, index, &mut steps);
         }
@@ -103,7 +111,7 @@ mod tests {
             partition: PartitionIndex(0),
         };
         let batch = ReadBatch { partition, records: stored, losses, next: Offset(100) };
-        assert_eq!(steps(&batch, 100), expected);
+        assert_eq!(steps(&batch, 100 + 2 * OVERHEAD), expected);
     }
 
     #[test]

@@ -36,7 +36,6 @@ pub(crate) fn config(settings: &Settings) -> ClientConfig {
     config.set("reconnect.backoff.max.ms", "2000");
     config.set("socket.keepalive.enable", "true");
     config.set("log.connection.close", "false");
-    config.set("api.version.request", "true");
     let protocol = match (&settings.tls, &settings.sasl) {
         (None, None) => "plaintext",
         (Some(_), None) => "ssl",

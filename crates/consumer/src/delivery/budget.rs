@@ -7,6 +7,8 @@ use tokio::sync::Notify;
 use weir_journal::ReadBatch;
 use weir_model::StreamName;
 
+use crate::steps::footprint;
+
 /// A stream has at most half of what the others leave, so that however much of it is read and not taken by its
 /// store, the next stream finds room. Clones share the budget.
 #[derive(Debug, Clone)]
@@ -101,7 +103,7 @@ impl Budget {
 
     /// A batch beyond the whole budget is admitted alone.
     fn cost(&self, batch: &ReadBatch) -> u32 {
-        let bytes: usize = batch.records.iter().map(|stored| stored.record.value.len()).sum();
+        let bytes: usize = batch.records.iter().map(footprint).sum();
         u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).clamp(self.units.div_ceil(MOST_JOBS), self.units)
     }
 }
