@@ -19,6 +19,7 @@ test: ## everything that CI checks
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo build --locked --workspace --all-targets
 	$(target)/debug/xtask tidy
+	scripts/check-deploy $(target)/debug/weir
 	scripts/with-mounts cargo test --locked --workspace
 	@echo "make test: all checks passed"
 
