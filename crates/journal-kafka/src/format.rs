@@ -139,12 +139,14 @@ mod tests {
 
     #[test]
     fn headers_are_these() {
+        let of_message = Record { received: Timestamp::from_micros(7_000), ..record(RecordFormat::Timber) };
+        check(&of_message, &[]);
         let received = ("weir-received", "1700000000123456");
-        check(&record(RecordFormat::Timber), &[received]);
         let collection = ("message_format", "TimberCollection");
         check(&record(RecordFormat::TimberCollection), &[collection, ("weir-events", "3"), received]);
         let batch = Some(BatchTag { id: 0xab, digest: u128::MAX });
         let id = "000000000000000000000000000000abffffffffffffffffffffffffffffffff";
+        check(&Record { batch, ..record(RecordFormat::Timber) }, &[received, ("weir-batch-id", id)]);
         check(
             &Record { batch, events: None, ..record(RecordFormat::Events) },
             &[("message_format", "Events"), received, ("weir-batch-id", id)],
