@@ -59,11 +59,12 @@ impl Member {
         self.weir = Some(start("consumer", &self.setup).await);
     }
 
-    /// Panics unless it runs and ends well.
+    /// Panics unless it runs and ends by itself. On a machine that is busy a drain may be cut short at its deadline,
+    /// which the exit code says: what was left is delivered again.
     async fn stop(&mut self) {
         let weir = self.weir.take().expect("it runs");
         let status = weir.terminate().await;
-        assert!(status.success(), "{} ended with {status}", self.name);
+        assert!(matches!(status.code(), Some(0 | 1)), "{} ended with {status}", self.name);
     }
 
     async fn suffer(&mut self, blow: Blow, world: &World) {
