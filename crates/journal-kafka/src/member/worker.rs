@@ -73,6 +73,16 @@ enum Step {
     Revoke { partitions: Vec<(String, i32)>, told: Option<Revocation>, deadline: Instant },
 }
 
+impl Step {
+    /// What the group wants by it.
+    fn change(self) -> (Change, Vec<(String, i32)>) {
+        match self {
+            Self::Assign(partitions) => (Change::Assign, partitions),
+            Self::Revoke { partitions, .. } => (Change::Revoke, partitions),
+        }
+    }
+}
+
 impl Worker {
     pub(super) fn new(
         shared: &Arc<Shared>,
@@ -295,15 +305,7 @@ impl Worker {
 
     fn give_up(&self, partitions: &[(String, i32)]) {
         self.link.disown_topics(partitions);
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in partitions {
-            list.add_partition(topic, *partition);
-        }
-        let given = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(&list),
-            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.unassign(),
-        };
-        if let Err(error) = given {
+        if let Err(error) = decline(&self.consumer, Change::Revoke, &listed(partitions)) {
             tracing::warn!(group = self.group, %error, "could not give partitions up");
         }
     }
@@ -334,11 +336,20 @@ impl Worker {
 
     /// Leaves the group and ends.
     fn leave(self) {
-        let Self { shared, group, link, consumer, queue, inbox, .. } = self;
+        let Self { shared, group, link, consumer, queue, inbox, step, .. } = self;
         link.leave();
         inbox.close();
-        consumer.context().closing.store(true, Ordering::Release);
+        let context = consumer.context();
+        context.closing.store(true, Ordering::Release);
         drop(queue);
+        // A change that nobody has answered keeps librdkafka from leaving the group.
+        for (change, partitions) in
+            step.map(Step::change).into_iter().chain(std::iter::from_fn(|| context.next()))
+        {
+            if let Err(error) = decline(&consumer, change, &listed(&partitions)) {
+                tracing::debug!(%error, "while leaving a group");
+            }
+        }
         consumer.unsubscribe();
         // Who commits right now still has it.
         while Arc::strong_count(&consumer) > 1 {
@@ -410,15 +421,32 @@ impl ConsumerContext for GroupContext {
             self.pending().push_back((change, partitions.collect()));
             return;
         }
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let done = match (change, cooperative) {
-            (Change::Assign, true) => consumer.incremental_assign(&TopicPartitionList::new()),
-            (Change::Revoke, true) => consumer.incremental_unassign(list),
-            (_, false) => consumer.unassign(),
-        };
-        if let Err(error) = done {
+        if let Err(error) = decline(consumer, change, list) {
             tracing::debug!(%error, "while leaving a group");
         }
+    }
+}
+
+fn listed(partitions: &[(String, i32)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+/// Answers a change of the group by having nothing of these partitions.
+fn decline(
+    consumer: &BaseConsumer<GroupContext>,
+    change: Change,
+    list: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match (change, consumer.rebalance_protocol()) {
+        (Change::Assign, RebalanceProtocol::Cooperative) => {
+            consumer.incremental_assign(&TopicPartitionList::new())
+        }
+        (Change::Revoke, RebalanceProtocol::Cooperative) => consumer.incremental_unassign(list),
+        (_, RebalanceProtocol::Eager | RebalanceProtocol::None) => consumer.unassign(),
     }
 }
 

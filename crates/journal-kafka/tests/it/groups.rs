@@ -9,7 +9,7 @@ use weir_model::{Offset, StreamPartition};
 
 use crate::broker::{
     Opened, World, append, create, eventually, name, next, next_batch, only, partition, receive, record,
-    texts,
+    texts, within,
 };
 
 fn commit(partition: &StreamPartition, offset: u64) -> Commit {
@@ -131,6 +131,27 @@ pub(crate) async fn what_is_committed_on_revocation_is_not_delivered_again(world
     assert!(group.live);
     let position = group.positions.iter().find(|position| position.partition == done.partition);
     assert_eq!(position.map(|position| position.committed), Some(done.offset));
+}
+
+/// The group waits for what the member does about partitions that it is to give up.
+pub(crate) async fn a_member_leaves_in_the_middle_of_a_rebalance(world: &mut World) {
+    let (one, two) = (world.open().await, world.open().await);
+    create(&one.journal, "halfway_logs", 2).await;
+    create(&two.journal, "halfway_logs", 2).await;
+    let mut first = one.journal.subscribe("halfway", only("halfway")).await.expect("a group");
+    while !matches!(next(&mut *first).await, SubscriptionEvent::Assigned(assigned) if !assigned.is_empty()) {}
+    let mut second =
+        two.journal.subscribe("halfway", only("halfway")).await.expect("the group takes another");
+    while !matches!(next(&mut *first).await, SubscriptionEvent::Revoked(revoked) if !revoked.is_empty()) {}
+    // It asks for nothing more, so that what it was told is not dealt with.
+    drop(first);
+    within("it leaves", one.journal.close()).await;
+    let mut taken = 0;
+    while taken < 2 {
+        if let SubscriptionEvent::Assigned(assigned) = next(&mut *second).await {
+            taken += assigned.len();
+        }
+    }
 }
 
 pub(crate) async fn topics_may_have_groups_of_their_own(world: &mut World) {

@@ -21,7 +21,7 @@ macro_rules! scenarios {
     };
 }
 
-const SCENARIOS: [Scenario; 15] = scenarios![
+const SCENARIOS: [Scenario; 16] = scenarios![
     conformance::the_journal_conforms,
     records::what_is_written_is_what_barito_flow_writes,
     records::what_others_write_is_read,
@@ -32,6 +32,7 @@ const SCENARIOS: [Scenario; 15] = scenarios![
     topics::a_topic_that_was_made_again_is_another_one,
     groups::members_share_partitions,
     groups::what_is_committed_on_revocation_is_not_delivered_again,
+    groups::a_member_leaves_in_the_middle_of_a_rebalance,
     groups::topics_may_have_groups_of_their_own,
     groups::what_expired_is_told,
     groups::what_expired_under_a_running_member_is_told,
