@@ -51,7 +51,8 @@ impl Member {
             .setup(&name)
             .with("kafka.session_timeout", "6s")
             .with("kafka.heartbeat_interval", "500ms")
-            // A broker that has much to do takes long to let a member go.
+            // While a member is paused or dead the group answers nobody until its session is over.
+            .with("drain.commit", "60s")
             .with("drain.close", "60s")
             .with("elasticsearch.retry_longest", "1s");
         Self { name, setup, weir: None }
