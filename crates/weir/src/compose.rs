@@ -8,6 +8,7 @@ mod counts;
 mod directory;
 mod discovery;
 mod door;
+mod fleet;
 mod listeners;
 mod metrics;
 mod producer;

@@ -6,15 +6,12 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use weir_consumer::delivery::{self, Delivery};
 use weir_consumer::metrics::ConsumerMetrics;
-use weir_dead_letters::{DeadLetterStream, OpenView};
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
 use weir_foundation::ops::{Ops, StatusBoard};
-use weir_journal_kafka::KafkaJournal;
-use weir_store::segment::{self, SegmentParts, SegmentStore};
 
-use super::discovery::Discovery;
-use super::{Process, announce, counts, directory, identity, redaction, show};
+use super::fleet::Fleet;
+use super::{Process, announce, counts, directory, identity, show};
 use crate::settings::Settings;
 
 /// Delivery from Kafka. The data directory is for a view of the group's dead letters, which can be made anew and is
@@ -25,18 +22,13 @@ pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<O
     let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
-    let discovery = Discovery::new(settings, process, &mut metrics)?;
-    let journal = KafkaJournal::open(discovery.kafka().await, Arc::clone(clock), spawner, &mut metrics)
-        .await
-        .context("open the journal")?;
-    let redaction = redaction(settings, process, &mut metrics)?;
-    let store = discovery.elasticsearch(&mut metrics).await?;
-    let dead_letters = dead_letters(settings, process, Arc::clone(&journal)).await?;
+    let Fleet { journal, store, dead_letters, redaction } =
+        Fleet::open(settings, process, &mut metrics).await?;
     let counts = ConsumerMetrics::register(&mut metrics).labelled_for(&settings.consumer);
     let dependencies = delivery::Dependencies {
         journal,
         store: Arc::new(store),
-        dead_letters: Arc::new(dead_letters),
+        dead_letters,
         redactor: redaction.redactor(),
         clock: Arc::clone(clock),
         health: health.clone(),
@@ -54,22 +46,4 @@ pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<O
     counts::tell(settings, process, counts)?;
     announce(process);
     Ok(ops)
-}
-
-/// Those of the group, in the topic `<group>-dead`; the view of them is in the data directory.
-pub(super) async fn dead_letters(
-    settings: &Settings,
-    process: &Process,
-    journal: Arc<KafkaJournal>,
-) -> Result<DeadLetterStream> {
-    let directory = settings.data_dir.join("dead-letters");
-    let of_view = segment::Settings { directory, ..settings.store.clone() };
-    let Process { clock, spawner, health } = process.clone();
-    let view: OpenView = Box::new(move || {
-        let parts =
-            SegmentParts { clock: Arc::clone(&clock), spawner: spawner.clone(), health: health.clone() };
-        Ok(Arc::new(SegmentStore::open(of_view.clone(), parts)?))
-    });
-    let parts = weir_dead_letters::Parts { journal, view, clock: Arc::clone(&process.clock) };
-    DeadLetterStream::open(&settings.consumer.group, parts).await.context("open the dead letters")
 }

@@ -12,16 +12,13 @@ use weir_foundation::ops::{Ops, StatusBoard};
 use weir_foundation::supervise::DrainPhase;
 use weir_journal::Journal;
 use weir_journal_kafka::KafkaJournal;
-use weir_redaction::Redactor;
 use weir_server::{Door, JournalFiles, Server, StreamNames};
-use weir_store::DeadLetterStore;
 use weir_store_elastic::ElasticStore;
 
 use super::auditor::SharedBooks;
-use super::consumer::dead_letters;
-use super::discovery::Discovery;
 use super::door::Doors;
-use super::{Process, announce, directory, identity, redaction, show};
+use super::fleet::Fleet;
+use super::{Process, announce, directory, identity, show};
 use crate::settings::Settings;
 
 /// Search, tail, audit and dead letters of what a group of consumers delivers, and retention of the store. The data
@@ -33,23 +30,14 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
     let http = bind(settings.listen.http, exposure).context("open the address for HTTP")?;
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
-    let discovery = Discovery::new(settings, process, &mut metrics)?;
-    let journal = KafkaJournal::open(discovery.kafka().await, Arc::clone(clock), spawner, &mut metrics)
-        .await
-        .context("open the journal")?;
-    let redaction = redaction(settings, process, &mut metrics)?;
-    let shown = Shown {
-        dead_letters: Arc::new(dead_letters(settings, process, Arc::clone(&journal)).await?),
-        store: discovery.elasticsearch(&mut metrics).await?,
-        journal,
-    };
-    let parts = shown.parts(settings, process, redaction.redactor());
+    let fleet = Fleet::open(settings, process, &mut metrics).await?;
+    let parts = parts(&fleet, settings, process);
     let server = Server::new(parts, settings.server.clone(), metrics.weir());
     let status = status(process, &listening, &http)?;
     let ops = show(listening, status, process, metrics)?;
     // No tail may show what the rules would have taken out.
-    redaction.known().await.context("find out what to redact")?;
-    shown.store.retain(spawner);
+    fleet.redaction.known().await.context("find out what to redact")?;
+    fleet.store.retain(spawner);
     let phase = DrainPhase::StopIntake;
     let router = server.router(spawner.token(phase)).fallback(weir_server::not_found);
     let serving = http::Process { spawner, clock };
@@ -58,43 +46,35 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
     Ok(ops)
 }
 
-/// What is shown.
-struct Shown {
-    journal: Arc<KafkaJournal>,
-    store: ElasticStore,
-    dead_letters: Arc<dyn DeadLetterStore>,
-}
-
-impl Shown {
-    fn parts(&self, settings: &Settings, process: &Process, redactor: Redactor) -> weir_server::Parts {
-        let streams = &settings.consumer.streams;
-        let names = StreamNames { prefix: streams.prefix.clone(), suffix: streams.suffix.clone() };
-        let journal: Arc<dyn Journal> = Arc::<KafkaJournal>::clone(&self.journal);
-        let store = Arc::new(self.store.clone());
-        let books = SharedBooks {
-            journal: Arc::clone(&journal),
-            store: Arc::<ElasticStore>::clone(&store),
-            dead_letters: Arc::clone(&self.dead_letters),
-            group: settings.consumer.group.clone(),
-            group_ids: settings.kafka.group_ids,
-            streams: streams.clone(),
-        };
-        let grpc = settings.server.producer_grpc_url.as_ref();
-        let rest = settings.server.producer_http_url.as_ref();
-        let is_known = grpc.is_some() || rest.is_some();
-        let door = || Arc::new(Doors::elsewhere(grpc, rest, names.clone())) as Arc<dyn Door>;
-        weir_server::Parts {
-            journal,
-            journal_files: JournalFiles::OfOthers,
-            store,
-            dead_letters: Arc::clone(&self.dead_letters),
-            redactor,
-            door: is_known.then(door),
-            auditor: Arc::new(books),
-            clock: Arc::clone(&process.clock),
-            spawner: process.spawner.clone(),
-            names,
-        }
+/// What is shown of a fleet.
+fn parts(fleet: &Fleet, settings: &Settings, process: &Process) -> weir_server::Parts {
+    let streams = &settings.consumer.streams;
+    let names = StreamNames { prefix: streams.prefix.clone(), suffix: streams.suffix.clone() };
+    let journal: Arc<dyn Journal> = Arc::<KafkaJournal>::clone(&fleet.journal);
+    let store = Arc::new(fleet.store.clone());
+    let books = SharedBooks {
+        journal: Arc::clone(&journal),
+        store: Arc::<ElasticStore>::clone(&store),
+        dead_letters: Arc::clone(&fleet.dead_letters),
+        group: settings.consumer.group.clone(),
+        group_ids: settings.kafka.group_ids,
+        streams: streams.clone(),
+    };
+    let grpc = settings.server.producer_grpc_url.as_ref();
+    let rest = settings.server.producer_http_url.as_ref();
+    let is_known = grpc.is_some() || rest.is_some();
+    let door = || Arc::new(Doors::elsewhere(grpc, rest, names.clone())) as Arc<dyn Door>;
+    weir_server::Parts {
+        journal,
+        journal_files: JournalFiles::OfOthers,
+        store,
+        dead_letters: Arc::clone(&fleet.dead_letters),
+        redactor: fleet.redaction.redactor(),
+        door: is_known.then(door),
+        auditor: Arc::new(books),
+        clock: Arc::clone(&process.clock),
+        spawner: process.spawner.clone(),
+        names,
     }
 }
 
