@@ -8,14 +8,15 @@
 //!               │                    ╰notices─▶ committer ──▶ journal
 //! ```
 //!
-//! * The **reader** holds at most the budget of bytes that are read and not delivered, and lets no stream have so much
-//!   of it that others had to wait for its store. A partition starts where
-//!   the store says ([`resume`](IndexStore::resume)): one that remembers positions, behind what it has durably,
-//!   whatever the group committed; another, where the group committed.
+//! * The **reader** holds at most the budget of bytes that are read and not delivered, and lets no stream have so
+//!   much of it that others had to wait for its store. A partition starts where the store says
+//!   ([`resume`](IndexStore::resume)): one that remembers positions, behind what it has durably, whatever the group
+//!   committed; another, where the group committed.
 //! * A **deliverer** decodes, buries what can not be stored, then writes; it repeats a step for ever, which
 //!   changes nothing that was done since both stores are idempotent by position. Of each partition one step is in
-//!   hand at a time, in order, and as much at once as was read meanwhile; of several partitions at once, since a store may answer late (`dispatcher`). A
-//!   partition that is revoked is dropped where it stands; what was done of it is committed before it goes to others.
+//!   hand at a time, in order, and as much at once as was read meanwhile; of several partitions at once, since a
+//!   store may answer late (`dispatcher`). A partition that is revoked is dropped where it stands; what was done of
+//!   it is committed before it goes to others.
 //! * The **committer** commits the lesser of delivered and durable. What it hears of a partition comes through the
 //!   deliverer, so that nothing of an assignment is heard after its end.
 //!

@@ -23,6 +23,8 @@ use crate::tally::{Sheet, Tally};
 pub struct ConsumerMetrics {
     labels: Labels,
     tally: Tally,
+    /// Whether somebody is told what was stored.
+    tallied: bool,
     indexes: Indexes,
     records: Family<Topic, Counter>,
     convert_errors: Family<Index, Plain>,
@@ -113,6 +115,7 @@ impl ConsumerMetrics {
         let metrics = Self {
             labels: Labels::default(),
             tally: Tally::default(),
+            tallied: false,
             indexes: Indexes::default(),
             records: Family::default(),
             convert_errors: Family::default(),
@@ -133,11 +136,15 @@ impl ConsumerMetrics {
         metrics
     }
 
-    /// The same, labelled as these settings want it.
+    /// The same, labelled as these settings want it, and counting what they want to be told.
     #[must_use]
-    pub fn labelled_for(self, settings: &ConsumerSettings) -> Self {
+    pub fn configured(self, settings: &ConsumerSettings) -> Self {
         let labels = Labels { compat: settings.compat, suffix: settings.streams.suffix.as_str().into() };
-        Self { labels, ..self }
+        Self { labels, tallied: settings.print_rate || settings.push.is_some(), ..self }
+    }
+
+    pub(crate) fn is_tallied(&self) -> bool {
+        self.tallied
     }
 
     /// What was stored so far.
@@ -315,7 +322,7 @@ mod tests {
             let section = ConsumerSection { compat: Some(compat), ..ConsumerSection::default() };
             let settings = ConsumerSettings::validate(&section).expect("is valid");
             let mut builder = Builder::new();
-            let metrics = ConsumerMetrics::register(&mut builder).labelled_for(&settings);
+            let metrics = ConsumerMetrics::register(&mut builder).configured(&settings);
             let taken = BTreeMap::from([(IndexPrefix::new("shop").expect("legal"), 3)]);
             metrics.delivered(&partition(), &taken, &[], &[]);
             let text = builder.build().exposition();
@@ -332,10 +339,10 @@ mod tests {
             ConsumerSection { stream_suffix: Some("_logs".to_owned()), ..ConsumerSection::default() };
         let settings = ConsumerSettings::validate(&section).expect("is valid");
         let mut builder = Builder::new();
-        let metrics = ConsumerMetrics::register(&mut builder).labelled_for(&settings);
+        let metrics = ConsumerMetrics::register(&mut builder).configured(&settings);
         let (from, next) = (Offset(0), Offset(1));
         let empty = WriteBatch { partition: partition(), from, records: Vec::new(), next, more: false };
-        let mut sheet = Sheet::of(&empty, &Redactor::off());
+        let mut sheet = Sheet::of(&empty, &Redactor::off(), true);
         sheet.redacted = Some(12);
         metrics.stored(&partition(), sheet, &Verdicts::default());
         let text = builder.build().exposition();

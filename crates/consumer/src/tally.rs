@@ -1,6 +1,7 @@
 //! How many events were stored, in all and of each app: what is pushed and printed.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +30,7 @@ const MOST_APPS: usize = 10_000;
 /// What is about to be written.
 #[derive(Debug)]
 pub(crate) struct Sheet {
+    /// None if nobody is told.
     lines: Vec<Line>,
     /// Bytes of its documents, if there are rules of redaction.
     pub(crate) redacted: Option<u64>,
@@ -42,21 +44,37 @@ struct Line {
 }
 
 impl Sheet {
-    pub(crate) fn of(batch: &WriteBatch, redactor: &Redactor) -> Self {
+    /// What there is to be counted of a batch, events only if they are `tallied`: most processes tell nobody.
+    pub(crate) fn of(batch: &WriteBatch, redactor: &Redactor, tallied: bool) -> Self {
         let line = |record: &WriteRecord| Line {
             record: record.offset,
             app: record.events.app_secret().cloned(),
             events: record.events.events().filter(|event| event.content.is_ok()).count() as u64,
         };
         let redacted = (!redactor.is_off()).then(|| batch.records.iter().map(bytes).sum());
-        Self { lines: batch.records.iter().map(line).collect(), redacted }
+        let lines = if tallied { batch.records.iter().map(line).collect() } else { Vec::new() };
+        Self { lines, redacted }
+    }
+}
+
+/// Counts what is written to it.
+#[derive(Default)]
+struct Length(u64);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len() as u64;
+        Ok(())
     }
 }
 
 /// Of the documents of a record, as JSON.
 fn bytes(record: &WriteRecord) -> u64 {
-    let contents = record.events.events().filter_map(|event| event.content.ok());
-    contents.map(|content| content.to_string().len() as u64).sum()
+    let mut length = Length::default();
+    for content in record.events.events().filter_map(|event| event.content.ok()) {
+        write!(length, "{content}").expect("it takes everything");
+    }
+    length.0
 }
 
 impl Tally {

@@ -177,7 +177,7 @@ async fn delivery(
     redactor: Redactor,
     metrics: &mut Builder,
 ) -> Result<Delivery> {
-    let counts = ConsumerMetrics::register(metrics).labelled_for(&settings.consumer);
+    let counts = ConsumerMetrics::register(metrics).configured(&settings.consumer);
     counts::tell(settings, process, counts.clone())?;
     let dependencies = delivery::Dependencies {
         journal: storage.journal(),

@@ -97,8 +97,8 @@ fn documents_are_weighed_as_they_are_stored_where_there_are_rules() {
     let (from, next) = (Offset(0), Offset(1));
     let batch = WriteBatch { partition: partition(), from, records: decoded.records, next, more: false };
     let stored = r#"{"secret":"[P REDACTED]"}"#;
-    assert_eq!(Sheet::of(&batch, &redactor()).redacted, Some(stored.len() as u64));
-    assert_eq!(Sheet::of(&batch, &Redactor::off()).redacted, None);
+    assert_eq!(Sheet::of(&batch, &redactor(), true).redacted, Some(stored.len() as u64));
+    assert_eq!(Sheet::of(&batch, &Redactor::off(), true).redacted, None);
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl Deliverer {
     ) -> Result<Refused, StepError> {
         let Stretch { from, next, more } = stretch;
         let write = WriteBatch { partition: batch.partition.clone(), from, records, next, more };
-        let sheet = Sheet::of(&write, &self.redactor);
+        let sheet = Sheet::of(&write, &self.redactor, self.metrics.is_tallied());
         let verdicts = self.seams.store.write(write).await.map_err(StepError::Write)?;
         self.metrics.stored(&batch.partition, sheet, &verdicts);
         let refused = self.refused(batch, verdicts);

@@ -24,7 +24,7 @@ pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<O
     let mut metrics = Builder::new();
     let Fleet { journal, store, dead_letters, redaction } =
         Fleet::open(settings, process, &mut metrics).await?;
-    let counts = ConsumerMetrics::register(&mut metrics).labelled_for(&settings.consumer);
+    let counts = ConsumerMetrics::register(&mut metrics).configured(&settings.consumer);
     let dependencies = delivery::Dependencies {
         journal,
         store: Arc::new(store),
