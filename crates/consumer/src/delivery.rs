@@ -31,7 +31,7 @@ mod lookout;
 mod patience;
 mod reader;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -213,6 +213,7 @@ impl Delivery {
                 rewinds: incoming_rewinds,
                 patience: reading,
                 lanes: BTreeMap::new(),
+                paused: BTreeSet::new(),
                 waiting: None,
             },
             dispatchers,

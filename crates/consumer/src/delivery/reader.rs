@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(super) struct Reader {
     pub(super) rewinds: mpsc::UnboundedReceiver<Rewind>,
     pub(super) patience: Watched,
     pub(super) lanes: BTreeMap<StreamPartition, Lane>,
+    /// Nothing is read of them until their streams have used up less of their shares.
+    pub(super) paused: BTreeSet<StreamPartition>,
     /// Read, and waiting for room.
     pub(super) waiting: Option<ReadBatch>,
 }
@@ -35,8 +37,6 @@ pub(super) struct Lane {
     at: Offset,
     /// How often it was rewound; a job of an earlier round is stale.
     round: u64,
-    /// Nothing is read of it until its stream's share is used up less.
-    paused: bool,
 }
 
 enum Event {
@@ -60,7 +60,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { at: Offset::ZERO, round: 0, paused: false }
+        Self { at: Offset::ZERO, round: 0 }
     }
 }
 
@@ -114,8 +114,8 @@ impl Reader {
             if start != committed {
                 self.subscription.seek(&partition, start);
             }
-            let lane = self.lanes.entry(partition.clone()).or_default();
-            (lane.at, lane.paused) = (start, false);
+            self.lanes.entry(partition.clone()).or_default().at = start;
+            self.paused.remove(&partition);
             debug!(%partition, %start, "delivering");
             let committed = committed.max(start);
             let deliverer = self.deliverer(&partition);
@@ -178,18 +178,15 @@ impl Reader {
         {
             return Flow::End;
         }
-        for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.paused) {
-            if self.budget.wants(&partition.stream) {
-                lane.paused = false;
-                self.subscription.seek(partition, lane.at);
-            }
+        for partition in self.paused.extract_if(.., |partition| self.budget.wants(&partition.stream)) {
+            let at = self.lanes.get(&partition).map_or(Offset::ZERO, |lane| lane.at);
+            self.subscription.seek(&partition, at);
         }
         Flow::GoOn
     }
 
     fn has_paused(&self, batch: &ReadBatch) -> bool {
-        let stream = &batch.partition.stream;
-        self.lanes.iter().any(|(partition, lane)| lane.paused && partition.stream == *stream)
+        self.paused.iter().any(|partition| partition.stream == batch.partition.stream)
     }
 
     /// What waits is read again when its stream has room; if nobody has any, all wait.
@@ -203,7 +200,7 @@ impl Reader {
 
     fn pause(&mut self, batch: &ReadBatch) {
         self.subscription.pause(&batch.partition);
-        self.lanes.entry(batch.partition.clone()).or_default().paused = true;
+        self.paused.insert(batch.partition.clone());
     }
 
     /// Tells each deliverer of the partitions that it has no more, and waits until what it did of them is
@@ -212,6 +209,7 @@ impl Reader {
         let mut by_deliverer: BTreeMap<usize, Vec<StreamPartition>> = BTreeMap::new();
         for partition in partitions {
             self.lanes.remove(&partition);
+            self.paused.remove(&partition);
             by_deliverer.entry(self.deliverer(&partition)).or_default().push(partition);
         }
         let (settled, mut unsettled) = mpsc::channel(1);
@@ -248,7 +246,8 @@ impl Reader {
     fn rewind(&mut self, rewind: &Rewind) -> Flow {
         let lane = self.lanes.entry(rewind.partition.clone()).or_default();
         if lane.round == rewind.round {
-            *lane = Lane { at: rewind.to, round: lane.round + 1, paused: false };
+            *lane = Lane { at: rewind.to, round: lane.round + 1 };
+            self.paused.remove(&rewind.partition);
             warn!(partition = %rewind.partition, to = %rewind.to, "the store missed records, reading again");
             self.subscription.seek(&rewind.partition, rewind.to);
             self.waiting.take_if(|batch| batch.partition == rewind.partition);
