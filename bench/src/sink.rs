@@ -52,11 +52,16 @@ impl Sink {
         self.shared.away.store(away, Ordering::Relaxed);
     }
 
+    /// How many it has taken.
+    pub(crate) fn documents(&self) -> usize {
+        self.shared.documents.load(Ordering::Relaxed)
+    }
+
     /// Waits until it has taken so many documents.
     pub(crate) async fn has(&self, documents: usize) -> Outcome<()> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            if self.shared.documents.load(Ordering::Relaxed) >= documents {
+            if self.documents() >= documents {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

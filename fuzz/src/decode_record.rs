@@ -1,4 +1,4 @@
-//! Records of B's two formats at the consumer: what the door lets in has as many events as it said.
+//! Records of barito-flow's two formats at the consumer: what the door lets in has as many events as it said.
 
 use bytes::Bytes;
 use weir_model::{RecordFormat, Timestamp};

@@ -100,7 +100,7 @@ pub(crate) async fn scaling(report: &mut Report, extent: &Extent, lines: &Lines)
     const PARTITIONS: i32 = 8;
     let directory = tempfile::tempdir()?;
     let kafka = Kafka::start(&Home::of_the_tree(), directory.path(), 1)?;
-    let events = fill(&kafka, lines, "collection", PARTITIONS, extent.events / 4).await?;
+    let events = fill(&kafka, lines, "collection", PARTITIONS, extent.events / 4 * 3).await?;
     for _ in 0..extent.runs {
         let mut rates = Vec::new();
         for consumers in [1, 2, 4] {
@@ -112,13 +112,15 @@ pub(crate) async fn scaling(report: &mut Report, extent: &Extent, lines: &Lines)
                 let (brokers, store) = (kafka.addresses(), sink.url());
                 running.push(Measured::consumer(&folder.keep(), &brokers, &store, &group).await?);
             }
-            // Beginning and end are left out: there not every consumer has something to do.
-            sink.has(events / 5).await?;
-            let began = Instant::now();
-            sink.has(events / 5 * 4).await?;
-            rates.push(1.0 / began.elapsed().as_secs_f64());
+            // Until each consumer has its partitions.
+            sink.has(events / 20).await?;
+            tokio::time::sleep(Duration::from_secs(extent.seconds)).await;
+            let (before, began) = (sink.documents(), Instant::now());
+            // Far more than the second of a bulk, and not to the end, where not every consumer has something to do.
+            tokio::time::sleep(Duration::from_secs(extent.seconds * 4)).await;
+            rates.push((sink.documents() - before) as f64 / began.elapsed().as_secs_f64());
         }
-        report.figures.note("scaling.one", rates[0] * (events / 5 * 3) as f64);
+        report.figures.note("scaling.one", rates[0]);
         report.figures.note("scaling.two", rates[1] / rates[0]);
         report.figures.note("scaling.four", rates[2] / rates[0]);
     }

@@ -116,13 +116,16 @@ struct Job {
     from: Offset,
     round: u64,
     share: Share,
+    /// What its records count as.
+    bytes: usize,
     /// Whether another job of the partition waited when this one began.
     more: bool,
 }
 
 impl Job {
-    fn bytes(&self) -> usize {
-        self.batch.records.iter().map(footprint).sum()
+    fn new(batch: ReadBatch, from: Offset, round: u64, share: Share) -> Self {
+        let bytes = batch.records.iter().map(footprint).sum();
+        Self { batch, from, round, share, bytes, more: false }
     }
 
     /// Makes one job of two that follow each other.
@@ -131,6 +134,7 @@ impl Job {
         self.batch.records.extend(records);
         self.batch.losses.extend(losses);
         self.batch.next = next;
+        self.bytes += other.bytes;
         self.share.absorb(other.share);
     }
 }
@@ -155,7 +159,7 @@ enum Notice {
 const STALL_AFTER: Duration = Duration::from_secs(60);
 const NOTICES: usize = 256;
 /// Jobs hold a share of the budget; what else is said waits for its turn.
-const ORDERS: usize = MOST_JOBS as usize + 16;
+const ORDERS: usize = MOST_JOBS + 16;
 
 impl Delivery {
     /// Subscribes the group. Once this has returned, no new record gets an offset that the store knows already:
@@ -182,6 +186,7 @@ impl Delivery {
         let (notices, incoming_notices) = mpsc::channel(NOTICES);
         let (mut orders, mut dispatchers) = (Vec::new(), Vec::new());
         let reading = watched("consumer.read");
+        let budget = Budget::new(settings.in_flight.as_usize());
         for number in 1..=settings.threads {
             let (to_deliverer, incoming_orders) = mpsc::channel(ORDERS);
             orders.push(to_deliverer);
@@ -201,14 +206,14 @@ impl Delivery {
                 deliverer,
                 orders: incoming_orders,
                 rewinds,
-                places: settings.partitions,
+                budget: budget.clone(),
             });
         }
         Ok(Self {
             reader: Reader {
                 seams: seams.clone(),
                 subscription,
-                budget: Budget::new(settings.in_flight.as_usize()),
+                budget,
                 deliverers: orders,
                 rewinds: incoming_rewinds,
                 patience: reading,

@@ -1,6 +1,6 @@
 //! What delivery counts.
 //!
-//! `barito_*` names have the meaning that they had in barito-flow (spec B section 14). The values of `status` and
+//! `barito_*` names have the meaning that they had in barito-flow. The values of `status` and
 //! `result` are where their names say, which they were not there, unless its place is taken.
 
 use std::collections::{BTreeMap, BTreeSet};

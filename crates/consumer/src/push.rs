@@ -1,4 +1,4 @@
-//! Tells a registry of apps how many events of each app were stored, as barito-flow does (spec B section 15).
+//! Tells a registry of apps how many events of each app were stored, as barito-flow does.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -22,15 +22,12 @@ pub struct ConsumerSection {
     pub stream_prefix: Option<String>,
     /// Only streams whose full name ends so are delivered. Default: `_logs`.
     pub stream_suffix: Option<String>,
-    /// Bytes of records that are decoded and written at a time. Decoded events take several times as much
-    /// memory. Default: `4MiB`.
+    /// Bytes of records of one partition that are decoded and written at a time. Decoded events take several times as
+    /// much memory. Default: `4MiB`.
     pub batch: Option<SizeText>,
-    /// Bytes of records that may be read from the journal and not yet be delivered. Default: `32MiB`.
+    /// Bytes of records that may be read from the journal and not yet be delivered. A stream has at most half of what
+    /// the others leave. Default: `32MiB`.
     pub in_flight: Option<SizeText>,
-    /// Partitions that are delivered at once, by each thread. Those of one stream have at most half of what the
-    /// others leave. A store that is away answers late, and each of them holds a decoded `batch` meanwhile.
-    /// Default: `16`.
-    pub partitions: Option<u32>,
     /// Threads that decode and write, each for its own partitions. The embedded store needs no more than one.
     /// Default: `1`.
     pub threads: Option<u32>,
@@ -64,7 +61,6 @@ pub struct ConsumerSettings {
     pub streams: StreamPattern,
     pub batch: ByteSize,
     pub in_flight: ByteSize,
-    pub partitions: usize,
     pub threads: usize,
     pub commit_interval: Duration,
     pub retry: Backoff,
@@ -93,7 +89,6 @@ impl ConsumerSettings {
         if in_flight < batch {
             problems.push(Problem::at("in_flight", format!("must be at least `batch`, which is `{batch}`")));
         }
-        let partitions = count(raw.partitions, 16, "partitions", &mut problems);
         let threads = count(raw.threads, 1, "threads", &mut problems);
         let commit_interval = raw.commit_interval.unwrap_or(DurationText::from_secs(1)).duration();
         let retry = problems.take("", retry(raw));
@@ -107,7 +102,6 @@ impl ConsumerSettings {
                 },
                 batch: ByteSize(batch.bytes()),
                 in_flight: ByteSize(in_flight.bytes()),
-                partitions,
                 threads,
                 commit_interval,
                 retry,

@@ -5,7 +5,7 @@ use weir_model::Offset;
 
 /// What a record is counted as beside its value: what holds it, here and decoded. Without it many small records
 /// would take many times the memory that they are allowed.
-const OVERHEAD: usize = 256;
+pub(crate) const OVERHEAD: usize = 256;
 
 /// Bytes that a record counts as, wherever memory is shared out.
 pub(crate) fn footprint(stored: &StoredRecord) -> usize {

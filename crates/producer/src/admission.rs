@@ -31,7 +31,7 @@ pub(crate) const BATCH_EVENTS: u32 = 1_000_000;
 pub(crate) struct Admission {
     pub(crate) settings: Settings,
     pub(crate) budget: Budget,
-    /// For the trees that B's JSON becomes on its way to protobuf: a body within the limit always fits by
+    /// For the trees that barito-flow's JSON becomes on its way to protobuf: a body within the limit always fits by
     /// itself, unless it is made of next to nothing but tiny values.
     pub(crate) conversions: Budget,
     pub(crate) streams: Streams,

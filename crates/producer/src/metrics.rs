@@ -1,6 +1,6 @@
 //! What the doors count.
 //!
-//! The `barito_*` names are those of spec B section 14 with the same meaning, except that
+//! The `barito_*` names are those of barito-flow with the same meaning, except that
 //! `barito_producer_send_to_kafka_time_second`, a summary there, is a histogram here: histograms of several
 //! processes can be added up. Labels that name a stream name only streams that exist, so that strangers can
 //! not make up label values; what is refused for other names is counted under `other`.

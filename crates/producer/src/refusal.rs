@@ -1,6 +1,6 @@
 //! Why a batch was not taken: the one error of all doors, and what it means to those who sent it.
 //!
-//! How it looks on the wire is the matter of each door; the gRPC code is the same everywhere, since B's
+//! How it looks on the wire is the matter of each door; the gRPC code is the same everywhere, since barito-flow's
 //! REST answers are made from it.
 
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub(crate) enum Refusal {
     Stalled(#[source] Stalled),
     #[error("the body ended too early")]
     Broken,
-    /// The text is what clients of B know.
+    /// The text is what clients of barito-flow know.
     #[error("Bandwidth Limit Exceeded")]
     OverLimit(#[from] OverLimit),
     #[error("Memory Budget Exceeded")]

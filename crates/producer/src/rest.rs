@@ -1,6 +1,6 @@
-//! The HTTP doors: B's REST gateway and weir's own.
+//! The HTTP doors: barito-flow's REST gateway and weir's own.
 //!
-//! * `POST /produce`, `POST /produce_batch`: spec B section 4, as protobuf requests in JSON; unless the operator
+//! * `POST /produce`, `POST /produce_batch`: barito-flow's, as protobuf requests in JSON; unless the operator
 //!   closed this gateway.
 //! * `POST /api/v1/apps/<app>/events`: lines of text, lines of JSON, a JSON array; see [`events`].
 //!

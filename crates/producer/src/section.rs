@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use weir_foundation::settings::{DurationText, Problem, Problems, SizeText};
 use weir_model::{ByteSize, StreamName};
 
-/// The doors where events come in: gRPC, B's REST gateway and weir's own HTTP door.
+/// The doors where events come in: gRPC, barito-flow's REST gateway and weir's own HTTP door.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProducerSection {
@@ -115,7 +115,7 @@ pub struct RateSettings {
     pub window: Duration,
 }
 
-/// Whether B's REST gateway is served; weir's own HTTP door always is.
+/// Whether barito-flow's REST gateway is served; weir's own HTTP door always is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestGateway {
     Open,

@@ -35,7 +35,7 @@ pub(crate) enum Group {
 pub(crate) enum Rate {
     Unlimited,
     PerSecond(NonZeroU32),
-    /// What B makes of a negative number.
+    /// What barito-flow makes of a negative number.
     Nothing,
 }
 
@@ -84,7 +84,7 @@ impl ContextProblem {
 impl Terms {
     /// The terms of a protobuf or REST batch. A request without a context has an empty one.
     ///
-    /// An index prefix is required, since a record without one can not be filed; every known client of B
+    /// An index prefix is required, since a record without one can not be filed; every known client of barito-flow
     /// sends it.
     pub(crate) fn of_context(
         context: Option<&Context<'_>>,

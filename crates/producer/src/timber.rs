@@ -1,4 +1,4 @@
-//! Batches in B's protobuf, as gRPC and the REST gateway bring them.
+//! Batches in barito-flow's protobuf, as gRPC and the REST gateway bring them.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Takes out of events what must not be stored or shown.
 //!
 //! [`start`] reads the rules and keeps them up to date; the [`Redactor`] that it returns is applied to each batch
-//! right after it is decoded, by whoever stores or shows events. Rules and replacements are those of barito-flow
-//! (spec B section 10); `docs/redaction.md` describes them for users.
+//! right after it is decoded, by whoever stores or shows events. Rules and replacements are those of barito-flow;
+//! `docs/redaction.md` describes them for users.
 
 mod apply;
 mod dialect;

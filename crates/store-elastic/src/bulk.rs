@@ -91,18 +91,36 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes over the documents of another draft of the index.
-    pub(crate) fn append(&mut self, other: Self) {
-        let (bytes, tickets) = (self.size(), self.tickets.len());
+    /// Takes over documents from the end of another draft of the index, as many as there is room for.
+    pub(crate) fn fill(&mut self, other: &mut Self, most_documents: usize, most_bytes: usize) {
+        let documents = most_documents.saturating_sub(self.documents());
+        let bytes = most_bytes.saturating_sub(self.size());
+        let mut first = other.documents();
+        while first > 0
+            && other.documents() - first < documents
+            && other.size() - other.start_of(first - 1) <= bytes
+        {
+            first -= 1;
+        }
+        if first == other.documents() {
+            return;
+        }
+        let (start, end, tickets) = (other.start_of(first), self.size(), self.tickets.len());
         let shift = |document: Document| Document {
-            end: document.end.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX)),
+            end: u32::try_from(document.end as usize - start + end).unwrap_or(u32::MAX),
             ticket: document.ticket + u32::try_from(tickets).unwrap_or(u32::MAX),
             ..document
         };
-        self.documents.extend(other.documents.into_iter().map(shift));
-        self.bytes.extend_from_slice(&other.bytes);
-        self.tickets.extend(other.tickets);
+        self.documents.extend(other.documents.drain(first..).map(shift));
+        self.bytes.extend_from_slice(&other.bytes[start..]);
+        other.bytes.truncate(start);
+        self.tickets.extend(other.tickets.iter().cloned());
         self.due = self.due.min(other.due);
+    }
+
+    /// Where the lines of a document start.
+    fn start_of(&self, document: usize) -> usize {
+        document.checked_sub(1).map_or(0, |before| self.documents[before].end as usize)
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -304,7 +322,7 @@ mod tests {
         for level in [0, 1] {
             let claims = [Claim(Arc::default()), Claim(Arc::default())];
             let mut all = draft(&claims[0].0, &["a\n", "bb\n"]);
-            all.append(draft(&claims[1].0, &["ccc\n", "d\n"]));
+            all.fill(&mut draft(&claims[1].0, &["ccc\n", "d\n"]), usize::MAX, usize::MAX);
             let bulk = all.close("shop".into(), level);
             assert_eq!((text(&bulk).as_str(), bulk.documents()), ("a\nbb\nccc\nd\n", 4));
             let rest = bulk.select(level, |place| place % 2 == 1).expect("selects");
@@ -325,7 +343,7 @@ mod tests {
     fn what_nobody_waits_for_is_left_out() {
         let claims = [Claim(Arc::default()), Claim(Arc::default())];
         let mut all = draft(&claims[0].0, &["a\n", "b\n"]);
-        all.append(draft(&claims[1].0, &["c\n"]));
+        all.fill(&mut draft(&claims[1].0, &["c\n"]), usize::MAX, usize::MAX);
         let bulk = all.close("shop".into(), 1);
         let [gone, kept] = claims;
         drop(gone);

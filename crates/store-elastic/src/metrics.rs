@@ -1,4 +1,4 @@
-//! What the store counts. `barito_*` names have the meaning that they had in barito-flow (spec B section 14).
+//! What the store counts. `barito_*` names have the meaning that they had in barito-flow.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;

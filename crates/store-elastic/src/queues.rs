@@ -118,19 +118,19 @@ impl Queues {
     }
 
     /// Answers what is complete by this.
-    fn merge(&self, state: &mut State, index: &Arc<str>, draft: Draft) -> Vec<Draft> {
+    fn merge(&self, state: &mut State, index: &Arc<str>, mut draft: Draft) -> Vec<Draft> {
+        let Limits { bulk_documents, bulk_bytes, .. } = self.limits;
         state.bytes += draft.size();
         let lane = state.lanes.entry(Arc::clone(index)).or_default();
         lane.bytes += draft.size();
         let mut closed = Vec::new();
-        let fits = |open: &Draft| {
-            open.documents() + draft.documents() <= self.limits.bulk_documents
-                && open.size() + draft.size() <= self.limits.bulk_bytes
-        };
-        closed.extend(lane.draft.take_if(|open| !fits(open)));
-        match &mut lane.draft {
-            Some(open) => open.append(draft),
-            None => lane.draft = Some(draft),
+        if let Some(open) = &mut lane.draft {
+            open.fill(&mut draft, bulk_documents, bulk_bytes);
+            if !draft.is_empty() {
+                closed.extend(lane.draft.replace(draft));
+            }
+        } else {
+            lane.draft = Some(draft);
         }
         closed.extend(lane.draft.take_if(|open| self.is_full(open)));
         closed
@@ -147,13 +147,14 @@ impl Queues {
         self.room.notify_waiters();
     }
 
-    /// Closes the drafts that have waited long enough for more.
+    /// Closes the drafts that have waited long enough for more, and could be sent: until then they still grow.
     pub(crate) fn close_due(&self, now: Instant) {
-        let is_due = |draft: &mut Draft| draft.due <= now;
         let due: Vec<_> = {
             let mut state = self.state();
+            let (sending, requests) = (state.sending, self.limits.requests);
             let take = |(index, lane): (&Arc<str>, &mut Lane)| {
-                Some((Arc::clone(index), lane.draft.take_if(is_due)?))
+                let is_next = lane.ready.is_empty() && lane.may_send(now, sending, requests);
+                Some((Arc::clone(index), lane.draft.take_if(|draft| is_next && draft.due <= now)?))
             };
             state.lanes.iter_mut().filter_map(take).collect()
         };
@@ -165,9 +166,6 @@ impl Queues {
     /// The next bulk to send, which then counts as being sent.
     pub(crate) fn start(&self, now: Instant) -> Option<Bulk> {
         let mut state = self.state();
-        if state.sending >= self.limits.requests {
-            return None;
-        }
         let index = state.next_lane(now, self.limits.requests)?;
         let bulk = state.lanes.get_mut(&index)?.ready.pop_front()?;
         state.lanes.get_mut(&index)?.sending += 1;
@@ -226,11 +224,11 @@ impl Queues {
         let state = self.state();
         let of_lane = |lane: &Lane| {
             let draft = lane.draft.as_ref().map(|draft| draft.due);
-            let pause =
-                lane.trouble.as_ref().filter(|_| !lane.ready.is_empty()).map(|trouble| trouble.not_before);
-            [draft, pause.filter(|pause| *pause > now)]
+            let has_work = draft.is_some() || !lane.ready.is_empty();
+            let pause = lane.trouble.as_ref().filter(|_| has_work).map(|trouble| trouble.not_before);
+            [draft, pause]
         };
-        state.lanes.values().flat_map(of_lane).flatten().min()
+        state.lanes.values().flat_map(of_lane).flatten().filter(|due| *due > now).min()
     }
 
     /// The indices that do not take documents, the oldest trouble first.
@@ -269,10 +267,7 @@ impl State {
     /// In turn, of those that have something to send and may.
     fn next_lane(&self, now: Instant, requests: usize) -> Option<Arc<str>> {
         let may = |(_, lane): &(&Arc<str>, &Lane)| {
-            let left = requests.saturating_sub(self.sending - lane.sending);
-            let share = if lane.trouble.is_some() { 1 } else { (left / 2).max(1) };
-            let is_pausing = lane.trouble.as_ref().is_some_and(|trouble| trouble.not_before > now);
-            !lane.ready.is_empty() && lane.sending < share && !is_pausing
+            !lane.ready.is_empty() && lane.may_send(now, self.sending, requests)
         };
         let from = self.last.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let behind = self.lanes.range::<Arc<str>, _>((from, Bound::Unbounded));
@@ -287,6 +282,14 @@ impl State {
 }
 
 impl Lane {
+    /// Whether one more request may be begun, while so many are under way in all.
+    fn may_send(&self, now: Instant, sending: usize, requests: usize) -> bool {
+        let left = requests.saturating_sub(sending - self.sending);
+        let share = if self.trouble.is_some() { 1 } else { (left / 2).max(1) };
+        let is_pausing = self.trouble.as_ref().is_some_and(|trouble| trouble.not_before > now);
+        sending < requests && self.sending < share && !is_pausing
+    }
+
     fn is_idle(&self) -> bool {
         self.draft.is_none() && self.ready.is_empty() && self.sending == 0 && self.bytes == 0
     }

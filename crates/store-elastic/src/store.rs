@@ -148,13 +148,15 @@ fn limits(settings: &Settings) -> Limits {
 impl IndexStore for ElasticStore {
     /// Answers when every document has a verdict; retries for as long as it takes. Dropped, it leaves what is on
     /// its way to be stored or not.
-    async fn write(&self, batch: WriteBatch) -> Result<Verdicts, WriteError> {
+    async fn write(&self, mut batch: WriteBatch) -> Result<Verdicts, WriteError> {
         let shared = &*self.shared;
         let place = shared.partitions.expect(&batch.partition, batch.from)?;
         shared.ensure_streams(&batch).await?;
         let present = shared.present(&batch, &place).await?;
         let claim = Claim(Arc::default());
         let written = shared.hand_over(&batch, &place, &present, &claim.0).await;
+        // The queues have the documents; the answer may take long.
+        drop(std::mem::take(&mut batch.records));
         let verdicts = claim.verdicts().await;
         shared.partitions.wrote(&batch.partition, &place, batch.next);
         if place.unsure > 0 {

@@ -248,9 +248,7 @@ pub(crate) fn journal_directory(data_dir: &Path) -> PathBuf {
     data_dir.join("journal")
 }
 
-/// A store over the network answers after milliseconds: less is in hand of each partition, and of more partitions.
-const REMOTE_BATCH: SizeText = SizeText::from_bytes(512 << 10);
-const REMOTE_IN_FLIGHT: SizeText = SizeText::from_bytes(16 << 20);
+/// One thread does not decode and compress as fast as a cluster stores.
 const REMOTE_THREADS: u32 = 2;
 
 /// In one process the consumer delivers the streams that the producer makes, unless it is told otherwise.
@@ -259,8 +257,6 @@ fn consumer_section(raw: &RawSettings, role: Role) -> ConsumerSection {
     section.stream_prefix = section.stream_prefix.or_else(|| raw.producer.stream_prefix.clone());
     section.stream_suffix = section.stream_suffix.or_else(|| raw.producer.stream_suffix.clone());
     if role == Role::Consumer {
-        section.batch = section.batch.or(Some(REMOTE_BATCH));
-        section.in_flight = section.in_flight.or(Some(REMOTE_IN_FLIGHT));
         section.threads = section.threads.or(Some(REMOTE_THREADS));
     }
     section

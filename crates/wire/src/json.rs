@@ -30,7 +30,7 @@ impl Rules {
     /// For what goes into an event: it is kept as it is or refused.
     pub(crate) const EVENT: Self =
         Self { depth: weir_model::MAX_DEPTH, lone_surrogate: LoneSurrogate::Refuse };
-    /// As Go's `encoding/json` reads, and so B's REST gateway.
+    /// As Go's `encoding/json` reads, and so barito-flow's REST gateway.
     pub(crate) const GO: Self = Self { depth: 10_000, lone_surrogate: LoneSurrogate::Replace };
 }
 

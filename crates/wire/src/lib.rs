@@ -4,7 +4,7 @@
 //! * [`scan_timber`], [`scan_collection`]: what the door must know of a request, without objects.
 //! * [`decode_record`]: a record to its events, at the consumer.
 //! * [`EventsBuilder`], [`lines`]: weir's own record format, and the bodies of weir's own door.
-//! * [`rest`]: the JSON of B's REST gateway.
+//! * [`rest`]: the JSON of barito-flow's REST gateway.
 //! * [`shape`]: a batch as barito-flow's records, cut to a size.
 //! * [`proto`]: generated messages and a client, for clients and tests.
 //! * [`compression`]: gzip and zstd with a limit.

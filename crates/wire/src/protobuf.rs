@@ -5,7 +5,7 @@ use std::ops::Range;
 
 pub(crate) mod write;
 
-/// How deep messages and groups may be nested; the limit of the Go implementation, which is B's.
+/// How deep messages and groups may be nested; the limit of the Go implementation, which is barito-flow's.
 pub(crate) const NESTING_LIMIT: usize = 10_000;
 
 const FIELD_NUMBER_LIMIT: u32 = (1 << 29) - 1;

@@ -1,4 +1,4 @@
-//! The JSON of B's REST gateway (`/produce`, `/produce_batch`) to and from protobuf, so that a request takes
+//! The JSON of barito-flow's REST gateway (`/produce`, `/produce_batch`) to and from protobuf, so that a request takes
 //! the same way as one of gRPC.
 //!
 //! As the gateway: names in snake_case or lowerCamelCase, the last of a name that occurs twice counts,
@@ -101,7 +101,7 @@ pub fn error_body(code: i32, message: &str) -> String {
     body
 }
 
-/// The HTTP status of a gRPC code (spec B section 4).
+/// The HTTP status of a gRPC code.
 #[must_use]
 pub fn http_status(code: i32) -> u16 {
     match code {

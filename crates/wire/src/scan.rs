@@ -1,6 +1,6 @@
 //! The door's look at a request: one pass over the bytes, no objects.
 //!
-//! What passes is what B's server would have parsed: the framing is whole, every string is UTF-8, messages
+//! What passes is what barito-flow's server would have parsed: the framing is whole, every string is UTF-8, messages
 //! are nested at most 10,000 deep. An item that can not be stored for another reason (no content, a value
 //! without a kind, deeper than [`weir_model::MAX_DEPTH`]) passes and is a dead letter when it is decoded.
 //! Unknown fields, and known ones with another wire type, are skipped.

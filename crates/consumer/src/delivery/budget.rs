@@ -14,7 +14,7 @@ use crate::steps::footprint;
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     shared: Arc<Shared>,
-    units: u32,
+    limit: usize,
 }
 
 #[derive(Debug, Default)]
@@ -25,8 +25,10 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Used {
-    all: u32,
-    by_stream: BTreeMap<StreamName, u32>,
+    all: usize,
+    by_stream: BTreeMap<StreamName, usize>,
+    /// Whether the last batch had to wait.
+    is_short: bool,
 }
 
 /// What a batch takes of the budget, until it is dropped.
@@ -34,7 +36,7 @@ struct Used {
 pub(super) struct Share {
     shared: Arc<Shared>,
     stream: StreamName,
-    units: u32,
+    bytes: usize,
 }
 
 /// Why a batch has to wait.
@@ -47,27 +49,32 @@ pub(super) enum Full {
 }
 
 /// How many jobs can be queued at most: each takes at least this part of the budget.
-pub(super) const MOST_JOBS: u32 = 64;
-const UNIT: usize = 1024;
+pub(super) const MOST_JOBS: usize = 1024;
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
-        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(MOST_JOBS);
-        Self { shared: Arc::default(), units }
+        Self { shared: Arc::default(), limit: bytes.max(MOST_JOBS) }
     }
 
-    /// Room for a batch. One of a stream that has nothing is admitted if there is any room at all.
+    /// Room for a batch. The first of a stream may be more than half of what is left.
     pub(super) fn admit(&self, batch: &ReadBatch) -> Result<Share, Full> {
         let stream = &batch.partition.stream;
-        let units = self.cost(batch);
+        let bytes = self.cost(batch);
         let mut used = self.shared.used();
-        if let Some(full) = self.obstacle(&used, stream, units) {
+        let obstacle = self.obstacle(&used, stream, bytes);
+        used.is_short = obstacle.is_some();
+        if let Some(full) = obstacle {
             return Err(full);
         }
-        used.all += units;
-        *used.by_stream.entry(stream.clone()).or_default() += units;
+        used.all += bytes;
+        *used.by_stream.entry(stream.clone()).or_default() += bytes;
         drop(used);
-        Ok(Share { shared: Arc::clone(&self.shared), stream: stream.clone(), units })
+        Ok(Share { shared: Arc::clone(&self.shared), stream: stream.clone(), bytes })
+    }
+
+    /// Whether there is more to deliver than there is room for.
+    pub(super) fn is_short(&self) -> bool {
+        self.shared.used().is_short
     }
 
     /// Whether a batch has to wait for its own stream.
@@ -76,12 +83,12 @@ impl Budget {
         obstacle == Some(Full::Stream)
     }
 
-    fn obstacle(&self, used: &Used, stream: &StreamName, units: u32) -> Option<Full> {
+    fn obstacle(&self, used: &Used, stream: &StreamName, bytes: usize) -> Option<Full> {
         let own = used.by_stream.get(stream).copied().unwrap_or(0);
-        if own > 0 && own + units > self.share(used, own) {
+        if own > 0 && own + bytes > self.share(used, own) {
             Some(Full::Stream)
         } else {
-            (used.all > 0 && used.all + units > self.units).then_some(Full::All)
+            (used.all > 0 && used.all + bytes > self.limit).then_some(Full::All)
         }
     }
 
@@ -97,21 +104,21 @@ impl Budget {
         self.shared.freed.notified().await;
     }
 
-    fn share(&self, used: &Used, own: u32) -> u32 {
-        self.units.saturating_sub(used.all - own) / 2
+    fn share(&self, used: &Used, own: usize) -> usize {
+        self.limit.saturating_sub(used.all - own) / 2
     }
 
     /// A batch beyond the whole budget is admitted alone.
-    fn cost(&self, batch: &ReadBatch) -> u32 {
+    fn cost(&self, batch: &ReadBatch) -> usize {
         let bytes: usize = batch.records.iter().map(footprint).sum();
-        u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).clamp(self.units.div_ceil(MOST_JOBS), self.units)
+        bytes.clamp(self.limit.div_ceil(MOST_JOBS), self.limit)
     }
 }
 
 impl Share {
     /// Makes one share of two of a stream.
     pub(super) fn absorb(&mut self, mut other: Self) {
-        self.units += std::mem::take(&mut other.units);
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 }
 
@@ -124,9 +131,9 @@ impl Shared {
 impl Drop for Share {
     fn drop(&mut self) {
         let mut used = self.shared.used();
-        used.all -= self.units;
+        used.all -= self.bytes;
         if let Some(own) = used.by_stream.get_mut(&self.stream) {
-            *own -= self.units;
+            *own -= self.bytes;
             if *own == 0 {
                 used.by_stream.remove(&self.stream);
             }
@@ -144,14 +151,18 @@ mod tests {
     use weir_model::{Incarnation, Offset, PartitionIndex, Record, RecordFormat, StreamPartition, Timestamp};
 
     use super::*;
+    use crate::steps::OVERHEAD;
 
+    const UNIT: usize = 16 * 1024;
+
+    /// One that counts as so many bytes.
     fn batch(stream: &str, bytes: usize) -> ReadBatch {
         let record = Record {
             format: RecordFormat::Events,
             events: Some(1),
             received: Timestamp::default(),
             batch: None,
-            value: Bytes::from(vec![0; bytes]),
+            value: Bytes::from(vec![0; bytes - OVERHEAD]),
         };
         ReadBatch {
             partition: StreamPartition {
@@ -170,7 +181,9 @@ mod tests {
         let budget = Budget::new(256 * UNIT);
         let admit = |stream, units: usize| budget.admit(&batch(stream, units * UNIT));
         let first = admit("a", 100).expect("the first has room");
+        assert!(!budget.is_short());
         assert_eq!(admit("a", 100).expect_err("its half is 128"), Full::Stream);
+        assert!(budget.is_short());
         let second = admit("a", 28).expect("up to its half");
         let others = admit("b", 64).expect("half of the other half");
         assert_eq!(admit("b", 4).expect_err("no more"), Full::Stream);
@@ -187,8 +200,8 @@ mod tests {
     fn a_batch_larger_than_the_budget_goes_alone() {
         let budget = Budget::new(64 * UNIT);
         let alone = budget.admit(&batch("a", 1_000 * UNIT)).expect("nothing else is there");
-        assert_eq!(budget.admit(&batch("b", 1)).expect_err("nothing is left"), Full::All);
+        assert_eq!(budget.admit(&batch("b", UNIT)).expect_err("nothing is left"), Full::All);
         drop(alone);
-        budget.admit(&batch("b", 1)).expect("there is room again");
+        budget.admit(&batch("b", UNIT)).expect("there is room again");
     }
 }

@@ -1,4 +1,4 @@
-//! Which partitions are delivered at a time.
+//! The order in which jobs are delivered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -13,13 +13,14 @@ use tracing::warn;
 use weir_foundation::clock::timeout;
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
-use weir_model::{StreamName, StreamPartition};
+use weir_model::StreamPartition;
 
+use super::budget::Budget;
 use super::deliverer::{Deliverer, Ended};
 use super::{Job, Notice, Order, Rewind, STALL_AFTER};
 
-/// Has one job of each partition done at a time, and of several partitions at once, as the store takes longer to
-/// answer than to be asked.
+/// Has one job of each partition done at a time, and of all partitions at once, as the store takes longer to answer
+/// than to be asked: how many that are is bounded by what is read ahead.
 ///
 /// All of it runs on one thread: decoding is heavy, and a store that answers at once never lets a second job begin.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(super) struct Dispatcher {
     pub(super) deliverer: Deliverer,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) rewinds: mpsc::UnboundedSender<Rewind>,
-    /// How many partitions are delivered at once. Those of one stream have at most half of what the others leave.
-    pub(super) places: usize,
+    /// What is read ahead, as the reader has it.
+    pub(super) budget: Budget,
 }
 
 /// What is known of a partition while it is assigned.
@@ -52,18 +53,23 @@ struct Running {
 #[derive(Debug, Default)]
 struct Lanes {
     lanes: BTreeMap<StreamPartition, Lane>,
-    /// Partitions with jobs and none in hand, in the order in which they are served.
+    /// Partitions with jobs and none in hand.
     ready: VecDeque<StreamPartition>,
-    running: BTreeMap<StreamName, usize>,
     /// Jobs that wait.
     waiting: usize,
+    /// When the slow were last looked for.
+    looked: Option<Instant>,
 }
+
+/// There may be thousands of partitions.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 type Work<'a> = Pin<Box<dyn Future<Output = (StreamPartition, Option<Ended>)> + Send + 'a>>;
 
 enum Event {
     Draining,
     Order(Option<Order>),
+    /// None if it was aborted.
     Ended(StreamPartition, Option<Ended>),
 }
 
@@ -75,13 +81,11 @@ enum Flow {
 impl Dispatcher {
     /// On drain the steps in hand have `grace` to be finished, and what was taken is made durable.
     pub(super) async fn run(self, grace: Duration, drain: DrainToken) {
-        let Self { deliverer, mut orders, rewinds, places } = self;
+        let Self { deliverer, mut orders, rewinds, budget } = self;
         let mut lanes = Lanes::default();
         let mut works: FuturesUnordered<Work<'_>> = FuturesUnordered::new();
         loop {
-            while works.len() < places
-                && let Some((job, events)) = lanes.next(places, deliverer.batch)
-            {
+            while let Some((job, events)) = lanes.next(deliverer.batch, &budget) {
                 works.push(lanes.start(&deliverer, job, events, &drain));
             }
             deliverer.lookout.pending(works.len() + lanes.waiting + orders.len());
@@ -96,7 +100,7 @@ impl Dispatcher {
                 Event::Order(Some(order)) => lanes.take(order, &deliverer).await,
                 Event::Ended(partition, ended) => {
                     lanes.name_the_slow(&deliverer);
-                    lanes.ended(&partition, ended, &rewinds)
+                    lanes.ended(partition, ended, &rewinds)
                 }
             };
             if let Flow::End = flow {
@@ -115,26 +119,18 @@ impl Dispatcher {
 }
 
 impl Lanes {
-    /// The next job, of a partition whose stream may have one more in hand. What else of the partition waits is
-    /// done with it, up to `batch` bytes: the fewer and larger its steps, the less it waits for the store.
-    fn next(&mut self, places: usize, batch: usize) -> Option<(Job, Option<u64>)> {
-        let all: usize = self.running.values().sum();
-        let may = |partition: &StreamPartition| {
-            let own = self.running.get(&partition.stream).copied().unwrap_or(0);
-            own < (places.saturating_sub(all - own) / 2).max(1)
-        };
-        let at = self.ready.iter().position(may)?;
-        let partition = self.ready.remove(at)?;
+    /// The next job. What else of its partition waits is done with it, up to `batch` bytes: the fewer and larger its
+    /// steps, the less it waits for the store.
+    fn next(&mut self, batch: usize, budget: &Budget) -> Option<(Job, Option<u64>)> {
+        let partition = self.ready.pop_front()?;
         let lane = self.lanes.get_mut(&partition)?;
         let mut job = lane.waiting.pop_front()?;
         self.waiting -= 1;
-        let mut bytes = job.bytes();
-        while let Some(next) = lane.waiting.pop_front_if(|next| bytes + next.bytes() <= batch) {
-            bytes += next.bytes();
+        while let Some(next) = lane.waiting.pop_front_if(|next| job.bytes + next.bytes <= batch) {
             self.waiting -= 1;
             job.absorb(next);
         }
-        job.more = !lane.waiting.is_empty();
+        job.more = !lane.waiting.is_empty() || budget.is_short();
         Some((job, lane.events))
     }
 
@@ -151,7 +147,6 @@ impl Lanes {
         if let Some(lane) = self.lanes.get_mut(&partition) {
             lane.running = Some(Running { abort, since: deliverer.seams.clock.monotonic(), round });
         }
-        *self.running.entry(partition.stream.clone()).or_default() += 1;
         Box::pin(async move { (partition, work.await.ok()) })
     }
 
@@ -205,19 +200,13 @@ impl Lanes {
 
     fn ended(
         &mut self,
-        partition: &StreamPartition,
+        partition: StreamPartition,
         ended: Option<Ended>,
         rewinds: &mpsc::UnboundedSender<Rewind>,
     ) -> Flow {
-        if let Some(running) = self.running.get_mut(&partition.stream) {
-            *running -= 1;
-            if *running == 0 {
-                self.running.remove(&partition.stream);
-            }
-        }
         // Aborted: the partition is gone, or has come again and has another job in hand.
         let Some(ended) = ended else { return Flow::GoOn };
-        let Some(lane) = self.lanes.get_mut(partition) else { return Flow::GoOn };
+        let Some(lane) = self.lanes.get_mut(&partition) else { return Flow::GoOn };
         let Some(Running { round, .. }) = lane.running.take() else { return Flow::GoOn };
         match ended {
             Ended::Done { events } => lane.events = events,
@@ -225,7 +214,7 @@ impl Lanes {
             Ended::Rewind { to } => {
                 self.waiting -= lane.waiting.len();
                 *lane = Lane { round: round + 1, ..Lane::default() };
-                let rewind = Rewind { partition: partition.clone(), to, round };
+                let rewind = Rewind { partition, to, round };
                 return match rewinds.send(rewind) {
                     Ok(()) => Flow::GoOn,
                     Err(_) => Flow::End,
@@ -233,14 +222,18 @@ impl Lanes {
             }
         }
         if !lane.waiting.is_empty() {
-            self.ready.push_back(partition.clone());
+            self.ready.push_back(partition);
         }
         Flow::GoOn
     }
 
     /// A partition that waits for long while others get on would not be seen otherwise.
-    fn name_the_slow(&self, deliverer: &Deliverer) {
+    fn name_the_slow(&mut self, deliverer: &Deliverer) {
         let now = deliverer.seams.clock.monotonic();
+        if self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_EVERY) {
+            return;
+        }
+        self.looked = Some(now);
         for (partition, lane) in &self.lanes {
             let Some(running) = &lane.running else { continue };
             let waited = now.saturating_duration_since(running.since);

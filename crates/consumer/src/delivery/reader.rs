@@ -169,7 +169,7 @@ impl Reader {
         let from = std::mem::replace(&mut lane.at, batch.next);
         let round = lane.round;
         let deliverer = self.deliverer(&batch.partition);
-        self.order(deliverer, Order::Deliver(Job { batch, from, round, share, more: false })).await
+        self.order(deliverer, Order::Deliver(Job::new(batch, from, round, share))).await
     }
 
     async fn use_room(&mut self) -> Flow {

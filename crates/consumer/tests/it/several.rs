@@ -4,7 +4,7 @@ use weir_consumer::section::ConsumerSection;
 use weir_foundation::settings::{DurationText, SizeText};
 use weir_model::{PartitionIndex, StreamPartition};
 use weir_store::memory::Durability;
-use weir_testkit::Faults;
+use weir_testkit::{Call, Faults};
 
 use crate::world::{World, eventually};
 
@@ -47,6 +47,23 @@ async fn a_partition_that_waits_holds_back_no_other() {
         world.check_proofs().await;
         world.check_committed().await;
     }
+}
+
+/// Records that come now and then in each of many streams take little room, so that none waits for the others'
+/// answers.
+#[tokio::test]
+async fn many_streams_with_little_are_delivered_at_once() {
+    const STREAMS: u64 = 500;
+    let mut world = World::new(Durability::Immediate);
+    for number in 0..STREAMS {
+        let stream = world.stream(&format!("shop{number}_logs"), 1).await;
+        world.send(&stream, "shop", &[r#"{"a":1}"#]).await;
+    }
+    world.holds_back = |_| true;
+    let faults = Faults::none();
+    let life = world.start_with(&faults, ConsumerSection::default()).await;
+    eventually("all are in hand", async || faults.calls(Call::Write) == STREAMS).await;
+    life.die().await;
 }
 
 /// What was done of a partition is committed before it goes to another member, however long commits may wait

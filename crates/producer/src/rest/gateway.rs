@@ -1,4 +1,4 @@
-//! `/produce` and `/produce_batch`, as B's REST gateway answered (spec B section 4).
+//! `/produce` and `/produce_batch`, as barito-flow's REST gateway answered.
 
 use std::sync::Arc;
 

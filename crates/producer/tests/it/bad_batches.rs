@@ -122,7 +122,7 @@ async fn items_that_can_not_be_stored_do_not_harm_their_neighbours() {
             Timber { content: Some(without_kind), ..Timber::default() },
         ],
     };
-    world.client().produce_batch(batch).await.expect("what B accepts is accepted");
+    world.client().produce_batch(batch).await.expect("what barito-flow accepts is accepted");
     assert_eq!(world.journal.stored_events(), 3);
 }
 

@@ -1,4 +1,4 @@
-//! What rules do to contents: expected by hand from spec B section 10.
+//! What rules do to contents: expected by hand, from what barito-flow does.
 
 use weir_redaction::Compat;
 

@@ -154,7 +154,7 @@ fn describe(error: &ErrorBody) -> String {
     shorten(&parts.join(": "))
 }
 
-/// barito-flow's words for errors (spec B section 14), the first that fits: of the reason, then of its cause.
+/// barito-flow's words for errors, the first that fits: of the reason, then of its cause.
 const LABELS: [(&str, &str); 12] = [
     ("the final mapping", "multiple_type"),
     ("to parse field", "mapping_failed"),

@@ -79,6 +79,32 @@ fn a_bulk_is_full_or_has_waited() {
 }
 
 #[test]
+fn a_bulk_is_filled_by_whoever_comes() {
+    let world = World::new();
+    assert!(world.submit("a", 1) && world.submit("a", 2));
+    assert_eq!(world.started(), ["a"], "two of the three");
+    assert!(world.submit("a", 1));
+    assert_eq!(world.started(), ["a"], "the third with the next");
+}
+
+#[test]
+fn a_bulk_grows_until_it_can_be_sent() {
+    let world = World::new();
+    for _ in 0..4 {
+        assert!(world.submit("a", 2));
+    }
+    assert_eq!(world.started(), ["a"; 4]);
+    assert!(world.submit("a", 1));
+    world.clock.advance(SECOND);
+    world.queues.close_due(world.now());
+    assert_eq!(world.queues.next_due(world.now()), None, "it waits for the end of a request");
+    assert!(world.submit("a", 1));
+    world.finish("a", Ending::Progress);
+    assert_eq!(world.started(), ["a"]);
+    assert_eq!(world.queues.next_due(world.now()), None, "both are in it");
+}
+
+#[test]
 fn an_index_leaves_half_of_the_requests_to_others() {
     let world = World::new();
     for _ in 0..6 {

@@ -152,7 +152,7 @@ fn contents() -> Vec<Case> {
     vec![
         stored("objects-64", &nested(64), &nested_text(64)),
         dead("objects-65", &nested(65), "too-deep"),
-        // About as deep as the door lets pass, which is where B's parser ends.
+        // About as deep as the door lets pass, which is where barito-flow's parser ends.
         dead("objects-3300", &nested(3300), "too-deep"),
         stored("lists-64", &lists(64), &lists_text(64)),
         dead("lists-65", &lists(65), "too-deep"),

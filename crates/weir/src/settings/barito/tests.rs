@@ -19,7 +19,7 @@ enum Fate {
 
 use Fate::{Means, Notice, OfGcs, Sets};
 
-/// All variables of barito-flow (spec B section 13), of the client of Consul in it, and of branches and templates
+/// All variables of barito-flow, of the client of Consul in it, and of branches and templates
 /// that never were part of it; each with a value to try.
 const ALL: [(&str, &str, Fate); 81] = [
     ("EXPORTER_PORT", ":9008", Sets("listen.ops", "0.0.0.0:9008")),
