@@ -16,8 +16,10 @@ run: ## build weir and start it with demo events, data in ./weir-data
 test: ## everything that CI checks
 	@scripts/setup test
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo build --locked --workspace --all-targets
+	@# Building Consul takes minutes, beside what follows; a test that finds it missing says why.
+	@$(target)/debug/xtask services fetch >/dev/null 2>&1 &
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	$(target)/debug/xtask tidy
 	scripts/check-deploy $(target)/debug/weir
 	scripts/with-mounts cargo test --locked --workspace

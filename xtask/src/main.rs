@@ -41,6 +41,11 @@ enum ServicesTask {
         #[arg(required = true)]
         names: Vec<Service>,
     },
+    /// Download and build what `up` would; all without names
+    Fetch {
+        /// As for `up`
+        names: Vec<Service>,
+    },
     /// Stop servers that were started so; all without names
     Down {
         /// As for `up`
@@ -69,12 +74,18 @@ fn run_services(task: ServicesTask) -> anyhow::Result<ExitCode> {
                 writeln!(io::stdout(), "{}={address}", service.name())?;
             }
         }
+        ServicesTask::Fetch { names } => {
+            all_or(names).into_iter().try_for_each(|service| weir_services::fetch(&home, service))?;
+        }
         ServicesTask::Down { names } => {
-            let all = if names.is_empty() { Service::ALL.to_vec() } else { names };
-            all.into_iter().try_for_each(|service| weir_services::down(&home, service))?;
+            all_or(names).into_iter().try_for_each(|service| weir_services::down(&home, service))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn all_or(names: Vec<Service>) -> Vec<Service> {
+    if names.is_empty() { Service::ALL.to_vec() } else { names }
 }
 
 fn run_tidy(root: &Path) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,6 @@
 //! Questions to the brokers, and topics and groups made and removed. What blocks runs off the runtime's threads.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -12,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
+use weir_foundation::clock::Clock;
 use weir_foundation::supervise::Spawner;
 use weir_journal::Keep;
 use weir_model::StreamName;
@@ -29,6 +31,7 @@ const NAMES: usize = 500;
 pub(crate) struct Cluster {
     pub(crate) settings: Settings,
     pub(crate) spawner: Spawner,
+    clock: Arc<dyn Clock>,
     voice: Voice,
     admin: AdminClient<Voice>,
     /// Made when offsets are asked for the first time: a producer never does.
@@ -36,8 +39,7 @@ pub(crate) struct Cluster {
     id: OnceLock<String>,
 }
 
-/// How often offsets are asked for while leaders change, and how long to wait between.
-const ATTEMPTS: u32 = 100;
+/// How long to wait before offsets are asked for again, while leaders change.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether an error is over in a moment.
@@ -51,6 +53,11 @@ fn passes(error: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopicId
     )
+}
+
+/// Whether an error says of one of several partitions that it is not there.
+fn is_gone(error: RDKafkaErrorCode) -> bool {
+    matches!(error, RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic)
 }
 
 /// Partitions by topic and index.
@@ -80,12 +87,18 @@ pub(crate) enum Made {
 }
 
 impl Cluster {
-    pub(crate) fn new(settings: &Settings, voice: Voice, spawner: &Spawner) -> Result<Self, KafkaError> {
+    pub(crate) fn new(
+        settings: &Settings,
+        voice: Voice,
+        spawner: &Spawner,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, KafkaError> {
         let voice = Voice { role: "admin", ..voice };
         let admin = AdminClient::from_config_and_context(&client::config(settings), voice.clone())?;
         Ok(Self {
             settings: settings.clone(),
             spawner: spawner.clone(),
+            clock: Arc::clone(clock),
             voice,
             admin,
             offsets: OnceLock::new(),
@@ -173,7 +186,8 @@ impl Cluster {
         Ok(bounds.collect())
     }
 
-    /// The first offset of each partition with a record of that time or later, or else its end. Blocks.
+    /// The first offset of each partition with a record of that time or later, or else its end; partitions of topics
+    /// that are gone by now are left out. Blocks.
     pub(crate) fn offsets(
         &self,
         wanted: impl Iterator<Item = ((StreamName, u32), Offset)>,
@@ -198,16 +212,23 @@ impl Cluster {
         };
         // Serves what it has to say; it is asked for nothing else.
         drop(consumer.poll(Duration::ZERO));
-        let mut attempts = 0;
+        let deadline = self.clock.monotonic() + self.timeout();
+        let left = || deadline.saturating_duration_since(self.clock.monotonic());
         let found = loop {
-            match consumer.offsets_for_times(list.clone(), self.timeout()) {
+            let error = match consumer.offsets_for_times(list.clone(), left()) {
+                Ok(found) => break found,
+                Err(error) => error,
+            };
+            match error.rdkafka_error_code().filter(|_| left() > PAUSE) {
                 // A partition that is new or moves has no leader for a moment.
-                Err(error) if attempts < ATTEMPTS && error.rdkafka_error_code().is_some_and(passes) => {
-                    attempts += 1;
-                    drop(consumer.poll(PAUSE));
-                }
-                found => break found.map_err(failed("find offsets"))?,
+                Some(code) if passes(code) => {}
+                Some(code) if is_gone(code) => list = self.without_the_gone(&list)?,
+                _ => return Err(failed("find offsets")(error)),
             }
+            if list.count() == 0 {
+                return Ok(HashMap::new());
+            }
+            drop(consumer.poll(PAUSE));
         };
         let mut offsets = HashMap::new();
         for element in found.elements() {
@@ -220,6 +241,23 @@ impl Cluster {
             }
         }
         Ok(offsets)
+    }
+
+    /// The partitions of topics that are still there.
+    fn without_the_gone(&self, list: &TopicPartitionList) -> Result<TopicPartitionList, RequestError> {
+        let names: BTreeSet<_> =
+            list.elements().iter().filter_map(|element| StreamName::new(element.topic()).ok()).collect();
+        let topics = self.describe(&Vec::from_iter(names))?;
+        let partitions: HashMap<_, _> =
+            topics.iter().map(|topic| (topic.name.as_str(), index(topic.partitions))).collect();
+        let mut left = TopicPartitionList::new();
+        for element in list.elements() {
+            if partitions.get(element.topic()).is_some_and(|count| element.partition() < *count) {
+                left.add_partition_offset(element.topic(), element.partition(), element.offset())
+                    .map_err(failed("ask for offsets"))?;
+            }
+        }
+        Ok(left)
     }
 
     /// Makes a topic. A topic of three copies takes no record that has not two of them.

@@ -47,7 +47,7 @@ impl KafkaJournal {
         let metrics = Metrics::register(builder);
         let voice = Voice { role: "", metrics: Arc::clone(&metrics) };
         let refused = |error: rdkafka::error::KafkaError| KafkaOpenError::Settings(error.into());
-        let cluster = Arc::new(Cluster::new(&settings, voice.clone(), spawner).map_err(refused)?);
+        let cluster = Arc::new(Cluster::new(&settings, voice.clone(), spawner, &clock).map_err(refused)?);
         settings.brokers.enlist(&cluster, Cluster::add_brokers);
         let topics = reach(&cluster, &settings, &*clock, spawner).await?;
         let producer = Producer::start(&settings, Arc::clone(&clock), voice.clone(), spawner)?;

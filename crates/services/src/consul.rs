@@ -91,7 +91,7 @@ impl Consul {
 
 const GO: &str = "golang-go";
 
-fn program(home: &Home) -> Result<PathBuf, ServiceError> {
+pub(crate) fn program(home: &Home) -> Result<PathBuf, ServiceError> {
     let folder = home.prepared(&format!("{NAME}-{VERSION}"), build)?;
     Ok(folder.join(NAME))
 }

@@ -176,7 +176,7 @@ impl Node {
     }
 }
 
-fn libs(home: &Home) -> Result<PathBuf, ServiceError> {
+pub(crate) fn libs(home: &Home) -> Result<PathBuf, ServiceError> {
     let folder =
         home.prepared(&format!("{NAME}-{VERSION}"), |draft| install::jars(NAME, &ARTIFACTS, draft))?;
     Ok(folder.join("libs"))

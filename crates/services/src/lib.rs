@@ -24,4 +24,4 @@ pub use home::Home;
 pub use kafka::{Guard, Guarded, Kafka};
 pub use redis::Redis;
 pub use search::{Engine, Search};
-pub use shared::{Service, down, up};
+pub use shared::{Service, down, fetch, up};

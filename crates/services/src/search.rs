@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    fn install(self, home: &Home) -> Result<PathBuf, ServiceError> {
+    pub(crate) fn install(self, home: &Home) -> Result<PathBuf, ServiceError> {
         let (name, version) = (self.name(), self.version());
         let group = match self {
             Self::OpenSearch2 | Self::OpenSearch3 => "org.opensearch.distribution.integ-test-zip",

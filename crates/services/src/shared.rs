@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, remove_tree};
 use crate::process::Identity;
-use crate::{Consul, Engine, Kafka, Redis, Search};
+use crate::{Consul, Engine, Kafka, Redis, Search, consul, kafka};
 
 /// A server by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,18 @@ impl Service {
         }
     }
 
+    /// Puts into the cache what starting it would download or build. Redis is a package of the machine.
+    fn install(self, home: &Home) -> Result<(), ServiceError> {
+        match self {
+            Self::Kafka | Self::Kafka3 => kafka::libs(home).map(drop),
+            Self::OpenSearch => Engine::OpenSearch2.install(home).map(drop),
+            Self::OpenSearch3 => Engine::OpenSearch3.install(home).map(drop),
+            Self::Elasticsearch => Engine::Elasticsearch8.install(home).map(drop),
+            Self::Redis => Ok(()),
+            Self::Consul => consul::program(home).map(drop),
+        }
+    }
+
     /// Starts it in `directory` for as long as somebody wants it: its address and its processes.
     fn start(self, home: &Home, directory: &Path) -> Result<(String, Vec<Identity>), ServiceError> {
         let search = |engine| {
@@ -92,6 +104,11 @@ impl FromStr for Service {
             format!("no service `{text}`; there are {}", names.join(", "))
         })
     }
+}
+
+/// Puts into the cache what starting a server would download or build, which takes minutes for Consul.
+pub fn fetch(home: &Home, service: Service) -> Result<(), ServiceError> {
+    service.install(home)
 }
 
 /// Starts a server and leaves it running; gives its address. One that ran before is stopped first.

@@ -12,8 +12,7 @@ use weir_discovery::ConsulSettings;
 use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
-    Environment, Explained, FlagValue, Implied, Loaded, Problem, Problems, SizeText, Sources, WrongAliases,
-    load,
+    Environment, Explained, FlagValue, Implied, Loaded, Problem, Problems, Sources, WrongAliases, load,
 };
 use weir_foundation::supervise::DrainDeadlines;
 use weir_foundation::telemetry::LogSettings;

@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
-use weir_journal::{Commit, StreamInfo};
+use weir_journal::{Commit, Journal, PartitionBounds};
 use weir_model::{Offset, StreamPartition};
 
 use super::patience::Watched;
@@ -40,12 +42,20 @@ struct Lane {
     events: Option<u64>,
 }
 
+/// How far delivery of a partition is behind.
+struct Lag {
+    partition: StreamPartition,
+    records: u64,
+    events: Option<u64>,
+}
+
 enum Event {
     Draining,
     Notice(Option<Notice>),
     Durable,
     Due,
     Measure,
+    Measured(Vec<Lag>),
 }
 
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
@@ -94,6 +104,8 @@ impl Committer {
         let clock = Arc::clone(&self.seams.clock);
         let mut measure_at = clock.monotonic();
         let mut commit_at = clock.monotonic();
+        // Brokers that are away answer late: commits do not wait for it.
+        let mut measuring = FuturesUnordered::new();
         let mut dirty = false;
         let mut open = true;
         loop {
@@ -103,7 +115,8 @@ impl Committer {
                 notice = self.notices.recv(), if open => Event::Notice(notice),
                 Ok(()) = self.progress.changed() => Event::Durable,
                 () = until(&self.seams, commit_at), if dirty => Event::Due,
-                () = until(&self.seams, measure_at) => Event::Measure,
+                Some(lags) = measuring.next(), if !measuring.is_empty() => Event::Measured(lags),
+                () = until(&self.seams, measure_at), if measuring.is_empty() => Event::Measure,
             };
             match event {
                 Event::Draining => break,
@@ -120,8 +133,11 @@ impl Committer {
                     commit_at = clock.monotonic() + outcome.next_after(self.interval);
                 }
                 Event::Measure => {
-                    self.measure().await;
+                    measuring.push(measure(Arc::clone(&self.seams.journal), self.lanes.0.clone()));
+                }
+                Event::Measured(lags) => {
                     measure_at = clock.monotonic() + MEASURE_EVERY;
+                    self.show(lags);
                 }
             }
         }
@@ -169,24 +185,38 @@ impl Committer {
         }
     }
 
-    async fn measure(&self) {
-        match self.seams.journal.streams().await {
-            Ok(streams) => self.measure_streams(&streams).await,
-            Err(error) => warn!(error = %chain(&error), "could not measure how far delivery is behind"),
+    /// Of partitions that are still this process's.
+    fn show(&self, lags: Vec<Lag>) {
+        for Lag { partition, records, events } in lags {
+            if self.lanes.0.contains_key(&partition) {
+                self.metrics.lag(&partition, records, events);
+            }
         }
     }
+}
 
-    async fn measure_streams(&self, streams: &[StreamInfo]) {
-        for bounds in streams.iter().flat_map(|stream| &stream.partitions) {
-            let Some(lane) = self.lanes.0.get(&bounds.partition) else { continue };
-            let records = bounds.end.0.saturating_sub(lane.delivered.0);
-            let before = match lane.events {
-                Some(events) => Some(events),
-                None => events_within(&*self.seams.journal, bounds, lane.delivered).await.ok().flatten(),
-            };
-            let events = bounds.end_event.zip(before).map(|(end, before)| end.saturating_sub(before));
-            self.metrics.lag(&bounds.partition, records, events);
-        }
+async fn measure(journal: Arc<dyn Journal>, lanes: BTreeMap<StreamPartition, Lane>) -> Vec<Lag> {
+    let streams = journal.streams().await.unwrap_or_else(|error| {
+        warn!(error = %chain(&error), "could not measure how far delivery is behind");
+        Vec::new()
+    });
+    let mut lags = Vec::new();
+    for bounds in streams.iter().flat_map(|stream| &stream.partitions) {
+        let Some(lane) = lanes.get(&bounds.partition) else { continue };
+        let records = bounds.end.0.saturating_sub(lane.delivered.0);
+        let events = match bounds.end_event {
+            Some(end) => events_delivered(&*journal, bounds, lane).await.map(|at| end.saturating_sub(at)),
+            None => None,
+        };
+        lags.push(Lag { partition: bounds.partition.clone(), records, events });
+    }
+    lags
+}
+
+async fn events_delivered(journal: &dyn Journal, bounds: &PartitionBounds, lane: &Lane) -> Option<u64> {
+    match lane.events {
+        Some(events) => Some(events),
+        None => events_within(journal, bounds, lane.delivered).await.ok().flatten(),
     }
 }
 

@@ -48,6 +48,32 @@ pub(crate) async fn a_topic_whose_event_was_lost_is_found_by_listing(world: &mut
     assert_eq!(receive(&mut *member, 1).await[0].1, "from the beginning");
 }
 
+/// Topics that go while others are looked at are left out of the list, which is whole otherwise.
+pub(crate) async fn topics_can_be_listed_while_others_are_deleted(world: &mut World) {
+    let opened = world.open().await;
+    let doomed: Vec<_> = (0..10).map(|number| format!("doomed{number}_logs")).collect();
+    for topic in &doomed {
+        create(&opened.journal, topic, 4).await;
+    }
+    create(&opened.journal, "lasting_logs", 1).await;
+    let list = async || {
+        let streams = opened.journal.streams().await.expect("they can be listed");
+        assert!(streams.iter().any(|info| info.name == name("lasting_logs")));
+        streams.iter().filter(|info| info.name.as_str().starts_with("doomed")).count()
+    };
+    assert_eq!(list().await, doomed.len());
+    let (mut deleting, mut all_gone) = (doomed.iter(), false);
+    while !all_gone {
+        let delete = async {
+            match deleting.next() {
+                Some(topic) => world.delete_topic(topic).await,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        all_gone = tokio::join!(delete, list()).1 == 0;
+    }
+}
+
 pub(crate) async fn a_topic_that_was_made_again_is_another_one(world: &mut World) {
     let mut settings = world.settings();
     settings.listing_interval = Duration::from_secs(1);

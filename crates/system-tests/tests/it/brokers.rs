@@ -17,6 +17,12 @@ const CLIENTS: usize = 4;
 /// How many events are acknowledged between one thing and the next.
 const STRETCH: usize = 1_000;
 
+/// Longer than an answer takes that is on its way.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long clients are seen to get no answers.
+const STALL: Duration = Duration::from_secs(5);
+
 async fn more_is_acknowledged(ledger: &Ledger) {
     let enough = ledger.acknowledged() + STRETCH;
     until("more is acknowledged", PATIENCE, async || (ledger.acknowledged() >= enough).then_some(())).await;
@@ -28,6 +34,21 @@ async fn lose_and_restart(kafka: &mut Kafka, broker: usize, ledger: &Ledger) {
     kafka.kill(broker).expect("it runs");
     more_is_acknowledged(ledger).await;
     tokio::task::block_in_place(|| kafka.restart(broker)).expect("it starts again");
+    more_is_acknowledged(ledger).await;
+}
+
+/// Two of three that die are one too many for `acks=all`: nothing is acknowledged until one is there again.
+async fn lose_too_many(kafka: &mut Kafka, brokers: [usize; 2], ledger: &Ledger) {
+    for broker in brokers {
+        kafka.kill(broker).expect("it runs");
+    }
+    // What was stored just before is still being answered.
+    tokio::time::sleep(ANSWERED_WITHIN).await;
+    let before = ledger.acknowledged();
+    tokio::time::sleep(STALL).await;
+    assert_eq!(ledger.acknowledged(), before, "acknowledged by one broker of three");
+    eprintln!("nothing was acknowledged after {before} events");
+    tokio::task::block_in_place(|| brokers.map(|broker| kafka.restart(broker).expect("it starts again")));
     more_is_acknowledged(ledger).await;
 }
 
@@ -53,6 +74,7 @@ async fn brokers_that_die_under_load_lose_and_repeat_nothing() {
     let controller = kafka.controller().expect("one leads");
     lose_and_restart(&mut kafka, controller, &ledger).await;
     assert_ne!(kafka.controller(), Some(controller), "another leads since");
+    lose_too_many(&mut kafka, [0, 1], &ledger).await;
     world.grows().await;
     ledger.stop();
     for client in clients {

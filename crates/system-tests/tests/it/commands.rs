@@ -267,7 +267,10 @@ async fn dead_letters_are_replayed_and_purged() {
     // Without content, which the door takes and the store can not keep.
     let timber = field(2, b"2026-02-03T04:05:06Z");
     let client = RawClient::connect(setup.addresses.grpc).await;
-    client.produce_batch(collection("shop", [&timber[..], &timber])).await.expect("barito-flow's doors take it");
+    client
+        .produce_batch(collection("shop", [&timber[..], &timber]))
+        .await
+        .expect("barito-flow's doors take it");
     delivered(setup.addresses).await;
     let columns = ["id", "died", "events", "code", "message"];
     let letters = listed(&setup, &["dead", "list"], &columns, 0);

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
+use weir_services::{Home, Kafka};
 use weir_system_tests::cli::Running;
 use weir_system_tests::process::Weir;
 
-use crate::world::World;
+use crate::world::{World, start};
 
 /// What came of one call.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -21,16 +22,15 @@ struct Outcome {
 }
 
 /// The program, built.
-struct Client {
-    program: PathBuf,
-    address: String,
-}
+struct Client(PathBuf);
 
 const OK: u32 = 0;
 const RESOURCE_EXHAUSTED: u32 = 8;
+const FAILED_PRECONDITION: u32 = 9;
+const UNAVAILABLE: u32 = 14;
 
 impl Client {
-    fn build(directory: &Path, producer: &Weir) -> Self {
+    fn build(directory: &Path) -> Self {
         let program = directory.join("client");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/go");
         let mut command = Command::new("go");
@@ -38,14 +38,19 @@ impl Client {
         command.current_dir(source).env("GOFLAGS", "").env("CGO_ENABLED", "0").env("GOWORK", "off");
         let built = command.status().expect("Go is there: `scripts/setup test` installs it");
         assert!(built.success(), "the client can not be built");
-        Self { program, address: producer.addresses.grpc.to_string() }
+        Self(program)
     }
 
-    fn call(&self, topic: &str, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new(&self.program);
-        command.args(["-address", &self.address, "-topic", topic]).args(arguments);
+    fn call(&self, producer: &Weir, topic: &str, arguments: &[&str]) -> Outcome {
+        let address = producer.addresses.grpc.to_string();
+        let mut command = Command::new(&self.0);
+        command.args(["-address", &address, "-topic", topic]).args(arguments);
         Running::start(command, b"").outcome().json().remove(0)
     }
+}
+
+fn taken(app: &str) -> Outcome {
+    Outcome { topic: format!("{app}_logs"), code: OK, message: String::new() }
 }
 
 fn refused(code: u32, message: &str) -> Outcome {
@@ -57,20 +62,54 @@ async fn a_go_client_is_answered_as_barito_flow_answers() {
     let world = World::shared("golang");
     let producer = world.producer().await;
     let directory = tempfile::tempdir().expect("there is space");
-    let client = Client::build(directory.path(), &producer);
-    let app = world.app(0);
-    let taken = Outcome { topic: format!("{app}_logs"), code: OK, message: String::new() };
-    for arguments in [&["-tps", "10"][..], &["-tps", "10", "-batch", "50"]] {
-        assert_eq!(client.call(&app, arguments), taken);
-    }
+    let client = Client::build(directory.path());
+    let call = |topic: &str, arguments: &[&str]| client.call(&producer, topic, arguments);
+    let (app, other) = (world.app(0), world.app(1));
+    assert_eq!(call(&app, &["-tps", "10"]), taken(&app));
+    assert_eq!(call(&app, &["-tps", "10", "-batch", "50"]), taken(&app));
     // Larger than any record of Kafka may be.
-    let several = client.call(&world.app(1), &["-tps", "10", "-batch", "50", "-bytes", "100000"]);
-    assert_eq!(several, Outcome { topic: format!("{}_logs", world.app(1)), ..taken });
+    assert_eq!(call(&other, &["-tps", "10", "-batch", "50", "-bytes", "100000"]), taken(&other));
     // Ten seconds' worth of ten events a second are all that an app may send at once.
-    let limited = client.call(&app, &["-tps", "10", "-batch", "100"]);
+    let limited = call(&app, &["-tps", "10", "-batch", "100"]);
     assert_eq!(limited, refused(RESOURCE_EXHAUSTED, "Bandwidth Limit Exceeded"));
-    let large = client.call(&app, &["-tps", "10", "-bytes", "20000001"]);
+    let large = call(&app, &["-tps", "10", "-bytes", "20000001"]);
     assert_eq!(large.code, RESOURCE_EXHAUSTED);
     assert!(large.message.contains("larger than max"), "{large:?}");
     assert!(producer.terminate().await.success());
+}
+
+/// While Kafka is away: that this passes, or, where barito-flow's codes are asked for, what it said of a record that
+/// could not be stored and of a topic that could not be made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_go_client_is_told_of_a_kafka_that_is_away() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let mut kafka = Kafka::start(&Home::of_the_tree(), directory.path(), 1).expect("it starts");
+    let world = World::around("outage", kafka.addresses());
+    let client = Client::build(directory.path());
+    let settings = |process: &str| {
+        let setup = world.setup(process).with("kafka.append_timeout", "3s");
+        setup.with("kafka.request_timeout", "3s")
+    };
+    let weir = start("producer", &settings("weir")).await;
+    let barito = start("producer", &settings("barito").with("producer.compat", "barito")).await;
+    let (app, new) = (world.app(0), world.app(1));
+    for producer in [&weir, &barito] {
+        assert_eq!(client.call(producer, &app, &[]), taken(&app));
+    }
+
+    kafka.kill(0).expect("it runs");
+    for (producer, topic, code) in
+        [(&weir, &app, UNAVAILABLE), (&barito, &app, FAILED_PRECONDITION), (&barito, &new, UNAVAILABLE)]
+    {
+        let outcome = client.call(producer, topic, &[]);
+        assert_eq!((outcome.topic.as_str(), outcome.code), ("", code), "{outcome:?}");
+        assert!(!outcome.message.is_empty());
+    }
+
+    tokio::task::block_in_place(|| kafka.restart(0)).expect("it starts again");
+    for mut producer in [weir, barito] {
+        producer.ready().await;
+        assert_eq!(client.call(&producer, &app, &[]), taken(&app));
+        assert!(producer.terminate().await.success());
+    }
 }
