@@ -9,6 +9,7 @@ use weir_model::{
 };
 use weir_redaction::Redactor;
 use weir_store::{DeadLetter, DeadReason, Rejection, WriteRecord};
+use weir_wire::RecordDecoder;
 
 /// Codes of [`DeadReason`] that the consumer gives. They are stable.
 pub(crate) mod code {
@@ -45,8 +46,9 @@ pub(crate) fn decode(
     died: Timestamp,
 ) -> Decoded {
     let mut decoded = Decoded::default();
+    let mut decoder = RecordDecoder::default();
     for stored in records {
-        let events = match decode_record(stored, redactor) {
+        let events = match decode_record(&mut decoder, stored, redactor) {
             Ok(events) => events,
             Err(reason) => {
                 decoded.letters.push(record_letter(partition, stored, reason, died));
@@ -58,7 +60,10 @@ pub(crate) fn decode(
             decoded.letters.extend(fault_letters(partition, stored, &events, died));
         }
         let healthy = (events.len() - faults) as u64;
-        *decoded.events.entry(events.index_prefix().clone()).or_default() += healthy;
+        match decoded.events.get_mut(events.index_prefix()) {
+            Some(count) => *count += healthy,
+            None => drop(decoded.events.insert(events.index_prefix().clone(), healthy)),
+        }
         let record = WriteRecord { offset: stored.offset, received: stored.record.received, events };
         decoded.records.push(record);
     }
@@ -74,20 +79,22 @@ pub(crate) fn rejection_letter(
     died: Timestamp,
 ) -> Option<DeadLetter> {
     let stored = records.iter().find(|stored| stored.offset == rejection.offset)?;
-    let events = decode_record(stored, redactor).ok()?;
+    let events = decode_record(&mut RecordDecoder::default(), stored, redactor).ok()?;
     let reason = DeadReason { code: code::REJECTED.to_owned(), message: rejection.reason.clone() };
     event_letter(partition, stored, &events, rejection.index, reason, died)
 }
 
-fn decode_record(stored: &StoredRecord, redactor: &Redactor) -> Result<EventBatch, DeadReason> {
+fn decode_record(
+    decoder: &mut RecordDecoder,
+    stored: &StoredRecord,
+    redactor: &Redactor,
+) -> Result<EventBatch, DeadReason> {
     let record = &stored.record;
-    let mut events =
-        weir_wire::decode_record(record.format, &record.value, record.received).map_err(|error| {
-            DeadReason {
-                code: code::UNDECODABLE_RECORD.to_owned(),
-                message: chain(&error as &(dyn Error + 'static)).to_string(),
-            }
-        })?;
+    let decoded = decoder.decode(record.format, &record.value, record.received);
+    let mut events = decoded.map_err(|error| DeadReason {
+        code: code::UNDECODABLE_RECORD.to_owned(),
+        message: chain(&error as &(dyn Error + 'static)).to_string(),
+    })?;
     match record.events {
         Some(counted) if counted as usize != events.len() => Err(DeadReason {
             code: code::EVENT_COUNT_MISMATCH.to_owned(),

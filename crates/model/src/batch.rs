@@ -57,7 +57,7 @@ pub enum EventFault {
 ///
 /// An event is `begin_event`, then exactly one value (an object: `start_object`, pairs of `key` and a
 /// value, `end`), then `finish_event`; or `reject_event` at any point after `begin_event`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EventBatchBuilder {
     tape: Tape,
     events: Vec<Event>,
@@ -144,14 +144,16 @@ impl EventBatchBuilder {
     /// `text` is how many bytes of strings to expect; a record's length is a good guess.
     #[must_use]
     pub fn with_capacity(events: usize, text: usize) -> Self {
-        Self {
-            tape: Tape { nodes: Vec::with_capacity(events * 12), text: String::with_capacity(text) },
-            events: Vec::with_capacity(events),
-            open: Vec::with_capacity(8),
-            event_nodes: 0,
-            event_text: 0,
-            keys: RecentKeys::default(),
-        }
+        let mut builder = Self::default();
+        builder.reserve(events, text);
+        builder
+    }
+
+    /// Makes room for as much as [`EventBatchBuilder::with_capacity`] does.
+    pub fn reserve(&mut self, events: usize, text: usize) {
+        self.tape.nodes.reserve(events * 12);
+        self.tape.text.reserve(text);
+        self.events.reserve(events);
     }
 
     pub fn begin_event(&mut self) {
@@ -288,7 +290,7 @@ impl EventBatchBuilder {
         self.tape.nodes.truncate(self.event_nodes);
         self.tape.text.truncate(self.event_text);
         self.open.clear();
-        self.keys = RecentKeys::default();
+        self.keys.forget();
         self.events.push(Event { time, content: Err(fault), original: Some(original) });
     }
 
@@ -298,15 +300,34 @@ impl EventBatchBuilder {
     ///
     /// If such a range lies outside `value`: decoders take ranges from `value` itself.
     #[must_use]
-    pub fn build(self, index_prefix: IndexPrefix, value: Bytes) -> EventBatch {
+    pub fn build(mut self, index_prefix: IndexPrefix, value: Bytes) -> EventBatch {
+        self.take(index_prefix, value)
+    }
+
+    /// As [`EventBatchBuilder::build`]; what is left is an empty builder that has some memory already.
+    ///
+    /// # Panics
+    ///
+    /// As that does.
+    #[must_use]
+    pub fn take(&mut self, index_prefix: IndexPrefix, value: Bytes) -> EventBatch {
+        let (tape, events) = (std::mem::take(&mut self.tape), std::mem::take(&mut self.events));
+        self.open.clear();
+        self.keys.forget();
         let inside = |range: &Range<u32>| range.start <= range.end && range.end as usize <= value.len();
-        let mut originals = self.events.iter().filter_map(|event| event.original.as_ref());
+        let mut originals = events.iter().filter_map(|event| event.original.as_ref());
         assert!(originals.all(inside), "an event lies outside its record");
-        EventBatch { index_prefix, app_secret: None, value, tape: self.tape, events: self.events }
+        EventBatch { index_prefix, app_secret: None, value, tape, events }
     }
 }
 
 impl RecentKeys {
+    /// The text that they are in is another one.
+    fn forget(&mut self) {
+        self.places.clear();
+        self.at = 0;
+    }
+
     fn put(&mut self, start: u32, len: u32) {
         match self.places.get_mut(self.at) {
             Some(place) => *place = (start, len),

@@ -59,6 +59,8 @@ impl Sender {
             self.queues.close_due(now);
             while let Some(bulk) = self.queues.start(now) {
                 flying.push(send(Arc::clone(&self.http), Arc::clone(&self.clock), self.mode, bulk));
+                // What waited behind it may be next.
+                self.queues.close_due(now);
             }
             self.report(now, flying.len());
             let due = self.queues.next_due(now);

@@ -35,37 +35,68 @@ pub enum RecordFault {
     IndexPrefix { prefix: String, source: IllegalName },
 }
 
-/// Decodes a record's value. `received` is the time of events that name none.
-///
-/// An event that can not be stored is in the batch with its fault; its neighbours are not affected. Events
-/// are in the order of the record, so their indices are those of their positions.
+/// Decodes records one after the other, with memory that the next one uses again.
+#[derive(Debug, Default)]
+pub struct RecordDecoder {
+    originals: Vec<Range<u32>>,
+    builder: EventBatchBuilder,
+    /// That of the last record: most have the same.
+    prefix: Option<IndexPrefix>,
+}
+
+impl RecordDecoder {
+    /// Decodes a record's value. `received` is the time of events that name none.
+    ///
+    /// An event that can not be stored is in the batch with its fault; its neighbours are not affected. Events
+    /// are in the order of the record, so their indices are those of their positions.
+    pub fn decode(
+        &mut self,
+        format: RecordFormat,
+        value: &Bytes,
+        received: Timestamp,
+    ) -> Result<EventBatch, DecodeRecordError> {
+        let mut outline = Outline { originals: std::mem::take(&mut self.originals), ..Outline::default() };
+        let prefix = match read_outline(format, value, &mut outline) {
+            Ok(()) => self.index_prefix(outline.index_prefix),
+            Err(malformed) => Err(RecordFault::Malformed(malformed)),
+        };
+        let Outline { mut originals, app_secret, .. } = outline;
+        let prefix = match prefix {
+            Ok(prefix) => prefix,
+            Err(fault) => return Err(DecodeRecordError { format, fault, originals }),
+        };
+        let builder = &mut self.builder;
+        // Events of two bytes are possible, but not worth memory in advance.
+        builder.reserve(originals.len().min(value.len() / 16), value.len());
+        for original in originals.drain(..) {
+            match format {
+                RecordFormat::Timber | RecordFormat::TimberCollection => {
+                    timber::decode(builder, value, original, received);
+                }
+                RecordFormat::Events => events::decode(builder, value, original, received),
+            }
+        }
+        self.originals = originals;
+        Ok(self.builder.take(prefix, value.clone()).of_app(AppSecret::new(app_secret)))
+    }
+
+    fn index_prefix(&mut self, prefix: &str) -> Result<IndexPrefix, RecordFault> {
+        if let Some(known) = self.prefix.as_ref().filter(|known| known.as_str() == prefix) {
+            return Ok(known.clone());
+        }
+        let fault = |source| RecordFault::IndexPrefix { prefix: prefix.to_owned(), source };
+        let prefix = IndexPrefix::new(prefix).map_err(fault)?;
+        Ok(self.prefix.insert(prefix).clone())
+    }
+}
+
+/// Decodes one record, as [`RecordDecoder::decode`] does.
 pub fn decode_record(
     format: RecordFormat,
     value: &Bytes,
     received: Timestamp,
 ) -> Result<EventBatch, DecodeRecordError> {
-    let mut outline = Outline::default();
-    let prefix = match read_outline(format, value, &mut outline) {
-        Ok(()) => index_prefix(outline.index_prefix),
-        Err(malformed) => Err(RecordFault::Malformed(malformed)),
-    };
-    let Outline { originals, app_secret, .. } = outline;
-    let prefix = match prefix {
-        Ok(prefix) => prefix,
-        Err(fault) => return Err(DecodeRecordError { format, fault, originals }),
-    };
-    // Events of two bytes are possible, but not worth memory in advance.
-    let expected = originals.len().min(value.len() / 16);
-    let mut builder = EventBatchBuilder::with_capacity(expected, value.len());
-    for original in originals {
-        match format {
-            RecordFormat::Timber | RecordFormat::TimberCollection => {
-                timber::decode(&mut builder, value, original, received);
-            }
-            RecordFormat::Events => events::decode(&mut builder, value, original, received),
-        }
-    }
-    Ok(builder.build(prefix, value.clone()).of_app(AppSecret::new(app_secret)))
+    RecordDecoder::default().decode(format, value, received)
 }
 
 /// What a record is made of, before its events are decoded.
@@ -87,10 +118,6 @@ fn read_outline<'a>(
         RecordFormat::TimberCollection => timber::outline_collection(message, outline),
         RecordFormat::Events => events::outline(message, outline),
     }
-}
-
-fn index_prefix(prefix: &str) -> Result<IndexPrefix, RecordFault> {
-    IndexPrefix::new(prefix).map_err(|source| RecordFault::IndexPrefix { prefix: prefix.to_owned(), source })
 }
 
 /// The bytes that an outline found.

@@ -2,7 +2,7 @@
 //! strangers send never panics.
 //!
 //! * [`scan_timber`], [`scan_collection`]: what the door must know of a request, without objects.
-//! * [`decode_record`]: a record to its events, at the consumer.
+//! * [`RecordDecoder`]: records to their events, at the consumer.
 //! * [`EventsBuilder`], [`lines`]: weir's own record format, and the bodies of weir's own door.
 //! * [`rest`]: the JSON of barito-flow's REST gateway.
 //! * [`shape`]: a batch as barito-flow's records, cut to a size.
@@ -26,7 +26,7 @@ pub mod shape;
 mod time;
 
 pub use context::Context;
-pub use decode::{DecodeRecordError, RecordFault, decode_content, decode_record};
+pub use decode::{DecodeRecordError, RecordDecoder, RecordFault, decode_content, decode_record};
 pub use encode::{EventsBuilder, encode_event, single_event_record};
 pub use json::{JsonError, JsonProblem};
 pub use protobuf::{Malformed, Problem};

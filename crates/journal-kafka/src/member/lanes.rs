@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use foldhash::HashMap;
 use weir_journal::{Loss, LossReason, ReadBatch, StoredRecord};
 use weir_model::{Offset, Record, StreamName, StreamPartition};
@@ -23,6 +23,31 @@ pub(super) struct Lane {
     pub(super) round: u64,
     records: Vec<StoredRecord>,
     bytes: usize,
+    values: Values,
+}
+
+/// Memory for the values of an open batch: many small ones are in few pieces, which they share.
+#[derive(Debug, Default)]
+struct Values {
+    piece: BytesMut,
+    /// In all pieces so far.
+    bytes: usize,
+}
+
+/// The largest piece; a larger value is a piece of its own.
+const PIECE: usize = 64 * 1024;
+
+impl Values {
+    /// A copy of a message's value, whose memory is the library's.
+    fn keep(&mut self, value: &[u8]) -> Bytes {
+        if self.piece.capacity() < value.len() {
+            // As large as all before, so that at most half is left over, however few values there are.
+            self.piece = BytesMut::with_capacity(self.bytes.min(PIECE).max(value.len()));
+        }
+        self.bytes += value.len();
+        self.piece.extend_from_slice(value);
+        self.piece.split().freeze()
+    }
 }
 
 /// A batch that is ready, and the round it belongs to.
@@ -30,20 +55,20 @@ pub(super) type Ready = (ReadBatch, u64);
 
 impl Lane {
     pub(super) fn new(place: StreamPartition, life: Life, next: u64) -> Self {
-        Self { place, life, next, round: 0, records: Vec::new(), bytes: 0 }
+        Self { place, life, next, round: 0, records: Vec::new(), bytes: 0, values: Values::default() }
     }
 
     /// Nothing of what is open, and on from there.
     pub(super) fn go_to(&mut self, next: u64, round: u64) {
         (self.next, self.round) = (next, round);
-        (self.records, self.bytes) = (Vec::new(), 0);
+        (self.records, self.bytes, self.values) = (Vec::new(), 0, Values::default());
     }
 
     fn close(&mut self) -> Option<Ready> {
         if self.records.is_empty() {
             return None;
         }
-        self.bytes = 0;
+        (self.bytes, self.values) = (0, Values::default());
         let records = std::mem::take(&mut self.records);
         let next = Offset(self.next);
         Some((ReadBatch { partition: self.place.clone(), records, losses: Vec::new(), next }, self.round))
@@ -89,27 +114,29 @@ impl Lanes {
         })
     }
 
-    /// Adds a record; gives the batch back that it did not fit into.
+    /// Adds the record of a value; gives the batch back that it did not fit into.
     pub(super) fn push(
         &mut self,
         topic: &str,
         partition: i32,
         offset: u64,
-        record: Record,
+        value: &[u8],
         limit: usize,
+        record: impl FnOnce(Bytes) -> Record,
     ) -> Option<Ready> {
         let lane = self.by_topic.get_mut(topic)?.get_mut(&partition)?;
         // From before a seek, or from before it was assigned.
         if offset < lane.next {
             return None;
         }
-        let size = record.value.len();
+        let size = value.len();
         let ready = if lane.bytes + size > limit { lane.close() } else { None };
         if lane.records.is_empty() {
             self.open.push((topic.to_owned(), partition));
         }
         lane.bytes += size;
         lane.next = offset + 1;
+        let record = record(lane.values.keep(value));
         lane.records.push(StoredRecord { offset: Offset(offset), first_event: None, record });
         ready
     }
@@ -119,11 +146,6 @@ impl Lanes {
         let open = std::mem::take(&mut self.open);
         open.into_iter().filter_map(|(topic, partition)| self.get_mut(&topic, partition)?.close()).collect()
     }
-}
-
-/// The value of a message, whose memory is the library's.
-pub(super) fn value(bytes: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(bytes)
 }
 
 /// Names of topics as streams have them.
@@ -148,13 +170,19 @@ mod tests {
         lanes
     }
 
-    fn record(bytes: usize) -> Record {
+    fn record(value: Bytes) -> Record {
         Record {
             format: RecordFormat::Timber,
             events: Some(1),
             received: Timestamp::default(),
             batch: None,
-            value: Bytes::from(vec![0; bytes]),
+            value,
+        }
+    }
+
+    impl Lanes {
+        fn put(&mut self, partition: i32, offset: u64, bytes: usize) -> Option<Ready> {
+            self.push("shop_logs", partition, offset, &vec![0; bytes], 10, record)
         }
     }
 
@@ -165,11 +193,11 @@ mod tests {
     #[test]
     fn batches_are_as_large_as_they_may_be() {
         let mut lanes = lanes();
-        assert!(lanes.push("shop_logs", 0, 4, record(1), 10).is_none(), "it was brought before");
-        assert!(lanes.push("shop_logs", 1, 5, record(1), 10).is_none(), "not a partition of this member");
-        assert!(lanes.push("shop_logs", 0, 5, record(6), 10).is_none());
-        assert!(lanes.push("shop_logs", 0, 7, record(4), 10).is_none(), "offsets may be left out");
-        let full = lanes.push("shop_logs", 0, 8, record(20), 10).expect("there is no more room");
+        assert!(lanes.put(0, 4, 1).is_none(), "it was brought before");
+        assert!(lanes.put(1, 5, 1).is_none(), "not a partition of this member");
+        assert!(lanes.put(0, 5, 6).is_none());
+        assert!(lanes.put(0, 7, 4).is_none(), "offsets may be left out");
+        let full = lanes.put(0, 8, 20).expect("there is no more room");
         assert_eq!(offsets(&full), (vec![5, 7], 8));
         let rest: Vec<_> = lanes.close_all().iter().map(offsets).collect();
         assert_eq!(rest, [(vec![8], 9)]);
@@ -177,12 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn values_share_memory_and_waste_little() {
+        let mut values = Values::default();
+        let texts: Vec<String> = (0..10_000).map(|number| format!("value {number}")).collect();
+        let large = "x".repeat(PIECE + 1);
+        let kept: Vec<_> = texts.iter().map(|text| values.keep(text.as_bytes())).collect();
+        assert_eq!(values.keep(large.as_bytes()), large);
+        assert!(kept.iter().zip(&texts).all(|(kept, text)| kept == text.as_bytes()));
+        let neighbours = kept.windows(2).filter(|two| two[0].as_ptr_range().end == two[1].as_ptr());
+        assert!(neighbours.count() > 9_900, "few pieces");
+        let mut few = Values::default();
+        few.keep(b"123456789");
+        few.keep(b"12345");
+        assert!(few.piece.capacity() <= 9, "no more than there was");
+    }
+
+    #[test]
     fn what_was_open_is_forgotten_by_a_seek() {
         let mut lanes = lanes();
-        lanes.push("shop_logs", 0, 5, record(1), 10);
+        lanes.put(0, 5, 1);
         lanes.get_mut("shop_logs", 0).expect("it is there").go_to(2, 1);
         assert!(lanes.close_all().is_empty());
-        lanes.push("shop_logs", 0, 2, record(1), 10);
+        lanes.put(0, 2, 1);
         let closed = lanes.close_all();
         assert_eq!((offsets(&closed[0]), closed[0].1), ((vec![2], 3), 1));
     }

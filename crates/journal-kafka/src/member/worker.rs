@@ -24,7 +24,7 @@ use weir_journal::{LossReason, StreamPattern};
 use weir_model::StreamName;
 
 use super::inbox::{Inbox, Revocation};
-use super::lanes::{Lane, Lanes, value};
+use super::lanes::{Lane, Lanes};
 use super::link::Link;
 use crate::client::{self, Voice};
 use crate::error::RequestError;
@@ -184,11 +184,18 @@ impl Worker {
                     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
                         headers.add(header.key, header.value.unwrap_or_default());
                     }
-                    let record = headers.record(
-                        value(message.payload().unwrap_or_default()),
-                        message.timestamp().to_millis(),
+                    let (millis, value) = (message.timestamp().to_millis(), message.payload());
+                    let ready = self.lanes.push(
+                        message.topic(),
+                        message.partition(),
+                        u64::try_from(message.offset()).unwrap_or(0),
+                        value.unwrap_or_default(),
+                        self.shared.settings.read_batch.as_usize(),
+                        |value| headers.record(value, millis),
                     );
-                    self.push(message.topic(), message.partition(), message.offset(), record);
+                    if let Some((batch, round)) = ready {
+                        self.inbox.batch(batch, round);
+                    }
                 }
                 Err(KafkaError::MessageConsumptionFatal(error)) => {
                     tracing::error!(group = self.group, %error, "the consumer of Kafka is broken for good");
@@ -211,10 +218,12 @@ impl Worker {
                 None => {
                     let mut headers = Headers::default();
                     fetched.headers(|name, value| headers.add(name, value));
-                    let record = headers.record(value(fetched.payload()), fetched.timestamp());
-                    bytes.set(bytes.get() + record.value.len());
+                    let (value, millis) = (fetched.payload(), fetched.timestamp());
+                    bytes.set(bytes.get() + value.len());
                     let offset = u64::try_from(fetched.offset()).unwrap_or(0);
-                    if let Some((batch, round)) = lanes.push(topic, partition, offset, record, limit) {
+                    let record = |value| headers.record(value, millis);
+                    let ready = lanes.push(topic, partition, offset, value, limit, record);
+                    if let Some((batch, round)) = ready {
                         inbox.batch(batch, round);
                     }
                 }
@@ -236,14 +245,6 @@ impl Worker {
         }
         self.lanes = lanes;
         self.astray.extend(astray);
-    }
-
-    fn push(&mut self, topic: &str, partition: i32, offset: i64, record: weir_model::Record) {
-        let limit = self.shared.settings.read_batch.as_usize();
-        let offset = u64::try_from(offset).unwrap_or(0);
-        if let Some((batch, round)) = self.lanes.push(topic, partition, offset, record, limit) {
-            self.inbox.batch(batch, round);
-        }
     }
 
     /// Goes on with what the group wants.
