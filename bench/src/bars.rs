@@ -87,6 +87,7 @@ fn door(limits: &Limits) -> Vec<Bar> {
         digits((limits.round_trip.p99 + limits.sync.p99) * 1e3)
     );
     vec![
+        bar("pace", "the machine's pace after each run under load", Bound::None, "ms", none()),
         bar("door.cpu", "gRPC into the journal, 8 connections", Bound::AtMost(1.5), cpu, floor),
         bar(
             "door.rate",

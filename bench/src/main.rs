@@ -19,6 +19,7 @@ mod latency;
 mod limits;
 mod load;
 mod machine;
+mod pace;
 mod parts;
 mod report;
 mod scenarios;

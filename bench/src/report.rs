@@ -2,18 +2,20 @@
 
 use std::fmt::Write as _;
 
-use crate::bars;
-use crate::data::Lines;
+use crate::data::{Lines, simple};
 use crate::figures::Figures;
 use crate::limits::Limits;
 use crate::load::Run;
 use crate::machine::Machine;
+use crate::pace::pace;
+use crate::{Outcome, bars};
 
 const PREFACE: &str = "
 The load generator runs on the same machine: events per second are what the whole chain managed, CPU-seconds those of
 the measured process alone. A figure of several runs is given as least – median – most. The physical limit is what the
 machine takes for the named pieces of the work alone, measured in the same run; documents are packed as lines there,
-not as the columns of the store. [Notes](notes.md) say where the time goes.
+not as the columns of the store. The pace is how long two threads that wait for each other take, right after a run, for
+the same work each time: it says how much others had of the machine then. [Notes](notes.md) say where the time goes.
 
 ## Physical limits
 
@@ -25,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) limits: Limits,
     machine: Machine,
     lines: String,
+    /// Of what the machine's pace is measured with.
+    batch: Vec<u8>,
     rows: String,
     outputs: String,
 }
@@ -41,23 +45,34 @@ pub(crate) struct Names {
 impl Report {
     pub(crate) fn new(machine: Machine, limits: Limits, lines: &Lines) -> Self {
         let (figures, rows, outputs) = (Figures::default(), String::new(), String::new());
-        Self { figures, limits, machine, lines: lines.origin.clone(), rows, outputs }
+        let batch = simple(&lines.texts, 1).swap_remove(0).to_vec();
+        Self { figures, limits, machine, lines: lines.origin.clone(), batch, rows, outputs }
     }
 
     /// A run of a scenario; `cpu` in seconds of the measured process, `memory` its peak in MiB.
-    pub(crate) fn run(&mut self, scenario: &str, names: Names, run: &Run, cpu: f64, memory: f64) {
+    pub(crate) fn run(
+        &mut self,
+        scenario: &str,
+        names: Names,
+        run: &Run,
+        cpu: f64,
+        memory: f64,
+    ) -> Outcome<()> {
+        let pace = pace(&self.batch)?;
+        self.figures.note("pace", pace);
         let cpu = cpu / run.events as f64 * 1e6;
         self.figures.note(names.rate, run.rate());
         self.figures.note(names.cpu, cpu);
         self.figures.note(names.p99, run.millis(0.99));
         self.figures.note(names.memory, memory);
         self.rows += &format!(
-            "| {scenario} | {:.0} | {cpu:.2} | {memory:.0} | {:.2} | {:.2} | {:.2} |\n",
+            "| {scenario} | {:.0} | {cpu:.2} | {pace:.0} | {memory:.0} | {:.2} | {:.2} | {:.2} |\n",
             run.rate(),
             run.millis(0.5),
             run.millis(0.99),
             run.millis(1.0)
         );
+        Ok(())
     }
 
     /// What a program printed, as it is.
@@ -81,8 +96,8 @@ impl Report {
             }
         }
         if !self.rows.is_empty() {
-            text += "\n## Every run under load\n\n| scenario | events/s | CPU-s per million | peak RSS MiB | p50 ms \
-                     | p99 ms | max ms |\n|---|---|---|---|---|---|---|\n";
+            text += "\n## Every run under load\n\n| scenario | events/s | CPU-s per million | pace ms | peak RSS MiB \
+                     | p50 ms | p99 ms | max ms |\n|---|---|---|---|---|---|---|---|\n";
             text += &self.rows;
         }
         text + &self.outputs

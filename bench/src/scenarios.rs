@@ -38,7 +38,7 @@ pub(crate) async fn door(report: &mut Report, extent: &Extent, lines: &Lines) ->
         let run = load::grpc(door.grpc, &batches, extent.events, None).await?;
         let cpu = door.cpu()? - cpu;
         let title = "gRPC into the journal, 8 connections";
-        report.run(title, names!("door"), &run, cpu, door.memory("VmHWM")?);
+        report.run(title, names!("door"), &run, cpu, door.memory("VmHWM")?)?;
         report.note_sqlite(sqlite_of(directory.path()));
     }
     Ok(())
@@ -54,7 +54,7 @@ pub(crate) async fn door_at_rate(report: &mut Report, extent: &Extent, lines: &L
         let cpu = door.cpu()?;
         let run = load::grpc(door.grpc, &batches, extent.events / 2, Some(50_000.0)).await?;
         let cpu = door.cpu()? - cpu;
-        report.run("the same at 50,000 events/s", names!("paced"), &run, cpu, door.memory("VmHWM")?);
+        report.run("the same at 50,000 events/s", names!("paced"), &run, cpu, door.memory("VmHWM")?)?;
     }
     Ok(())
 }
@@ -70,12 +70,12 @@ pub(crate) async fn door_rest(report: &mut Report, extent: &Extent, lines: &Line
         let run = load::grpc(door.grpc, &batches, extent.events / 2, None).await?;
         let grpc = door.cpu()? - before;
         let memory = door.memory("VmHWM")?;
-        report.run("gRPC into the journal, 7 fields", names!("fields"), &run, grpc, memory);
+        report.run("gRPC into the journal, 7 fields", names!("fields"), &run, grpc, memory)?;
         let before = door.cpu()?;
         let run = load::json_lines(door.http, &bodies, extent.events / 2).await?;
         let json = door.cpu()? - before;
         let memory = door.memory("VmHWM")?;
-        report.run("JSON lines into the journal, 7 fields", names!("rest"), &run, json, memory);
+        report.run("JSON lines into the journal, 7 fields", names!("rest"), &run, json, memory)?;
         report.figures.note("rest.ratio", json / grpc);
     }
     Ok(())
@@ -94,7 +94,7 @@ pub(crate) async fn whole(report: &mut Report, extent: &Extent, lines: &Lines) -
         run.took = began.elapsed();
         let cpu = weir.cpu()? - cpu;
         let title = "all of weir, gRPC in to searchable";
-        report.run(title, names!("whole"), &run, cpu, weir.memory("VmHWM")?);
+        report.run(title, names!("whole"), &run, cpu, weir.memory("VmHWM")?)?;
     }
     Ok(())
 }

@@ -29,11 +29,11 @@ pub(crate) async fn kafka(report: &mut Report, extent: &Extent, lines: &Lines) -
             let run = load::grpc(weir.grpc, &batches, extent.events / 2, None).await?;
             let cpu = weir.cpu()? - cpu;
             let title = format!("gRPC into Kafka, format {format}");
-            report.run(&title, fast, &run, cpu, weir.memory("VmHWM")?);
+            report.run(&title, fast, &run, cpu, weir.memory("VmHWM")?)?;
             let before = weir.cpu()?;
             let run = load::grpc(weir.grpc, &batches, extent.events / 4, Some(50_000.0)).await?;
             let cpu = weir.cpu()? - before;
-            report.run("the same at 50,000 events/s", paced, &run, cpu, weir.memory("VmHWM")?);
+            report.run("the same at 50,000 events/s", paced, &run, cpu, weir.memory("VmHWM")?)?;
         }
     }
     Ok(())
@@ -57,7 +57,7 @@ pub(crate) async fn redis(report: &mut Report, extent: &Extent, lines: &Lines) -
             let cpu = weir.cpu()?;
             let run = load::grpc(weir.grpc, &batches, extent.events / 2, None).await?;
             let cpu = weir.cpu()? - cpu;
-            report.run(title, names!("limits"), &run, cpu, weir.memory("VmHWM")?);
+            report.run(title, names!("limits"), &run, cpu, weir.memory("VmHWM")?)?;
             rates.push(run.rate());
         }
         report.figures.note("redis.ratio", rates[1] / rates[0]);
@@ -80,7 +80,7 @@ pub(crate) async fn consumer(report: &mut Report, extent: &Extent, lines: &Lines
             sink.has(events).await?;
             let run = Run::of(events, began.elapsed());
             let title = format!("Kafka to _bulk, format {format}");
-            report.run(&title, names, &run, weir.cpu()?, weir.memory("VmHWM")?);
+            report.run(&title, names, &run, weir.cpu()?, weir.memory("VmHWM")?)?;
         }
         let sink = Sink::start(Duration::ZERO).await?;
         sink.away(true);
