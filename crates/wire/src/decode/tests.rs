@@ -55,6 +55,38 @@ fn numbers_are_as_jsonpb_prints_them() {
     check(f64::NEG_INFINITY, "\"-Infinity\"");
 }
 
+/// What a decoder keeps of one record is not seen in the next.
+#[test]
+fn records_that_follow_each_other_are_as_if_alone() {
+    let text = |text: &str| Some(Kind::StringValue(text.to_owned()));
+    let of = |prefix: &str, item: Timber| {
+        let context = TimberContext { es_index_prefix: prefix.to_owned(), ..TimberContext::default() };
+        Timber { context: Some(context), ..item }.encode_to_vec()
+    };
+    let first = timber(content(&[("message", text("one")), ("status", text("200"))]));
+    let same_keys = timber(content(&[("message", text("two, longer")), ("status", text("404"))]));
+    let broken = timber(content(&[("message", None), ("status", text("500"))]));
+    let other_keys = timber(content(&[("massage", text("three"))]));
+    let records = [
+        of("shop", first.clone()),
+        of("shop", same_keys),
+        b"\xff".to_vec(),
+        of("shop", broken),
+        of("../etc", first.clone()),
+        of("cafe", other_keys),
+        of("shop", first),
+    ];
+    let mut decoder = RecordDecoder::default();
+    for record in records {
+        let value = Bytes::from(record);
+        let seen = |decoded: Result<EventBatch, DecodeRecordError>| {
+            decoded.map(|batch| (batch.index_prefix().clone(), shown(&batch)))
+        };
+        let alone = seen(decode_record(RecordFormat::Timber, &value, RECEIVED));
+        assert_eq!(seen(decoder.decode(RecordFormat::Timber, &value, RECEIVED)), alone);
+    }
+}
+
 #[test]
 fn the_app_is_that_of_the_record() {
     let secret = |format, value: Vec<u8>| {
