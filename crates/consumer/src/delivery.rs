@@ -118,7 +118,8 @@ struct Job {
     share: Share,
     /// What its records count as.
     bytes: usize,
-    /// Whether another job of the partition waited when this one began.
+    /// Whether, when this one began, another job of the partition waited, or more was to be read than there was
+    /// room for.
     more: bool,
 }
 

@@ -55,18 +55,6 @@ impl Service {
         }
     }
 
-    /// Puts into the cache what starting it would download or build. Redis is a package of the machine.
-    fn install(self, home: &Home) -> Result<(), ServiceError> {
-        match self {
-            Self::Kafka | Self::Kafka3 => kafka::libs(home).map(drop),
-            Self::OpenSearch => Engine::OpenSearch2.install(home).map(drop),
-            Self::OpenSearch3 => Engine::OpenSearch3.install(home).map(drop),
-            Self::Elasticsearch => Engine::Elasticsearch8.install(home).map(drop),
-            Self::Redis => Ok(()),
-            Self::Consul => consul::program(home).map(drop),
-        }
-    }
-
     /// Starts it in `directory` for as long as somebody wants it: its address and its processes.
     fn start(self, home: &Home, directory: &Path) -> Result<(String, Vec<Identity>), ServiceError> {
         let search = |engine| {
@@ -106,9 +94,17 @@ impl FromStr for Service {
     }
 }
 
-/// Puts into the cache what starting a server would download or build, which takes minutes for Consul.
+/// Puts into the cache what starting a server would download or build, which takes minutes for Consul. Redis is a
+/// package of the machine.
 pub fn fetch(home: &Home, service: Service) -> Result<(), ServiceError> {
-    service.install(home)
+    match service {
+        Service::Kafka | Service::Kafka3 => kafka::libs(home).map(drop),
+        Service::OpenSearch => Engine::OpenSearch2.install(home).map(drop),
+        Service::OpenSearch3 => Engine::OpenSearch3.install(home).map(drop),
+        Service::Elasticsearch => Engine::Elasticsearch8.install(home).map(drop),
+        Service::Redis => Ok(()),
+        Service::Consul => consul::program(home).map(drop),
+    }
 }
 
 /// Starts a server and leaves it running; gives its address. One that ran before is stopped first.

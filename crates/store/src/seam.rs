@@ -117,7 +117,7 @@ pub struct WriteBatch {
     pub records: Vec<WriteRecord>,
     /// Where the partition goes on after these records and whatever was lost behind them.
     pub next: Offset,
-    /// Whether more of the partition waits for this write: then nothing of it is to wait for company.
+    /// Whether more waits behind this write, of the partition or for room: then nothing of it is to wait for company.
     pub more: bool,
 }
 

@@ -36,6 +36,16 @@ impl World {
         }
     }
 
+    /// With as many requests of `a` under way as it may have.
+    fn busy() -> Self {
+        let world = Self::new();
+        for _ in 0..4 {
+            assert!(world.submit("a", 2));
+        }
+        assert_eq!(world.started(), ["a"; 4]);
+        world
+    }
+
     fn now(&self) -> Instant {
         self.clock.monotonic()
     }
@@ -89,11 +99,7 @@ fn a_bulk_is_filled_by_whoever_comes() {
 
 #[test]
 fn a_bulk_grows_until_it_can_be_sent() {
-    let world = World::new();
-    for _ in 0..4 {
-        assert!(world.submit("a", 2));
-    }
-    assert_eq!(world.started(), ["a"; 4]);
+    let world = World::busy();
     assert!(world.submit("a", 1));
     world.clock.advance(SECOND);
     world.queues.close_due(world.now());
@@ -141,11 +147,7 @@ fn an_index_leaves_half_of_the_buffer_to_others() {
 
 #[test]
 fn trouble_is_one_request_after_a_pause() {
-    let world = World::new();
-    for _ in 0..4 {
-        assert!(world.submit("a", 2));
-    }
-    assert_eq!(world.started(), ["a"; 4]);
+    let world = World::busy();
     for _ in 0..4 {
         assert!(world.submit("a", 2) || world.submit("b", 2));
     }

@@ -28,7 +28,7 @@ type Instances = Arc<BTreeSet<Endpoint>>;
 /// A service that Consul was asked for.
 struct Service {
     name: String,
-    /// Absent if the addresses of the settings have to do for now.
+    /// Absent if Consul did not answer at the start: until it does, the addresses of the settings are used.
     first: Option<Instances>,
     endpoints: Endpoints,
 }
