@@ -251,8 +251,9 @@ impl Delivery {
             reader.run(drain).await;
             Ok::<(), io::Error>(())
         });
+        let last_commit = last_commit(spawner);
         spawner.spawn("consumer.commit", Policy::essential(DrainPhase::Commit), |drain| async move {
-            committer.run(drain).await;
+            committer.run(drain, last_commit).await;
             Ok::<(), io::Error>(())
         });
         Ok(())
@@ -271,9 +272,10 @@ impl Delivery {
                 Ok::<(), io::Error>(())
             },
         );
+        let last_commit = last_commit(spawner);
         let committing =
             spawner.spawn("consumer.commit", Policy::essential(DrainPhase::Commit), |drain| async move {
-                committer.run(drain).await;
+                committer.run(drain, last_commit).await;
                 Ok::<(), io::Error>(())
             });
         [delivering, committing]
@@ -284,6 +286,11 @@ impl Delivery {
 /// it durable.
 fn grace(spawner: &Spawner) -> Duration {
     spawner.deadline(DrainPhase::FinishDeliveries) / 2
+}
+
+/// How long the journal may take over the last commit: a little is left for the task to end.
+fn last_commit(spawner: &Spawner) -> Duration {
+    spawner.deadline(DrainPhase::Commit) / 5 * 4
 }
 
 fn deliverer_name(number: usize) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 
 use weir_foundation::tls::IdentityFiles;
@@ -23,6 +23,10 @@ const FETCH: u64 = 128 << 10;
 /// How much larger records are than what is fetched. Logs are compressed to an eighth or less: fetches as large as
 /// the queue would be a multiple of it in memory.
 const COMPRESSION: u64 = 8;
+
+/// Of a broker that can not be reached, which [`ClientContext::error`] is told as well. That all are away follows
+/// from it, and is told many times a second.
+const BROKER_FAILED: &str = "FAIL";
 
 /// What all clients of the brokers have in common.
 pub(crate) fn config(settings: &Settings) -> ClientConfig {
@@ -139,6 +143,10 @@ pub(crate) struct Voice {
 impl ClientContext for Voice {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let role = self.role;
+        if facility == BROKER_FAILED {
+            tracing::debug!(role, facility, "librdkafka: {message}");
+            return;
+        }
         match level {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
@@ -161,7 +169,11 @@ impl ClientContext for Voice {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.metrics.client_error(self.role);
-        tracing::warn!(role = self.role, %error, "librdkafka: {reason}");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            tracing::debug!(role = self.role, %error, "librdkafka: {reason}");
+        } else {
+            tracing::warn!(role = self.role, %error, "librdkafka: {reason}");
+        }
     }
 }
 

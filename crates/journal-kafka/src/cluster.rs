@@ -113,14 +113,14 @@ impl Cluster {
         }
     }
 
-    /// Runs a question that blocks.
+    /// Runs a question that blocks. Brokers that do not answer hold up no drain.
     pub(crate) async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         name: &str,
         question: impl FnOnce(&Self) -> Result<T, RequestError> + Send + 'static,
     ) -> Result<T, RequestError> {
         let cluster = Arc::clone(self);
-        self.spawner.blocking(name, move || question(&cluster)).await?
+        self.spawner.blocking_detached(name, move || question(&cluster)).await?
     }
 
     fn timeout(&self) -> Duration {

@@ -14,7 +14,9 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
+};
 use rdkafka::statistics::Statistics;
 use tokio::sync::{Notify, oneshot};
 use weir_foundation::clock::{Clock, timeout};
@@ -31,6 +33,9 @@ pub(crate) const ROLE: &str = "producer";
 
 /// How long one poll for delivery reports lasts when there are none.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long records that nobody waits for may take once the process ends.
+const LAST: Duration = Duration::from_secs(2);
 
 type Handle = BaseProducer<Deliveries>;
 
@@ -259,8 +264,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Serves delivery reports until the process ends and nothing is under way any more.
+    /// Serves delivery reports until the process ends and nothing is under way any more. Whoever waited for a
+    /// record has been answered when a drain gets here: what is left then is not waited for long.
     fn poll(&self, drain: &DrainToken) {
+        let mut ends_by = None;
         loop {
             let handles = self.handles().clone();
             let (current, former) = match handles.split_last() {
@@ -279,6 +286,12 @@ impl Shared {
                     index += 1;
                     index > last || handle.in_flight_count() > 0
                 });
+            }
+            if drain.is_draining() {
+                let now = self.clock.monotonic();
+                if now >= *ends_by.get_or_insert(now + LAST) {
+                    handles.iter().for_each(|handle| handle.purge(PurgeConfig::default().queue().inflight()));
+                }
             }
             let ending = drain.is_draining() || self.closed.load(Ordering::Acquire);
             if ending && handles.iter().all(|handle| handle.in_flight_count() == 0) {

@@ -313,7 +313,7 @@ impl Shared {
         }
         let millis = Timestamp::from(self.clock.now()).micros() / 1_000;
         let member = Arc::clone(&link);
-        self.spawner.blocking("journal.kafka.commit", move || member.commit(&parts, millis)).await?
+        self.spawner.blocking_detached("journal.kafka.commit", move || member.commit(&parts, millis)).await?
     }
 
     pub(crate) async fn positions(&self, group: &Group) -> Result<Vec<GroupPosition>, RequestError> {

@@ -1,6 +1,6 @@
 //! Which topics there are: by listing them periodically, and by the events that producers of them send.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +28,12 @@ const EVENTS: usize = 10_000;
 
 /// After an event could not be sent.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the event of a topic may take once the process ends.
+const LAST: Duration = Duration::from_secs(2);
+
+/// How long the thread that hears of topics waits for an answer; below what a drain grants it.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long one wait for events lasts.
 const POLL: Duration = Duration::from_millis(500);
@@ -74,17 +80,22 @@ impl Channels {
 async fn list(shared: &Arc<Shared>, mut heard: mpsc::Receiver<StreamName>, drain: &DrainToken) {
     loop {
         let rumour = tokio::select! {
-            () = drain.draining() => return,
-            () = shared.has_closed() => return,
+            () = ends(shared, drain) => return,
             rumour = heard.recv() => match rumour {
                 Some(name) => Some(name),
                 None => return,
             },
             () = shared.clock.sleep(shared.settings.listing_interval) => None,
         };
-        let looked = match rumour {
-            Some(name) => shared.look_at(&name).await.map(drop),
-            None => shared.list().await,
+        let look = async {
+            match rumour {
+                Some(name) => shared.look_at(&name).await.map(drop),
+                None => shared.list().await,
+            }
+        };
+        let looked = tokio::select! {
+            () = ends(shared, drain) => return,
+            looked = look => looked,
         };
         if let Err(error) = looked {
             tracing::warn!(error = %chain(&error), "the topics of Kafka could not be listed");
@@ -94,44 +105,50 @@ async fn list(shared: &Arc<Shared>, mut heard: mpsc::Receiver<StreamName>, drain
 
 /// Sends the event of each new topic until it is sent.
 async fn tell(shared: &Arc<Shared>, mut made: mpsc::Receiver<StreamName>, drain: &DrainToken) {
-    let mut waiting: VecDeque<StreamName> = VecDeque::new();
     loop {
-        let Some(name) = waiting.front().cloned() else {
-            tokio::select! {
-                () = drain.draining() => return,
-                () = shared.has_closed() => return,
-                name = made.recv() => match name {
-                    Some(name) => waiting.push_back(name),
-                    None => return,
-                },
-            }
-            continue;
+        let name = tokio::select! {
+            biased;
+            name = made.recv() => name,
+            () = ends(shared, drain) => return,
         };
-        let outcome = match send(shared, &name).await {
-            Ok(()) => {
-                waiting.pop_front();
-                "sent"
-            }
-            Err(error) => {
-                tracing::warn!(topic = %name, error = %chain(&error), "a new-topic event could not be sent, trying again");
-                "failed"
-            }
-        };
-        shared.metrics.topic_events.get_or_create(&OfOutcome { outcome }).inc();
-        if outcome == "failed" {
-            if drain.is_draining() || shared.producer.is_closed() {
+        let Some(name) = name else { return };
+        tokio::select! {
+            () = send_until_sent(shared, &name) => {}
+            () = has_no_time(shared, drain) => {
                 tracing::warn!(
-                    topics = waiting.len(),
+                    topics = made.len() + 1,
                     "new-topic events are not sent: consumers find these topics by listing"
                 );
                 return;
             }
-            shared.clock.sleep(PAUSE).await;
         }
     }
 }
 
-async fn send(shared: &Arc<Shared>, name: &StreamName) -> Result<(), RequestError> {
+async fn ends(shared: &Shared, drain: &DrainToken) {
+    tokio::select! {
+        () = drain.draining() => {}
+        () = shared.has_closed() => {}
+    }
+}
+
+/// Nobody waits long for brokers that do not answer when the process ends.
+async fn has_no_time(shared: &Shared, drain: &DrainToken) {
+    ends(shared, drain).await;
+    shared.clock.sleep(LAST).await;
+}
+
+async fn send_until_sent(shared: &Shared, name: &StreamName) {
+    let count = |outcome| shared.metrics.topic_events.get_or_create(&OfOutcome { outcome }).inc();
+    while let Err(error) = send(shared, name).await {
+        count("failed");
+        tracing::warn!(topic = %name, error = %chain(&error), "a new-topic event could not be sent, trying again");
+        shared.clock.sleep(PAUSE).await;
+    }
+    count("sent");
+}
+
+async fn send(shared: &Shared, name: &StreamName) -> Result<(), RequestError> {
     let events = shared.settings.new_topic_events.as_str();
     if !shared.events_topic.load(Ordering::Acquire) {
         let made = shared
@@ -205,7 +222,7 @@ fn follow<C: rdkafka::consumer::ConsumerContext>(
     events: &str,
     followed: &mut HashSet<i32>,
 ) {
-    let Ok(metadata) = consumer.fetch_metadata(None, Duration::from_secs(10)) else { return };
+    let Ok(metadata) = consumer.fetch_metadata(None, ANSWER) else { return };
     let topic = metadata.topics().iter().find(|topic| topic.name() == events);
     let found: HashSet<i32> =
         topic.into_iter().flat_map(|topic| topic.partitions()).map(|p| p.id()).collect();

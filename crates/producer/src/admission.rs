@@ -139,7 +139,28 @@ impl Admission {
         self.limits.take(&asks[..asked], events).await
     }
 
+    /// A journal that does not answer is not waited for when the process ends: the client is told in time to go
+    /// elsewhere.
     async fn store(
+        &self,
+        terms: &Terms,
+        batch: Batch,
+        done: &mut Progression,
+    ) -> Result<Arc<Stream>, Refusal> {
+        tokio::select! {
+            biased;
+            outcome = self.create_and_append(terms, batch, done) => outcome,
+            () = self.overdue() => Err(Refusal::Cut),
+        }
+    }
+
+    /// Before the connections are cut.
+    async fn overdue(&self) {
+        self.drain.draining().await;
+        self.clock.sleep(self.spawner.deadline(DrainPhase::StopIntake) / 5 * 3).await;
+    }
+
+    async fn create_and_append(
         &self,
         terms: &Terms,
         batch: Batch,

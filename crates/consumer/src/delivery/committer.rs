@@ -58,6 +58,8 @@ enum Event {
     Measured(Vec<Lag>),
 }
 
+const AGAIN: &str = "what is durable since the last commit is delivered again, under the same ids";
+
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
 impl Lanes {
@@ -99,8 +101,21 @@ impl Lanes {
 }
 
 impl Committer {
-    /// On drain commits once more and ends; the deliverer has ended by then and has flushed.
-    pub(super) async fn run(mut self, drain: DrainToken) {
+    /// On drain commits once more and ends; the deliverer has ended by then and has flushed. A journal that does
+    /// not answer is not waited for longer than `time`.
+    pub(super) async fn run(self, drain: DrainToken, time: Duration) {
+        let clock = Arc::clone(&self.seams.clock);
+        let overdue = async {
+            drain.draining().await;
+            clock.sleep(time).await;
+        };
+        tokio::select! {
+            () = self.work(&drain) => {}
+            () = overdue => warn!("the journal does not answer, {AGAIN}"),
+        }
+    }
+
+    async fn work(mut self, drain: &DrainToken) {
         let clock = Arc::clone(&self.seams.clock);
         let mut measure_at = clock.monotonic();
         let mut commit_at = clock.monotonic();
@@ -143,7 +158,7 @@ impl Committer {
         }
         self.drain_notices();
         if let Committed::Failed { .. } = self.commit().await {
-            warn!("the last commit failed, what is durable since the one before is delivered again");
+            warn!("the last commit failed, {AGAIN}");
         }
     }
 

@@ -122,11 +122,25 @@ impl Spawner {
         T: Send + 'static,
     {
         let presence = Presence::new(&self.registry, name, DrainPhase::Close);
-        let span = tracing::Span::current();
-        let join = self.runtime.spawn_blocking(move || {
+        self.blocking_detached(name, move || {
             let _present = presence;
-            span.in_scope(work)
-        });
+            work()
+        })
+    }
+
+    /// As [`Spawner::blocking`], for work that the end of the process may cut off at any point, such as a question
+    /// to a machine that does not answer: no drain waits for it.
+    pub fn blocking_detached<F, T>(
+        &self,
+        name: &str,
+        work: F,
+    ) -> impl Future<Output = Result<T, BlockingError>> + Send + use<F, T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let span = tracing::Span::current();
+        let join = self.runtime.spawn_blocking(move || span.in_scope(work));
         let name = name.to_owned();
         async move {
             match join.await {

@@ -19,7 +19,7 @@ use rdkafka::message::{Headers as _, Message};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use weir_foundation::failure::chain;
-use weir_foundation::supervise::DrainToken;
+use weir_foundation::supervise::{DrainPhase, DrainToken};
 use weir_journal::{LossReason, StreamPattern};
 use weir_model::StreamName;
 
@@ -131,7 +131,7 @@ impl Worker {
                 self.bring();
             }
         }
-        self.leave();
+        self.leave(drain);
     }
 
     fn now(&self) -> Instant {
@@ -335,8 +335,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Leaves the group and ends.
-    fn leave(self) {
+    /// Leaves the group and ends. A group that a dead member holds up answers nobody until that one's session is
+    /// over: a process that ends does not wait for that.
+    fn leave(self, drain: &DrainToken) {
         let Self { shared, group, link, consumer, queue, inbox, step, .. } = self;
         link.leave();
         inbox.close();
@@ -352,12 +353,30 @@ impl Worker {
             }
         }
         consumer.unsubscribe();
+        let time = shared.spawner.deadline(DrainPhase::Close) / 5 * 4;
+        let mut ends_by = None;
+        let mut is_late = || {
+            let now = shared.clock.monotonic();
+            drain.is_draining() && now >= *ends_by.get_or_insert(now + time)
+        };
         // Who commits right now still has it.
-        while Arc::strong_count(&consumer) > 1 {
+        while Arc::strong_count(&consumer) > 1 && !is_late() {
             consumer.poll(TURN);
         }
-        // Waits until the group knows.
-        drop(consumer);
+        let closes = consumer.close_queue().is_ok();
+        while closes && !consumer.closed() && !is_late() {
+            consumer.poll(TURN);
+        }
+        if closes && !consumer.closed() {
+            tracing::warn!(
+                group,
+                "the group does not answer: it notices that this member is gone when its session is over"
+            );
+            // Dropping it would wait until the group knows.
+            std::mem::forget(consumer);
+        } else {
+            drop(consumer);
+        }
         shared.registry.remove(&group, &link);
         link.left();
     }

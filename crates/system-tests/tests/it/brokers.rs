@@ -1,7 +1,7 @@
 //! Three brokers of which one dies, then the one that leads them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_services::{Home, Kafka};
 use weir_system_tests::ledger::Ledger;
@@ -9,7 +9,7 @@ use weir_system_tests::load::Client;
 use weir_system_tests::reckoning::settle_documents;
 use weir_system_tests::wait::until;
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, start};
 
 const BROKERS: usize = 3;
 const CLIENTS: usize = 4;
@@ -80,6 +80,50 @@ async fn brokers_that_die_under_load_lose_and_repeat_nothing() {
     for client in clients {
         client.await.expect("it sends");
     }
+    world.caught_up().await;
+    settle_documents(&world.documents(), &ledger).await;
+    assert!(consumer.terminate().await.success());
+    assert!(producer.terminate().await.success());
+}
+
+/// What is not acknowledged is still with the client, and what is not committed is delivered again: nothing is a
+/// reason to wait for brokers that do not answer, nor to call the end a failure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_end_well_while_no_broker_answers() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let mut kafka = Kafka::start(&Home::of_the_tree(), directory.path(), 1).expect("it starts");
+    let world = World::around("silence", kafka.addresses());
+    let setup = |role| {
+        let setup = world.setup(role).with("drain.stop_intake", "5s");
+        setup.with("drain.commit", "3s").with("drain.close", "5s")
+    };
+    let ledger = Arc::new(Ledger::default());
+    for (round, hangs) in [true, false].into_iter().enumerate() {
+        let producer = start("producer", &setup("producer")).await;
+        let consumer = start("consumer", &setup("consumer")).await;
+        let client = |number, topic| {
+            let (name, app) = (format!("client{number}-{round}"), world.app(topic));
+            let client = Client { name, app, batch: 10, pause: Duration::from_millis(5) };
+            tokio::spawn(client.run(producer.addresses.grpc, Arc::clone(&ledger)))
+        };
+        let old = client(0, 0);
+        world.grows().await;
+        if hangs { kafka.pause(0) } else { kafka.kill(0) }.expect("it runs");
+        // Wants a topic that nobody can make now.
+        let new = client(1, 1 + round);
+        tokio::time::sleep(ANSWERED_WITHIN).await;
+        for (role, process) in [("producer", producer), ("consumer", consumer)] {
+            let began = Instant::now();
+            let status = process.terminate().await;
+            eprintln!("the {role} ended after {:?} with {status}", began.elapsed());
+            assert!(status.success(), "the {role} ended with {status}");
+        }
+        new.abort();
+        old.abort();
+        if hangs { kafka.resume(0) } else { tokio::task::block_in_place(|| kafka.restart(0)) }
+            .expect("it goes on");
+    }
+    let (producer, consumer) = (world.producer().await, world.consumer().await);
     world.caught_up().await;
     settle_documents(&world.documents(), &ledger).await;
     assert!(consumer.terminate().await.success());

@@ -117,7 +117,6 @@ async fn a_go_client_is_told_of_a_kafka_that_is_away() {
     for mut producer in [weir, barito] {
         producer.ready().await;
         succeeds(&client, &producer, &app).await;
-        // The event of the new topic may still wait to be sent, and a drain for it.
-        producer.kill();
+        assert!(producer.terminate().await.success());
     }
 }

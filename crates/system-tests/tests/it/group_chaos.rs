@@ -51,9 +51,6 @@ impl Member {
             .setup(&name)
             .with("kafka.session_timeout", "6s")
             .with("kafka.heartbeat_interval", "500ms")
-            // While a member is paused or dead the group answers nobody until its session is over.
-            .with("drain.commit", "60s")
-            .with("drain.close", "60s")
             .with("elasticsearch.retry_longest", "1s");
         Self { name, setup, weir: None }
     }
