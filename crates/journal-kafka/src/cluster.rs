@@ -42,6 +42,9 @@ pub(crate) struct Cluster {
 /// How long to wait before offsets are asked for again, while leaders change.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long all brokers may take to hear of a new topic.
+const NEW: Duration = Duration::from_secs(1);
+
 /// Whether an error is over in a moment.
 fn passes(error: RDKafkaErrorCode) -> bool {
     matches!(
@@ -50,14 +53,19 @@ fn passes(error: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::LeaderNotAvailable
             | RDKafkaErrorCode::FencedLeaderEpoch
             | RDKafkaErrorCode::UnknownLeaderEpoch
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopicId
     )
 }
 
-/// Whether an error says of one of several partitions that it is not there.
-fn is_gone(error: RDKafkaErrorCode) -> bool {
-    matches!(error, RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic)
+/// Whether an error says of one of several partitions that it is not there: the library, or a broker, which may not
+/// have heard of it yet.
+fn is_unknown(error: RDKafkaErrorCode) -> bool {
+    matches!(
+        error,
+        RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopicId
+    )
 }
 
 /// Partitions by topic and index.
@@ -222,7 +230,11 @@ impl Cluster {
             match error.rdkafka_error_code().filter(|_| left() > PAUSE) {
                 // A partition that is new or moves has no leader for a moment.
                 Some(code) if passes(code) => {}
-                Some(code) if is_gone(code) => list = self.without_the_gone(&list)?,
+                Some(code) if is_unknown(code) => {
+                    if left() < self.timeout().saturating_sub(NEW) {
+                        list = self.without_the_gone(&list)?;
+                    }
+                }
                 _ => return Err(failed("find offsets")(error)),
             }
             if list.count() == 0 {

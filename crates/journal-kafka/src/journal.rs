@@ -218,7 +218,11 @@ impl Journal for KafkaJournal {
         let (topic, life) = shared.place(partition).await?;
         let bounds = shared.bounds(&topic).await?;
         let range = bounds.get(&(topic.name.clone(), partition.partition.0)).cloned();
-        let range = range.ok_or_else(|| ReadError::Failed("nobody leads the partition".into()))?;
+        let Some(range) = range else {
+            shared.look_at(&topic.name).await?;
+            shared.place(partition).await?;
+            return Err(ReadError::Failed("nobody leads the partition".into()));
+        };
         // What is below the beginning of a life is of an earlier one, which ended there.
         let range = if life.incarnation == partition.incarnation {
             range.start.max(life.begin.0.min(range.end))..range.end

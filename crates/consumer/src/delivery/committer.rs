@@ -58,7 +58,7 @@ enum Event {
     Measured(Vec<Lag>),
 }
 
-const AGAIN: &str = "what is durable since the last commit is delivered again, under the same ids";
+const AGAIN: &str = "what became durable since the commit before is delivered again, under the same ids";
 
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 

@@ -21,7 +21,7 @@ macro_rules! scenarios {
     };
 }
 
-const SCENARIOS: [Scenario; 17] = scenarios![
+const SCENARIOS: [Scenario; 18] = scenarios![
     conformance::the_journal_conforms,
     records::what_is_written_is_what_barito_flow_writes,
     records::what_others_write_is_read,
@@ -30,6 +30,7 @@ const SCENARIOS: [Scenario; 17] = scenarios![
     topics::a_new_topic_is_announced,
     topics::a_topic_whose_event_was_lost_is_found_by_listing,
     topics::topics_can_be_listed_while_others_are_deleted,
+    topics::a_topic_that_was_just_deleted_is_read_no_more,
     topics::a_topic_that_was_made_again_is_another_one,
     groups::members_share_partitions,
     groups::what_is_committed_on_revocation_is_not_delivered_again,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::producer::Producer;
-use weir_journal::{Journal, SubscriptionEvent};
+use weir_journal::{Journal, ReadBudget, ReadError, SubscriptionEvent};
 use weir_model::Offset;
 
 use crate::broker::{
@@ -52,8 +52,9 @@ pub(crate) async fn a_topic_whose_event_was_lost_is_found_by_listing(world: &mut
 pub(crate) async fn topics_can_be_listed_while_others_are_deleted(world: &mut World) {
     let opened = world.open().await;
     let doomed: Vec<_> = (0..10).map(|number| format!("doomed{number}_logs")).collect();
+    let mut places = Vec::new();
     for topic in &doomed {
-        create(&opened.journal, topic, 4).await;
+        places.push(partition(&create(&opened.journal, topic, 4).await, 0));
     }
     create(&opened.journal, "lasting_logs", 1).await;
     let list = async || {
@@ -72,6 +73,21 @@ pub(crate) async fn topics_can_be_listed_while_others_are_deleted(world: &mut Wo
         };
         all_gone = tokio::join!(delete, list()).1 == 0;
     }
+    for place in places {
+        let read = opened.journal.read(&place, Offset::ZERO, ReadBudget { bytes: 1_000, records: 1 }).await;
+        assert!(matches!(read, Err(ReadError::UnknownPartition(_))), "{read:?}");
+    }
+}
+
+pub(crate) async fn a_topic_that_was_just_deleted_is_read_no_more(world: &mut World) {
+    let opened = world.open().await;
+    let place = partition(&create(&opened.journal, "short_logs", 4).await, 3);
+    let read = || opened.journal.read(&place, Offset::ZERO, ReadBudget { bytes: 1_000, records: 1 });
+    assert_eq!(read().await.expect("it is there").records, []);
+    // This journal has not listed topics since.
+    world.delete_topic("short_logs").await;
+    let read = read().await;
+    assert!(matches!(read, Err(ReadError::UnknownPartition(_))), "{read:?}");
 }
 
 pub(crate) async fn a_topic_that_was_made_again_is_another_one(world: &mut World) {
