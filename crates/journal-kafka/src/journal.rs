@@ -13,8 +13,9 @@ use weir_foundation::failure::chain;
 use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{
-    AppendError, Appended, Commit, CommitError, CreateStreamError, Creation, GroupInfo, Journal, KnownBatch,
-    ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec, SubscribeError, Subscription,
+    AppendError, Appended, Commit, CommitError, CreateStreamError, Creation, GroupInfo, IfMissing, Journal,
+    KnownBatch, ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec, SubscribeError,
+    Subscription,
 };
 use weir_model::{Offset, PartitionIndex, Record, StreamName, StreamPartition, Timestamp};
 
@@ -171,6 +172,7 @@ impl Journal for KafkaJournal {
         }
         let (topic, made) = match shared.look_at(&name).await.map_err(failed)? {
             Some(topic) => (topic, Made::Before),
+            None if spec.if_missing == IfMissing::Refuse => return Err(CreateStreamError::Missing(name)),
             None => {
                 let limit = shared.settings.topics.topics;
                 if shared.catalog.len() >= limit {

@@ -86,6 +86,9 @@ pub enum CreateStreamError {
         /// The limit.
         limit: usize,
     },
+    /// It is not there, and was not to be made.
+    #[error("there is no stream `{0}`")]
+    Missing(StreamName),
     /// No space.
     #[error("the journal has no space left for a new stream")]
     Full(#[source] Option<Source>),

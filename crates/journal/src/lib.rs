@@ -15,7 +15,7 @@ mod seam;
 
 pub use error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
 pub use seam::{
-    Appended, Assignment, Commit, Creation, GroupInfo, GroupPosition, Journal, Keep, KnownBatch, Loss,
-    LossReason, PartitionBounds, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern, StreamSpec,
-    Subscription, SubscriptionEvent,
+    Appended, Assignment, Commit, Creation, GroupInfo, GroupPosition, IfMissing, Journal, Keep, KnownBatch,
+    Loss, LossReason, PartitionBounds, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern,
+    StreamSpec, Subscription, SubscriptionEvent,
 };

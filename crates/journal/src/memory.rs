@@ -19,8 +19,8 @@ use self::partition::Partition;
 use self::subscription::Member;
 use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, SubscribeError};
 use crate::seam::{
-    Appended, Commit, Creation, GroupInfo, GroupPosition, Journal, KnownBatch, ReadBatch, ReadBudget,
-    StreamInfo, StreamPattern, StreamSpec, Subscription,
+    Appended, Commit, Creation, GroupInfo, GroupPosition, IfMissing, Journal, KnownBatch, ReadBatch,
+    ReadBudget, StreamInfo, StreamPattern, StreamSpec, Subscription,
 };
 
 /// Partitions of a stream that asks for none, and the most that one gets.
@@ -192,6 +192,9 @@ impl Journal for MemoryJournal {
             }
             if let Some(stream) = state.streams.get(&spec.name) {
                 return Ok(Creation::Existed(stream.info(&spec.name)));
+            }
+            if spec.if_missing == IfMissing::Refuse {
+                return Err(CreateStreamError::Missing(spec.name));
             }
             let partitions = spec.partitions.map_or(PARTITIONS, |asked| asked.clamp(1, PARTITIONS));
             let stream = Stream {

@@ -216,6 +216,18 @@ pub struct StreamSpec {
     pub replicas: Option<u32>,
     /// How long its records are kept.
     pub keep: Keep,
+    /// What is done if there is none of that name.
+    pub if_missing: IfMissing,
+}
+
+/// What [`Journal::create_stream`] does about a stream that is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IfMissing {
+    /// Makes it.
+    #[default]
+    Create,
+    /// Fails with [`CreateStreamError::Missing`].
+    Refuse,
 }
 
 /// How long records of a stream are kept.
@@ -345,7 +357,13 @@ impl StreamSpec {
     /// Partitions, copies and time as the journal is set up.
     #[must_use]
     pub fn new(name: StreamName) -> Self {
-        Self { name, partitions: None, replicas: None, keep: Keep::default() }
+        Self {
+            name,
+            partitions: None,
+            replicas: None,
+            keep: Keep::default(),
+            if_missing: IfMissing::default(),
+        }
     }
 }
 

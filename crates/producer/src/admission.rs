@@ -168,11 +168,11 @@ impl Admission {
     ) -> Result<Arc<Stream>, Refusal> {
         let _waiting = Waiting::new(&self.progress);
         let received = Timestamp::from(self.clock.now());
-        let created = self.streams.ensure(&terms.stream, terms.partitions, terms.replicas).await;
+        let created = self.streams.ensure(&terms.stream, terms.wanted).await;
         let stream = created.inspect_err(|_| self.metrics.barito_failed(OTHER, "create_topic"))?;
         match self.append(&stream, &batch, received, done).await {
             Err(error) if matches!(error.reason(), AppendError::UnknownStream(_)) => {
-                let stream = self.streams.create(&stream, terms.partitions, terms.replicas).await?;
+                let stream = self.streams.create(&stream, terms.wanted).await?;
                 self.append(&stream, &batch, received, done).await?;
                 Ok(stream)
             }

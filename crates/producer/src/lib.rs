@@ -7,6 +7,7 @@ mod codes;
 mod grpc;
 mod metrics;
 mod producer;
+mod quota;
 mod refusal;
 mod rest;
 mod section;

@@ -90,14 +90,13 @@ impl Producer {
         let limit = settings.memory_budget.bytes();
         let budget = Budget::new(limit);
         let metrics = Metrics::register(metrics, &budget, limit, &window);
-        let (prefix, suffix) = (settings.stream_prefix.clone(), settings.stream_suffix.clone());
         let serving = Serving::start(&spawner).await;
         let progress = health.register("producer", STALL);
         progress.idle();
         let admission = Admission {
             budget,
             conversions: Budget::new(limit.saturating_mul(CONVERSIONS)),
-            streams: Streams::new(prefix, suffix, Arc::clone(&journal), Arc::clone(&metrics)),
+            streams: Streams::new(&settings, Arc::clone(&journal), Arc::clone(&metrics)),
             metrics,
             limits,
             window,

@@ -3,6 +3,7 @@
 //! How it looks on the wire is the matter of each door; the gRPC code is the same everywhere, since barito-flow's
 //! REST answers are made from it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tonic::Code;
@@ -10,6 +11,7 @@ use weir_foundation::failure::{Audience, Disposition, Failure, chain};
 use weir_foundation::http::Stalled;
 use weir_journal::{AppendError, CreateStreamError};
 use weir_limits::OverLimit;
+use weir_model::StreamName;
 use weir_wire::Malformed;
 use weir_wire::compression::{DecompressError, UnknownEncoding};
 use weir_wire::lines::BodyError;
@@ -65,6 +67,8 @@ pub(crate) enum Refusal {
     OverBudget(#[from] Exhausted),
     #[error("the stream could not be created")]
     Stream(#[from] CreateStreamError),
+    #[error("stream `{stream}` would be one more than the {limit} that one app may have made")]
+    TooManyStreams { stream: StreamName, limit: NonZeroU32 },
     #[error("the batch could not be stored")]
     Append(#[source] AppendError),
     /// The append was cut off, as happens at the end of the process.
@@ -121,7 +125,9 @@ impl Refusal {
             | Self::OverBudget(_) => Code::ResourceExhausted,
             Self::Stalled(_) => Code::DeadlineExceeded,
             Self::Broken => Code::Cancelled,
-            Self::Stream(CreateStreamError::TooMany { .. }) => Code::FailedPrecondition,
+            Self::Stream(CreateStreamError::TooMany { .. }) | Self::TooManyStreams { .. } => {
+                Code::FailedPrecondition
+            }
             Self::Stream(_) | Self::Cut => Code::Unavailable,
             Self::Append(_) => match compat {
                 Compat::Weir => Code::Unavailable,
@@ -200,7 +206,9 @@ impl Failure for Refusal {
             Self::Broken => codes::BROKEN_BODY,
             Self::OverLimit(_) => codes::RATE_LIMITED,
             Self::OverBudget(_) => codes::BUDGET_EXHAUSTED,
-            Self::Stream(CreateStreamError::TooMany { .. }) => codes::TOO_MANY_STREAMS,
+            Self::Stream(CreateStreamError::TooMany { .. }) | Self::TooManyStreams { .. } => {
+                codes::TOO_MANY_STREAMS
+            }
             Self::Stream(CreateStreamError::Full(_)) | Self::Append(AppendError::Full(_)) => {
                 codes::JOURNAL_FULL
             }
@@ -211,7 +219,9 @@ impl Failure for Refusal {
             Self::Append(
                 AppendError::Unavailable(_) | AppendError::UnknownStream(_) | AppendError::Partial { .. },
             )
-            | Self::Stream(CreateStreamError::Failed { .. }) => codes::JOURNAL_UNAVAILABLE,
+            | Self::Stream(CreateStreamError::Failed { .. } | CreateStreamError::Missing(_)) => {
+                codes::JOURNAL_UNAVAILABLE
+            }
         }
     }
 }

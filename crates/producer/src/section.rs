@@ -46,6 +46,9 @@ pub struct ProducerSection {
     /// Most partitions that a request may ask for; a larger number is taken as this one. Default: `4`, over Kafka
     /// `100`.
     pub max_partitions: Option<u32>,
+    /// Most streams that one app may have made while the process runs: an app is known by its `app_secret`, and all
+    /// requests without one are one app's. Streams that exist do not count. Default: no limit.
+    pub max_app_streams: Option<u32>,
     /// Make new streams as the settings say, whatever a request asks for. Default: `false`.
     pub ignore_stream_options: Option<bool>,
     /// Write `app_secret` into the journal, as barito-flow does. Default: `false`, with `compat: barito` `true`.
@@ -97,6 +100,7 @@ pub struct Settings {
     pub rates: RateSettings,
     pub default_partitions: Option<NonZeroU32>,
     pub max_partitions: NonZeroU32,
+    pub max_app_streams: Option<NonZeroU32>,
     pub stream_options: StreamOptions,
     pub secrets: Secrets,
     pub record_format: RecordFormat,
@@ -192,6 +196,7 @@ impl Settings {
             rates: RateSettings::validate(&mut problems, raw),
             default_partitions: at_least_one(&mut problems, "default_partitions", raw.default_partitions),
             max_partitions: max_partitions.unwrap_or(NonZeroU32::MIN),
+            max_app_streams: at_least_one(&mut problems, "max_app_streams", raw.max_app_streams),
             stream_options: match raw.ignore_stream_options {
                 Some(true) => StreamOptions::Settings,
                 Some(false) | None => StreamOptions::Request,

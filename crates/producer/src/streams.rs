@@ -4,10 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hashbrown::HashMap;
-use weir_journal::{CreateStreamError, Journal, StreamSpec};
+use weir_journal::{CreateStreamError, Creation, IfMissing, Journal, StreamSpec};
 use weir_model::{IllegalStreamName, StreamName};
 
 use crate::metrics::{Metrics, StreamMetrics};
+use crate::quota::{Owner, Quota, Spent};
+use crate::refusal::Refusal;
+use crate::section::Settings;
 
 /// A stream, prepared: what each batch needs of it is made once.
 #[derive(Debug)]
@@ -34,18 +37,30 @@ pub(crate) struct Streams {
     prefix: String,
     suffix: String,
     known: RwLock<HashMap<Box<str>, Arc<Stream>, foldhash::fast::RandomState>>,
+    quota: Quota,
     journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
 }
 
+/// What a batch asks for, should its stream be new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Absent means the journal's default, as for `replicas`.
+    pub(crate) partitions: Option<u32>,
+    pub(crate) replicas: Option<u32>,
+    pub(crate) owner: Owner,
+}
+
 impl Streams {
-    pub(crate) fn new(
-        prefix: String,
-        suffix: String,
-        journal: Arc<dyn Journal>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { prefix, suffix, known: RwLock::default(), journal, metrics }
+    pub(crate) fn new(settings: &Settings, journal: Arc<dyn Journal>, metrics: Arc<Metrics>) -> Self {
+        let (prefix, suffix) = (settings.stream_prefix.clone(), settings.stream_suffix.clone());
+        let quota = Quota::new(settings.max_app_streams);
+        Self { prefix, suffix, known: RwLock::default(), quota, journal, metrics }
+    }
+
+    /// Whose streams a batch with this secret has made.
+    pub(crate) fn owner(&self, secret: Option<&str>) -> Owner {
+        self.quota.owner(secret.unwrap_or_default())
     }
 
     /// The stream of a topic as clients name it, without prefix and suffix.
@@ -60,15 +75,10 @@ impl Streams {
     }
 
     /// The stream, created if it has to be.
-    pub(crate) async fn ensure(
-        &self,
-        stream: &Arc<Stream>,
-        partitions: Option<u32>,
-        replicas: Option<u32>,
-    ) -> Result<Arc<Stream>, CreateStreamError> {
+    pub(crate) async fn ensure(&self, stream: &Arc<Stream>, wanted: Wanted) -> Result<Arc<Stream>, Refusal> {
         match stream.state {
             State::Exists => Ok(Arc::clone(stream)),
-            State::New => self.create(stream, partitions, replicas).await,
+            State::New => self.create(stream, wanted).await,
         }
     }
 
@@ -76,13 +86,27 @@ impl Streams {
     pub(crate) async fn create(
         &self,
         stream: &Stream,
-        partitions: Option<u32>,
-        replicas: Option<u32>,
-    ) -> Result<Arc<Stream>, CreateStreamError> {
+        Wanted { partitions, replicas, owner }: Wanted,
+    ) -> Result<Arc<Stream>, Refusal> {
         let name = stream.name.clone();
-        self.journal
-            .create_stream(StreamSpec { partitions, replicas, ..StreamSpec::new(name.clone()) })
-            .await?;
+        let spec = StreamSpec { partitions, replicas, ..StreamSpec::new(name.clone()) };
+        match self.quota.claim(owner) {
+            Ok(claim) => {
+                if let Creation::Created(_) = self.journal.create_stream(spec).await? {
+                    claim.used();
+                }
+            }
+            Err(Spent { limit }) => {
+                let spec = StreamSpec { if_missing: IfMissing::Refuse, ..spec };
+                match self.journal.create_stream(spec).await {
+                    Ok(_) => {}
+                    Err(CreateStreamError::Missing(stream)) => {
+                        return Err(Refusal::TooManyStreams { stream, limit });
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
         let app = name.as_str().strip_suffix(&self.suffix).unwrap_or(name.as_str());
         let metrics = self.metrics.of_stream(name.as_str(), app);
         let stream = Arc::new(Stream::new(name, &stream.topic, State::Exists, metrics));

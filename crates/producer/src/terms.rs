@@ -8,7 +8,7 @@ use weir_model::{IllegalName, IllegalStreamName, IndexPrefix};
 use weir_wire::Context;
 
 use crate::section::{Compat, RateSettings, Settings, StreamOptions};
-use crate::streams::{Stream, Streams};
+use crate::streams::{Stream, Streams, Wanted};
 
 /// Under which terms a batch is taken.
 #[derive(Debug, Clone)]
@@ -16,9 +16,7 @@ pub(crate) struct Terms {
     pub(crate) stream: Arc<Stream>,
     pub(crate) group: Group,
     pub(crate) rate: Rate,
-    /// Of the stream, should it be new; absent means the journal's default.
-    pub(crate) partitions: Option<u32>,
-    pub(crate) replicas: Option<u32>,
+    pub(crate) wanted: Wanted,
 }
 
 /// Whose limit a batch counts for.
@@ -117,8 +115,11 @@ impl Terms {
             stream,
             group,
             rate,
-            partitions: asked.partitions.or(settings.default_partitions.map(NonZeroU32::get)),
-            replicas: asked.replicas,
+            wanted: Wanted {
+                partitions: asked.partitions.or(settings.default_partitions.map(NonZeroU32::get)),
+                replicas: asked.replicas,
+                owner: streams.owner(context.app_secret),
+            },
         })
     }
 
@@ -137,8 +138,12 @@ impl Terms {
             stream,
             group: Group::Alone,
             rate: rates.of_app_without_context(app),
-            partitions: settings.default_partitions.map(NonZeroU32::get),
-            replicas: None,
+            wanted: Wanted {
+                partitions: settings.default_partitions.map(NonZeroU32::get),
+                replicas: None,
+                // An app without a context is its stream.
+                owner: streams.owner(Some(app)),
+            },
         };
         Ok((terms, prefix))
     }

@@ -337,6 +337,10 @@ impl Worker {
 
     /// Leaves the group and ends. A group that a dead member holds up answers nobody until that one's session is
     /// over: a process that ends does not wait for that.
+    #[expect(
+        clippy::mem_forget,
+        reason = "dropping a consumer waits until its group knows, for however long"
+    )]
     fn leave(self, drain: &DrainToken) {
         let Self { shared, group, link, consumer, queue, inbox, step, .. } = self;
         link.leave();
@@ -372,7 +376,6 @@ impl Worker {
                 group,
                 "the group does not answer: it notices that this member is gone when its session is over"
             );
-            // Dropping it would wait until the group knows.
             std::mem::forget(consumer);
         } else {
             drop(consumer);

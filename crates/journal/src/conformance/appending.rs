@@ -5,8 +5,8 @@ use weir_model::Offset;
 
 use super::Factory;
 use super::fixtures::{append, counted, create, name, partition, read_all, record, texts};
-use crate::error::AppendError;
-use crate::seam::{Creation, StreamSpec};
+use crate::error::{AppendError, CreateStreamError};
+use crate::seam::{Creation, IfMissing, StreamSpec};
 
 /// Offsets are 0, 1, 2, …, events are counted on, and reading gives the order of the appends.
 pub async fn appends_are_dense_and_ordered(make: &dyn Factory) {
@@ -117,6 +117,12 @@ pub async fn creating_twice_is_existing(make: &dyn Factory) {
     let again = journal.create_stream(spec).await.expect("a stream that exists is no failure");
     assert!(matches!(&again, Creation::Existed(info) if info.partitions.len() == 2));
     assert_eq!(partition(again.info(), 0), partition(&first, 0), "the incarnation stays");
+    let only_if_there =
+        |stream| StreamSpec { if_missing: IfMissing::Refuse, ..StreamSpec::new(name(stream)) };
+    let found = journal.create_stream(only_if_there("shop_logs")).await;
+    assert!(matches!(&found, Ok(Creation::Existed(info)) if info.partitions.len() == 2), "{found:?}");
+    let missing = journal.create_stream(only_if_there("new_logs")).await;
+    assert!(matches!(&missing, Err(CreateStreamError::Missing(_))), "{missing:?}");
     let at_once = join_all((0..4).map(|_| create(&*journal, "new_logs", 3))).await;
     let lives: HashSet<_> = at_once.iter().map(|info| partition(info, 0).incarnation).collect();
     assert_eq!(lives.len(), 1, "callers at once create one stream");

@@ -31,7 +31,7 @@ use super::subscription::Member;
 use super::writer::{ActiveFile, Writer};
 use crate::error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
 use crate::seam::{
-    Appended, Commit, Creation, GroupInfo, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo,
+    Appended, Commit, Creation, GroupInfo, IfMissing, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo,
     StreamPattern, StreamSpec, Subscription,
 };
 
@@ -328,6 +328,9 @@ impl Journal for SqliteJournal {
     async fn create_stream(&self, spec: StreamSpec) -> Result<Creation, CreateStreamError> {
         if let Some(stream) = self.shared.catalog.stream(&spec.name) {
             return Ok(Creation::Existed(stream.info()));
+        }
+        if spec.if_missing == IfMissing::Refuse {
+            return Err(CreateStreamError::Missing(spec.name));
         }
         let most = self.shared.settings.max_partitions;
         let partitions = spec.partitions.map_or(most, |asked| asked.clamp(1, most));

@@ -47,6 +47,7 @@ fn every_problem_is_named() {
         app_tps: Some(BTreeMap::from([("shop".into(), 0), ("web".into(), 5)])),
         rate_window: Some(DurationText::from_secs(7200)),
         max_partitions: Some(0),
+        max_app_streams: Some(0),
         batch_id_window: Some(DurationText::from_secs(0)),
         batch_id_limit: Some(0),
         ..ProducerSection::default()
@@ -60,6 +61,7 @@ fn every_problem_is_named() {
     rate_window: must be at least `1s` and at most `1h`
     app_tps.shop: must be at least 1
     default_app_tps: must be at least 1
+    max_app_streams: must be at least 1
     batch_id_limit: must be at least 1
     batch_id_window: must be longer than zero
     ");

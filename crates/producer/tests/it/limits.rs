@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use prost::Message;
 use tonic::{Code, Status};
+use weir_journal::{Journal as _, StreamSpec};
+use weir_model::StreamName;
 use weir_producer::ProducerSection;
 use weir_wire::proto::producer::TimberContext;
 
@@ -126,4 +128,30 @@ async fn rest_says_the_same_with_retry_after() {
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("2")));
     let expected = r#"{"error":"Bandwidth Limit Exceeded","code":8,"message":"Bandwidth Limit Exceeded"}"#;
     assert_eq!(answer.body, expected);
+}
+
+#[tokio::test]
+async fn an_app_has_no_more_streams_made_than_the_operator_allows() {
+    let world = World::with(ProducerSection { max_app_streams: Some(2), ..ProducerSection::default() }).await;
+    let of = |secret: &str, topic: &str| TimberContext { app_secret: secret.into(), ..context(topic) };
+    for topic in ["first", "second"] {
+        send(&world, of("shop", topic)).await.expect("two may be made");
+    }
+    let status = send(&world, of("shop", "third")).await.expect_err("the third may not");
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(
+        status.message(),
+        "stream `third_logs` would be one more than the 2 that one app may have made"
+    );
+    assert_eq!(
+        world.metric(r#"weir_producer_refused_batches_total{door="grpc",reason="too-many-streams"}"#),
+        Some(1.0)
+    );
+    for topic in ["third", "fourth"] {
+        send(&world, of("web", topic)).await.expect("another app has its own");
+    }
+    send(&world, of("shop", "third")).await.expect("a stream that is there may be used");
+    let before = StreamName::new("before_logs").expect("is legal");
+    world.journal.create_stream(StreamSpec::new(before)).await.expect("it can be made");
+    send(&world, of("shop", "before")).await.expect("also one that was made by somebody else");
 }
