@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::{BoxError, chain};
 use weir_journal::{
-    AppendError, CreateStreamError, Journal, Keep, ReadBudget, ReadError, StoredRecord, StreamSpec,
+    AppendError, CreateStreamError, Journal, Keep, Origin, ReadBudget, ReadError, StoredRecord, StreamSpec,
 };
 use weir_model::{
     EventId, IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPartition, Timestamp,
@@ -97,7 +97,7 @@ impl DeadLetterStream {
         let (value, events) = events.finish();
         let record =
             Record { format: RecordFormat::Events, events: Some(events), received: now, batch: None, value };
-        match self.parts.journal.append(&self.stream, None, vec![record]).await {
+        match self.parts.journal.append(&self.stream, Origin::Any, vec![record]).await {
             Ok(_) => Ok(()),
             Err(AppendError::Full(source)) => Err(DeadLetterError::Full(source)),
             Err(error) => Err(DeadLetterError::Failed(Box::new(error))),

@@ -14,15 +14,16 @@ use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{
     AppendError, Appended, Commit, CommitError, CreateStreamError, Creation, GroupInfo, IfMissing, Journal,
-    KnownBatch, ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec, SubscribeError,
-    Subscription,
+    KnownBatch, Origin, ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec,
+    SubscribeError, Subscription,
 };
-use weir_model::{Offset, PartitionIndex, Record, StreamName, StreamPartition, Timestamp};
+use weir_model::{Offset, PartitionIndex, Record, SourceId, StreamName, StreamPartition, Timestamp};
 
 use crate::catalog::{Catalog, Topic};
 use crate::client::Voice;
 use crate::cluster::{ByPartition, Cluster, Group, Made, Wanted};
 use crate::error::{KafkaOpenError, RequestError};
+use crate::marks::Marks;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::producer::Producer;
@@ -67,6 +68,7 @@ impl KafkaJournal {
             events_topic: AtomicBool::new(false),
             listening: AtomicBool::new(false),
             bounds: Mutex::default(),
+            marks: Marks::default(),
             appends: AtomicU64::new(0),
             changes: watch::Sender::new(0),
             closed: watch::Sender::new(false),
@@ -125,7 +127,7 @@ impl Journal for KafkaJournal {
     async fn append(
         &self,
         stream: &StreamName,
-        key: Option<&[u8]>,
+        origin: Origin<'_>,
         records: Vec<Record>,
     ) -> Result<Vec<Appended>, AppendError> {
         let shared = &self.shared;
@@ -138,7 +140,7 @@ impl Journal for KafkaJournal {
         }
         let topic = shared.topic(stream).await.map_err(|error| AppendError::Unavailable(Box::new(error)))?;
         let topic = topic.ok_or_else(|| AppendError::UnknownStream(stream.clone()))?;
-        let outcomes = shared.producer.send(stream.as_str(), key, &records).await;
+        let outcomes = shared.producer.send(stream.as_str(), origin.key().as_deref(), &records).await;
         let mut appended: Vec<Appended> = Vec::with_capacity(outcomes.len());
         for outcome in &outcomes {
             let Ok(delivered) = outcome else { break };
@@ -157,6 +159,9 @@ impl Journal for KafkaJournal {
             shared.changed();
         }
         if appended.len() == records.len() {
+            if let Some(mark) = origin.mark() {
+                shared.marks.set(mark);
+            }
             return Ok(appended);
         }
         Err(shared.append_error(stream, outcomes))
@@ -327,6 +332,10 @@ impl Journal for KafkaJournal {
 
     async fn known_batches(&self, _: Timestamp, _: usize) -> Result<Vec<KnownBatch>, ReadError> {
         Ok(Vec::new())
+    }
+
+    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
+        Ok(self.shared.marks.get(source))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -13,6 +13,7 @@ mod error;
 pub mod format;
 mod journal;
 mod life;
+mod marks;
 mod member;
 mod metrics;
 mod native;

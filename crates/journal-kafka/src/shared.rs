@@ -20,6 +20,7 @@ use crate::catalog::{Catalog, News, Topic};
 use crate::cluster::{ByPartition, Cluster, Group};
 use crate::error::RequestError;
 use crate::life::{Committed, Life};
+use crate::marks::Marks;
 use crate::member::{self, Link};
 use crate::metrics::Metrics;
 use crate::native::Persistence;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) listening: AtomicBool,
     pub(crate) readers: Readers,
     pub(crate) bounds: Mutex<HashMap<StreamName, KnownBounds>>,
+    pub(crate) marks: Marks,
     /// How often something was appended here.
     pub(crate) appends: AtomicU64,
     pub(crate) changes: watch::Sender<u64>,

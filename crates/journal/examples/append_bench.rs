@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Policy, Supervisor};
 use weir_journal::sqlite::{Codec, Settings, SqliteJournal};
-use weir_journal::{Journal, StreamPattern, StreamSpec, SubscriptionEvent};
+use weir_journal::{Journal, Origin, StreamPattern, StreamSpec, SubscriptionEvent};
 use weir_model::{Record, RecordFormat, StreamName, Timestamp};
 
 const EVENTS: u32 = 100;
@@ -108,7 +108,7 @@ fn run(
                     next += 1;
                     let Some(value) = batches.get(next % batches.len()) else { break };
                     let began = clock.monotonic();
-                    journal.append(&stream, None, vec![record(&clock, value)]).await?;
+                    journal.append(&stream, Origin::Any, vec![record(&clock, value)]).await?;
                     times.push(clock.monotonic().duration_since(began));
                     if !pause.is_zero() {
                         clock.sleep(pause).await;

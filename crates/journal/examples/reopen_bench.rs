@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::supervise::{DrainDeadlines, Spawner, Supervisor};
 use weir_journal::sqlite::{Codec, Retention, Settings, SqliteJournal, Undelivered};
-use weir_journal::{Journal, StreamSpec};
+use weir_journal::{Journal, Origin, StreamSpec};
 use weir_model::{Record, RecordFormat, StreamName, Timestamp};
 
 type Failure = Box<dyn std::error::Error>;
@@ -57,7 +57,8 @@ async fn fill(directory: PathBuf, gib: u64, spawner: &Spawner) -> Result<(), Fai
         value: Bytes::from(value),
     };
     while journal.stats().retained_bytes < gib << 30 {
-        try_join_all(streams.iter().map(|stream| journal.append(stream, None, vec![record.clone()]))).await?;
+        try_join_all(streams.iter().map(|stream| journal.append(stream, Origin::Any, vec![record.clone()])))
+            .await?;
     }
     println!("{:?}", journal.stats());
     #[expect(clippy::exit, clippy::disallowed_methods, reason = "ends as a crash does, nothing is closed")]

@@ -18,8 +18,8 @@ use futures_util::future::BoxFuture;
 use crate::seam::Journal;
 
 pub use appending::{
-    a_key_stays_in_one_partition_in_order, appends_are_dense_and_ordered,
-    callers_at_once_all_get_their_own_offset, creating_twice_is_existing,
+    a_key_stays_in_one_partition_in_order, a_source_has_a_mark_and_stays_in_order,
+    appends_are_dense_and_ordered, callers_at_once_all_get_their_own_offset, creating_twice_is_existing,
     several_records_are_appended_at_once, unknown_streams_are_refused,
 };
 pub use grouping::{
@@ -96,6 +96,7 @@ pub fn cases(nature: Nature) -> Vec<Case> {
             appends_are_dense_and_ordered,
             several_records_are_appended_at_once,
             a_key_stays_in_one_partition_in_order,
+            a_source_has_a_mark_and_stays_in_order,
             callers_at_once_all_get_their_own_offset,
             creating_twice_is_existing,
             unknown_streams_are_refused,

@@ -16,6 +16,6 @@ mod seam;
 pub use error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
 pub use seam::{
     Appended, Assignment, Commit, Creation, GroupInfo, GroupPosition, IfMissing, Journal, Keep, KnownBatch,
-    Loss, LossReason, PartitionBounds, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern,
-    StreamSpec, Subscription, SubscriptionEvent,
+    Loss, LossReason, Origin, PartitionBounds, ReadBatch, ReadBudget, StoredRecord, StreamInfo,
+    StreamPattern, StreamSpec, Subscription, SubscriptionEvent,
 };

@@ -12,14 +12,16 @@ use foldhash::HashMap;
 use rand::Rng;
 use tokio::sync::watch;
 use weir_foundation::clock::Clock;
-use weir_model::{Incarnation, Offset, PartitionIndex, Record, StreamName, StreamPartition, Timestamp};
+use weir_model::{
+    Incarnation, Mark, Offset, PartitionIndex, Record, SourceId, StreamName, StreamPartition, Timestamp,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::partition::Partition;
 use self::subscription::Member;
 use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, SubscribeError};
 use crate::seam::{
-    Appended, Commit, Creation, GroupInfo, GroupPosition, IfMissing, Journal, KnownBatch, ReadBatch,
+    Appended, Commit, Creation, GroupInfo, GroupPosition, IfMissing, Journal, KnownBatch, Origin, ReadBatch,
     ReadBudget, StreamInfo, StreamPattern, StreamSpec, Subscription,
 };
 
@@ -42,6 +44,7 @@ struct Shared {
 struct State {
     streams: BTreeMap<StreamName, Stream>,
     groups: BTreeMap<String, Group>,
+    marks: HashMap<SourceId, u64>,
     closed: bool,
     full: bool,
 }
@@ -158,7 +161,7 @@ impl Journal for MemoryJournal {
     async fn append(
         &self,
         stream: &StreamName,
-        key: Option<&[u8]>,
+        origin: Origin<'_>,
         records: Vec<Record>,
     ) -> Result<Vec<Appended>, AppendError> {
         let appended = {
@@ -171,12 +174,15 @@ impl Journal for MemoryJournal {
             }
             let unknown = || AppendError::UnknownStream(stream.clone());
             let known = state.streams.get_mut(stream).ok_or_else(unknown)?;
-            let mut appended = Vec::with_capacity(records.len());
+            let (key, mut appended) = (origin.key(), Vec::with_capacity(records.len()));
             for record in records {
-                let index = known.choose(key);
+                let index = known.choose(key.as_deref());
                 let partition = known.place(stream, index);
                 let offset = known.partitions.get_mut(index).ok_or_else(unknown)?.push(record);
                 appended.push(Appended { partition, offset });
+            }
+            if let Some(Mark { source, end }) = origin.mark() {
+                state.marks.insert(source, end);
             }
             appended
         };
@@ -297,6 +303,10 @@ impl Journal for MemoryJournal {
         let mut batches: Vec<_> = batches.collect();
         batches.sort_by_key(|batch| batch.received);
         Ok(batches.split_off(batches.len().saturating_sub(most)))
+    }
+
+    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
+        Ok(self.shared.state().marks.get(&source).copied())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

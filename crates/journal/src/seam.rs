@@ -1,10 +1,13 @@
 //! The seam: what a journal guarantees, in prose, and the types that cross it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use weir_model::{BatchTag, Offset, PartitionIndex, Record, StreamName, StreamPartition, Timestamp};
+use weir_model::{
+    BatchTag, Mark, Offset, PartitionIndex, Record, SourceId, StreamName, StreamPartition, Timestamp,
+};
 
 use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, SubscribeError};
 
@@ -20,8 +23,10 @@ use crate::error::{AppendError, CommitError, CreateStreamError, ReadError, Subsc
 ///   record was lost later, readers get a [`Loss`] in its place, never silence. The offsets of an embedded
 ///   journal are dense: 0, 1, 2, …; a shared one may leave some out that never held a record of anybody, and
 ///   says nothing of them.
-/// * **Ordered by key.** Records of one key of one stream go to one partition, in the order of their
-///   appends; records without a key go anywhere.
+/// * **Ordered by origin.** Records of one key, and those of one source, go to one partition of their stream, in the
+///   order of their appends; others go anywhere.
+/// * **Marks.** The mark of a source is as durable as the records that it came with: whoever reads a source again
+///   learns what is stored of it. A shared journal knows only the marks that were set by this process.
 /// * **Visible when durable.** A reader never sees a record that a crash could still take back.
 /// * **Groups.** A group's commit is what it has dealt with durably. The journal removes nothing that a
 ///   group has not passed, unless its settings say so by name; what is removed all the same reaches the
@@ -45,11 +50,11 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// An embedded journal stores all or none. A shared one may store a part; the error then says which, so
     /// that whoever tries again gives it the others only.
     ///
-    /// `key` selects the partition of all of them; see "ordered by key".
+    /// `origin` selects the partition of all of them; see "ordered by origin".
     async fn append(
         &self,
         stream: &StreamName,
-        key: Option<&[u8]>,
+        origin: Origin<'_>,
         records: Vec<Record>,
     ) -> Result<Vec<Appended>, AppendError>;
 
@@ -94,6 +99,9 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// `most` of them, oldest first. A shared journal answers with none: the window is that of one producer
     /// process, since reading all that others wrote would not make it complete.
     async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError>;
+
+    /// The mark that was last set for a source; none if none was, or if that was so long ago that it was forgotten.
+    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError>;
 
     /// Changes whenever records became readable or a stream was created; its value has no meaning. A shared
     /// journal tells at once what came through this process, and what others wrote by looking periodically.
@@ -194,6 +202,18 @@ impl LossReason {
             Self::Cut => "cut",
         }
     }
+}
+
+/// Where the records of an append are from, as far as it matters for their order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// They have no order among others.
+    #[default]
+    Any,
+    /// They come in order with others of the same key.
+    Key(&'a [u8]),
+    /// They come in order with others of the same source, which is stored up to the mark when they are.
+    Source(Mark),
 }
 
 /// The answer to an append.
@@ -363,6 +383,27 @@ impl StreamSpec {
             replicas: None,
             keep: Keep::default(),
             if_missing: IfMissing::default(),
+        }
+    }
+}
+
+impl Origin<'_> {
+    /// The bytes that choose the partition, if they do.
+    #[must_use]
+    pub fn key(&self) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Any => None,
+            Self::Key(key) => Some(Cow::Borrowed(key)),
+            Self::Source(mark) => Some(Cow::Owned(mark.source.0.to_le_bytes().to_vec())),
+        }
+    }
+
+    /// The mark that is set, if one is.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::Any | Self::Key(_) => None,
+            Self::Source(mark) => Some(*mark),
         }
     }
 }

@@ -16,7 +16,8 @@
 //! # Formats
 //!
 //! Every file carries SQLite's `application_id` ("weir", "weig" for the groups) and its format in
-//! `user_version`. A newer format is refused by name.
+//! `user_version`. A newer format is refused by name. Files of format 1 have no marks; one that is written on becomes
+//! one of format 2.
 
 mod catalog;
 mod condition;
@@ -29,6 +30,7 @@ mod inspect;
 mod inventory;
 mod journal;
 mod lock;
+mod marks;
 mod queue;
 mod reader;
 mod recovery;

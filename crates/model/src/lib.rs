@@ -10,6 +10,7 @@ mod number;
 mod position;
 mod record;
 mod size;
+mod source;
 mod stream;
 mod time;
 
@@ -19,5 +20,6 @@ pub use content::{Array, Content, ContentError, Elements, Entries, MAX_DEPTH, Ob
 pub use position::{EventId, IllegalEventId, Position};
 pub use record::{BatchTag, Record, RecordFormat, UnknownFormat};
 pub use size::ByteSize;
+pub use source::{Mark, SourceId};
 pub use stream::{IllegalStreamName, Incarnation, Offset, PartitionIndex, StreamName, StreamPartition};
 pub use time::{Day, Timestamp};

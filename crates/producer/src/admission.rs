@@ -9,7 +9,7 @@ use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::health::Progress;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
-use weir_journal::{AppendError, Journal};
+use weir_journal::{AppendError, Journal, Origin};
 use weir_limits::{Ask, Limiter, OverLimit, Scope};
 use weir_model::{BatchTag, Record, Timestamp};
 use weir_wire::shape::Shaped;
@@ -220,7 +220,7 @@ impl Admission {
             value: shaped.value.clone(),
         };
         let records = left.iter().filter_map(|index| batch.records.get(*index)).map(record).collect();
-        let (stored, outcome) = match self.journal.append(&stream.name, None, records).await {
+        let (stored, outcome) = match self.journal.append(&stream.name, Origin::Any, records).await {
             Ok(_) => (left, Ok(())),
             Err(error) => {
                 self.not_stored(stream, &error);

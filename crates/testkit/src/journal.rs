@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use weir_journal::{
     AppendError, Appended, Commit, CommitError, CreateStreamError, Creation, GroupInfo, Journal, KnownBatch,
-    ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec, SubscribeError, Subscription,
-    SubscriptionEvent,
+    Origin, ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec, SubscribeError,
+    Subscription, SubscriptionEvent,
 };
-use weir_model::{Offset, Record, StreamName, StreamPartition, Timestamp};
+use weir_model::{Offset, Record, SourceId, StreamName, StreamPartition, Timestamp};
 
 use crate::faults::{Call, Fate, Faults, Wanted};
 
@@ -44,13 +44,13 @@ impl Journal for FaultyJournal {
     async fn append(
         &self,
         stream: &StreamName,
-        key: Option<&[u8]>,
+        origin: Origin<'_>,
         records: Vec<Record>,
     ) -> Result<Vec<Appended>, AppendError> {
         if self.faults.before(Call::Append).await == Fate::Fail {
             return Err(AppendError::Unavailable(Box::new(Wanted)));
         }
-        let appended = self.inner.append(stream, key, records).await;
+        let appended = self.inner.append(stream, origin, records).await;
         self.faults.after().await;
         appended
     }
@@ -107,6 +107,10 @@ impl Journal for FaultyJournal {
 
     async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError> {
         self.inner.known_batches(since, most).await
+    }
+
+    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
+        self.inner.mark(source).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -15,7 +15,7 @@ use weir_foundation::health::Health;
 use weir_foundation::metrics::Builder;
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_journal::sqlite::{Settings as JournalSettings, SqliteJournal};
-use weir_journal::{Journal, StreamSpec};
+use weir_journal::{Journal, Origin, StreamSpec};
 use weir_model::{IndexPrefix, Record, RecordFormat, StreamName};
 use weir_redaction::Redactor;
 use weir_store::query::{Query, TimeRange};
@@ -76,7 +76,7 @@ impl Process {
             let received = SystemClock.now().into();
             let events = Some(events);
             let record = Record { format: RecordFormat::Events, events, received, batch: None, value };
-            self.journal.append(&self.stream, None, vec![record]).await.expect("appends");
+            self.journal.append(&self.stream, Origin::Any, vec![record]).await.expect("appends");
         }
     }
 

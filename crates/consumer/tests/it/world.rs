@@ -16,7 +16,7 @@ use weir_foundation::metrics::{Builder, Metrics};
 use weir_foundation::settings::DurationText;
 use weir_foundation::supervise::{DrainDeadlines, Supervisor, TaskHandle};
 use weir_journal::memory::MemoryJournal;
-use weir_journal::{Journal, StreamSpec};
+use weir_journal::{Journal, Origin, StreamSpec};
 use weir_model::{
     EventId, IndexPrefix, Offset, Position, Record, RecordFormat, StreamName, StreamPartition, Timestamp,
 };
@@ -92,7 +92,8 @@ impl World {
             batch: None,
             value,
         };
-        let appended = self.journal.append(stream, None, vec![record]).await.expect("appends").remove(0);
+        let appended =
+            self.journal.append(stream, Origin::Any, vec![record]).await.expect("appends").remove(0);
         let id = |index| {
             EventId(Position { partition: appended.partition.clone(), offset: appended.offset, index })
         };

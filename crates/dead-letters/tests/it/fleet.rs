@@ -4,7 +4,7 @@ use bytes::Bytes;
 use weir_dead_letters::{DeadLetterStream, OpenView, Parts};
 use weir_foundation::clock::SystemClock;
 use weir_journal::memory::MemoryJournal;
-use weir_journal::{Journal, ReadBudget};
+use weir_journal::{Journal, Origin, ReadBudget};
 use weir_model::{
     EventId, Incarnation, IndexPrefix, Offset, PartitionIndex, Position, Record, RecordFormat, StreamName,
     StreamPartition, Timestamp,
@@ -99,7 +99,7 @@ async fn what_is_no_note_is_passed() {
         let record =
             Record { format, events: Some(count), received: Timestamp::from_micros(0), batch: None, value };
         let stream = StreamName::new("weir-index-dead").expect("is legal");
-        journal.append(&stream, None, vec![record]).await.expect("appends");
+        journal.append(&stream, Origin::Any, vec![record]).await.expect("appends");
     }
     store.put(vec![letter(1, Bytes::new())]).await.expect("puts");
     assert_eq!(offsets(&*store).await, [1]);

@@ -11,7 +11,7 @@ use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::metrics::{Builder, Metrics};
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_journal::{
-    Journal, ReadBatch, StreamInfo, StreamPattern, StreamSpec, Subscription, SubscriptionEvent,
+    Journal, Origin, ReadBatch, StreamInfo, StreamPattern, StreamSpec, Subscription, SubscriptionEvent,
 };
 use weir_journal_kafka::{KafkaJournal, Settings};
 use weir_model::{PartitionIndex, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
@@ -133,7 +133,7 @@ pub(crate) async fn create(journal: &KafkaJournal, topic: &str, partitions: u32)
 }
 
 pub(crate) async fn append(journal: &KafkaJournal, topic: &str, text: &str) -> StreamPartition {
-    let appended = journal.append(&name(topic), None, vec![record(text)]).await;
+    let appended = journal.append(&name(topic), Origin::Any, vec![record(text)]).await;
     appended.expect("it can be appended").remove(0).partition
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use weir_journal::Journal;
+use weir_journal::{Journal, Origin};
 
 use crate::broker::{World, create, eventually, name, only, receive, record};
 
@@ -29,7 +29,7 @@ pub(crate) async fn a_broker_dies_and_comes_back(world: &mut World) {
                     }
                     let text = format!("{caller}/{number}");
                     let records = vec![record(&text), record(&format!("{text}+"))];
-                    if journal.append(&name("surviving_logs"), None, records).await.is_ok() {
+                    if journal.append(&name("surviving_logs"), Origin::Any, records).await.is_ok() {
                         acknowledged.fetch_add(1, Ordering::Relaxed);
                         stored.extend([text.clone(), format!("{text}+")]);
                     }

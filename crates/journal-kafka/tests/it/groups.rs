@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::AdminOptions;
-use weir_journal::{Commit, Journal, Loss, LossReason, Subscription, SubscriptionEvent};
+use weir_journal::{Commit, Journal, Loss, LossReason, Origin, Subscription, SubscriptionEvent};
 use weir_journal_kafka::GroupIds;
 use weir_model::{Offset, StreamPartition};
 
@@ -54,7 +54,7 @@ pub(crate) async fn members_share_partitions(world: &mut World) {
     for index in 0..40 {
         let key = format!("key {index}");
         let appended =
-            one.journal.append(&name("shared_logs"), Some(key.as_bytes()), vec![record(&key)]).await;
+            one.journal.append(&name("shared_logs"), Origin::Key(key.as_bytes()), vec![record(&key)]).await;
         appended.expect("it can be appended");
     }
     let mut received = BTreeMap::new();
@@ -85,7 +85,7 @@ pub(crate) async fn what_is_committed_on_revocation_is_not_delivered_again(world
     for index in 0..20 {
         let key = index.to_string();
         let appended =
-            one.journal.append(&name("moving_logs"), Some(key.as_bytes()), vec![record(&key)]).await;
+            one.journal.append(&name("moving_logs"), Origin::Key(key.as_bytes()), vec![record(&key)]).await;
         appended.expect("it can be appended");
     }
     let mut reached = BTreeMap::new();

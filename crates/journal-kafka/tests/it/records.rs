@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
-use weir_journal::{AppendError, Journal, ReadBudget};
+use weir_journal::{AppendError, Journal, Origin, ReadBudget};
 use weir_model::{BatchTag, ByteSize, Offset as At, Record, RecordFormat, Timestamp};
 
 use crate::broker::{PATIENCE, World, append, create, name, partition, record};
@@ -42,7 +42,7 @@ pub(crate) async fn what_is_written_is_what_barito_flow_writes(world: &mut World
     let collection =
         Record { format: RecordFormat::TimberCollection, events: Some(7), batch: Some(tag), ..record("c") };
     for record in [&timber, &collection] {
-        let appended = opened.journal.append(&name("written_logs"), None, vec![record.clone()]).await;
+        let appended = opened.journal.append(&name("written_logs"), Origin::Any, vec![record.clone()]).await;
         appended.expect("it can be appended");
     }
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -103,10 +103,10 @@ pub(crate) async fn records_beyond_the_limit_are_refused_by_name(world: &mut Wor
         (0..length).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect()
     };
     let of = |length| Record { value: noise(length), ..record("") };
-    let largest = opened.journal.append(&name("large_logs"), None, vec![of(1_000_000)]).await;
+    let largest = opened.journal.append(&name("large_logs"), Origin::Any, vec![of(1_000_000)]).await;
     largest.expect("the largest is taken");
     let both = vec![of(10), of(1_000_001)];
-    let refused = opened.journal.append(&name("large_logs"), None, both).await;
+    let refused = opened.journal.append(&name("large_logs"), Origin::Any, both).await;
     assert!(
         matches!(refused, Err(AppendError::TooLarge { size: 1_000_001, limit: 1_000_000 })),
         "{refused:?}"

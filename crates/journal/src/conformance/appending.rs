@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use weir_model::Offset;
+use weir_model::{Mark, Offset, SourceId};
 
 use super::Factory;
 use super::fixtures::{append, counted, create, name, partition, read_all, record, texts};
 use crate::error::{AppendError, CreateStreamError};
-use crate::seam::{Creation, IfMissing, StreamSpec};
+use crate::seam::{Creation, IfMissing, Origin, StreamSpec};
 
 /// Offsets are 0, 1, 2, …, events are counted on, and reading gives the order of the appends.
 pub async fn appends_are_dense_and_ordered(make: &dyn Factory) {
@@ -36,17 +36,18 @@ pub async fn appends_are_dense_and_ordered(make: &dyn Factory) {
 pub async fn several_records_are_appended_at_once(make: &dyn Factory) {
     let journal = make.make().await;
     let info = create(&*journal, "shop_logs", 3).await;
-    let none = journal.append(&name("shop_logs"), None, Vec::new()).await;
+    let none = journal.append(&name("shop_logs"), Origin::Any, Vec::new()).await;
     assert_eq!(none.expect("nothing is no failure"), []);
     let records: Vec<_> = (0..50).map(|index| record(&index.to_string(), 2)).collect();
-    let appended = journal.append(&name("shop_logs"), Some(b"key"), records.clone()).await;
+    let appended = journal.append(&name("shop_logs"), Origin::Key(b"key"), records.clone()).await;
     let appended = appended.expect("records can be appended");
     let offsets: Vec<_> = appended.iter().map(|appended| appended.offset.0).collect();
     assert_eq!(offsets, (0..50).collect::<Vec<_>>());
     let place = &appended.first().expect("fifty were given").partition;
     let batch = read_all(&*journal, place).await;
     assert_eq!(batch.records.into_iter().map(|stored| stored.record).collect::<Vec<_>>(), records);
-    let keyless = journal.append(&name("shop_logs"), None, records).await.expect("records can be appended");
+    let keyless =
+        journal.append(&name("shop_logs"), Origin::Any, records).await.expect("records can be appended");
     for (index, appended) in keyless.iter().enumerate() {
         let batch = read_all(&*journal, &appended.partition).await;
         let found = batch.records.iter().find(|stored| stored.offset == appended.offset);
@@ -64,7 +65,7 @@ pub async fn a_key_stays_in_one_partition_in_order(make: &dyn Factory) {
         for key in &keys {
             let text = format!("{key}/{round}");
             let appended =
-                journal.append(&name("shop_logs"), Some(key.as_bytes()), vec![record(&text, 1)]).await;
+                journal.append(&name("shop_logs"), Origin::Key(key.as_bytes()), vec![record(&text, 1)]).await;
             appended.expect("a record can be appended");
         }
     }
@@ -107,6 +108,27 @@ pub async fn callers_at_once_all_get_their_own_offset(make: &dyn Factory) {
     assert_eq!(all.len(), 200);
 }
 
+/// The records of a source stay in one partition, in order, and its mark is where the last of them end.
+pub async fn a_source_has_a_mark_and_stays_in_order(make: &dyn Factory) {
+    let journal = make.make().await;
+    create(&*journal, "shop_logs", 4).await;
+    let (source, other) = (SourceId(7 << 100), SourceId(8));
+    assert_eq!(journal.mark(source).await.expect("it can be asked for"), None);
+    let mut places = HashSet::new();
+    for (number, end) in [10, 20, 15, 30].into_iter().enumerate() {
+        let records = vec![record(&format!("{number}-0"), 1), record(&format!("{number}-1"), 1)];
+        let origin = Origin::Source(Mark { source, end });
+        let appended = journal.append(&name("shop_logs"), origin, records).await.expect("it can be appended");
+        places.extend(appended.into_iter().map(|appended| appended.partition));
+        assert_eq!(journal.mark(source).await.expect("it can be asked for"), Some(end));
+    }
+    let places = Vec::from_iter(places);
+    assert_eq!(places.len(), 1, "{places:?}");
+    let batch = read_all(&*journal, &places[0]).await;
+    assert_eq!(texts(&batch.records), ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1", "3-0", "3-1"]);
+    assert_eq!(journal.mark(other).await.expect("it can be asked for"), None);
+}
+
 /// Creating a stream that exists changes nothing, whatever is asked for.
 pub async fn creating_twice_is_existing(make: &dyn Factory) {
     let journal = make.make().await;
@@ -134,6 +156,6 @@ pub async fn creating_twice_is_existing(make: &dyn Factory) {
 /// A stream that nobody created takes nothing.
 pub async fn unknown_streams_are_refused(make: &dyn Factory) {
     let journal = make.make().await;
-    let refused = journal.append(&name("nobody_logs"), None, vec![record("a", 1)]).await;
+    let refused = journal.append(&name("nobody_logs"), Origin::Any, vec![record("a", 1)]).await;
     assert!(matches!(refused, Err(AppendError::UnknownStream(stream)) if stream == name("nobody_logs")));
 }

@@ -5,8 +5,8 @@ use weir_model::{
 
 use super::Nature;
 use crate::seam::{
-    Appended, Commit, Journal, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern, StreamSpec,
-    Subscription, SubscriptionEvent,
+    Appended, Commit, Journal, Origin, ReadBatch, ReadBudget, StoredRecord, StreamInfo, StreamPattern,
+    StreamSpec, Subscription, SubscriptionEvent,
 };
 
 pub(super) const NO_LIMIT: ReadBudget = ReadBudget { bytes: usize::MAX, records: usize::MAX };
@@ -49,7 +49,7 @@ pub(super) async fn create(journal: &dyn Journal, stream: &str, partitions: u32)
 }
 
 pub(super) async fn append(journal: &dyn Journal, stream: &str, record: Record) -> Appended {
-    let appended = journal.append(&name(stream), None, vec![record]).await;
+    let appended = journal.append(&name(stream), Origin::Any, vec![record]).await;
     appended.expect("a record can be appended").pop().expect("one record was given")
 }
 

@@ -10,11 +10,12 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
 
 use super::catalog::Gap;
 use super::inventory::{self, PartitionRow, StreamRow, Summary};
+use super::marks;
 
 /// In the header of every file: "weir".
 const APPLICATION: i32 = 0x7765_6972;
 /// The format that this weir writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Measured with records of 9 kB, as compressed batches are: against 32 KiB it halves the bytes written when each
 /// commit has one record. 16 KiB costs 8 % less CPU time per record of 5 kB, but of a record of 9 kB each page holds
 /// only one, so that the files grow by three quarters.
@@ -170,6 +171,7 @@ pub(super) fn create(directory: &Path, sequence: u32, beginning: &Beginning) -> 
     connection.pragma_update(None, "user_version", FORMAT)?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(marks::SCHEMA)?;
     for stream in &beginning.streams {
         inventory::insert_stream(&transaction, stream)?;
     }
@@ -207,7 +209,7 @@ pub(super) fn remove_if_there(path: &Path) -> std::io::Result<()> {
 /// The one connection that writes.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, FileError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
     check_header(&connection, APPLICATION, FORMAT)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Else records would go into a damaged page, from which nobody could read them again.
@@ -220,6 +222,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, FileError> {
     // Two groups of appends fit, so that nothing is written before its commit.
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.set_prepared_statement_cache_capacity(32);
+    marks::upgrade(&mut connection, FORMAT)?;
     Ok(connection)
 }
 

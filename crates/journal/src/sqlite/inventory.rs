@@ -8,6 +8,7 @@ use weir_model::{Incarnation, StreamName, Timestamp};
 
 use super::catalog::Gap;
 use super::file::{FileError, unsigned};
+use super::marks;
 use crate::seam::LossReason;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub(super) const INSERT_RECORD: &str = "insert into record
 
 /// Whether the tables are such that everything can be written that ever is.
 pub(super) fn check_tables(connection: &Connection) -> Result<(), FileError> {
-    for sql in [INSERT_STREAM, PUT_PARTITION, INSERT_GAP, PUT_SUMMARY, INSERT_RECORD] {
+    for sql in [INSERT_STREAM, PUT_PARTITION, INSERT_GAP, PUT_SUMMARY, INSERT_RECORD, marks::PUT] {
         connection.prepare_cached(sql)?;
     }
     Ok(())
@@ -129,7 +130,7 @@ fn gap_numbers(partition: u32, gap: &Gap) -> [i64; 5] {
     [i64::from(partition), gap.from.cast_signed(), gap.to.cast_signed(), gap.event.cast_signed(), reason]
 }
 
-fn sum(begin: u32, numbers: &[i64]) -> u32 {
+pub(super) fn sum(begin: u32, numbers: &[i64]) -> u32 {
     numbers.iter().fold(begin, |sum, number| crc32c::crc32c_append(sum, &number.to_le_bytes()))
 }
 

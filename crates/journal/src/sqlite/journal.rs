@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 use weir_foundation::clock::Clock;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
-use weir_model::{Offset, Record, StreamName, StreamPartition, Timestamp};
+use weir_model::{Offset, Record, SourceId, StreamName, StreamPartition, Timestamp};
 
 use super::catalog::{Catalog, Partition};
 use super::condition::{Condition, ConditionCell, JournalFailed};
@@ -20,6 +20,7 @@ use super::frame::{Frame, Label};
 use super::groups::{Groups, GroupsError, Position};
 use super::inventory::Summary;
 use super::lock::{self, DirectoryLock};
+use super::marks;
 use super::queue::{Append, Create, Job, Queue, QueueClosed, Skip};
 use super::reader::{Cursor, Reader};
 use super::recovery::{self, Access};
@@ -31,8 +32,8 @@ use super::subscription::Member;
 use super::writer::{ActiveFile, Writer};
 use crate::error::{AppendError, CommitError, CreateStreamError, OpenError, ReadError, SubscribeError};
 use crate::seam::{
-    Appended, Commit, Creation, GroupInfo, IfMissing, Journal, KnownBatch, ReadBatch, ReadBudget, StreamInfo,
-    StreamPattern, StreamSpec, Subscription,
+    Appended, Commit, Creation, GroupInfo, IfMissing, Journal, KnownBatch, Origin, ReadBatch, ReadBudget,
+    StreamInfo, StreamPattern, StreamSpec, Subscription,
 };
 
 /// The oldest SQLite without the WAL-reset bug.
@@ -232,6 +233,22 @@ impl Shared {
         Ok(batches)
     }
 
+    /// The mark of a source in the files behind that one. The newest that has one has the last.
+    pub(super) fn mark_after(&self, file: u32, source: SourceId) -> Result<Option<u64>, FileError> {
+        let files: Vec<u32> = self.files().range(file + 1..).map(|(file, _)| *file).rev().collect();
+        for file in files {
+            match self.reader.with(file, |connection| marks::find(connection, source)) {
+                Ok(Some(found)) => return Ok(Some(found.mark.end)),
+                Ok(None) => {}
+                Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
+                    tracing::error!(file, %error, "the marks of a damaged journal file are not known");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     fn commit_error(&self, group: &str, error: GroupsError) -> CommitError {
         match error {
             GroupsError::Closed => CommitError::Closing,
@@ -254,7 +271,7 @@ impl Shared {
         let frame = self.frame(label, &record.value).await?;
         let value = self.feeds.is_followed().then_some(record.value);
         let (answer, answered) = oneshot::channel();
-        Ok((Append { partition, label, frame, value, answer }, answered))
+        Ok((Append { partition, label, frame, value, mark: None, answer }, answered))
     }
 
     async fn frame(&self, label: Label, value: &Bytes) -> Result<Frame, AppendError> {
@@ -286,7 +303,7 @@ impl Journal for SqliteJournal {
     async fn append(
         &self,
         stream: &StreamName,
-        key: Option<&[u8]>,
+        origin: Origin<'_>,
         records: Vec<Record>,
     ) -> Result<Vec<Appended>, AppendError> {
         let limit = self.shared.settings.max_record.as_usize();
@@ -296,11 +313,15 @@ impl Journal for SqliteJournal {
         let unknown = || AppendError::UnknownStream(stream.clone());
         let known = self.shared.catalog.stream(stream).ok_or_else(unknown)?;
         let (mut appends, mut answers) = (Vec::with_capacity(1), Vec::with_capacity(1));
+        let key = origin.key();
         for record in records {
-            let partition = Arc::clone(known.choose(key).ok_or_else(unknown)?);
+            let partition = Arc::clone(known.choose(key.as_deref()).ok_or_else(unknown)?);
             let (append, answered) = self.shared.prepare(partition, record).await?;
             answers.push((append.partition.place.clone(), answered));
             appends.push(append);
+        }
+        if let Some(last) = appends.last_mut() {
+            last.mark = origin.mark();
         }
         let job = match (appends.pop(), appends.is_empty()) {
             (None, _) => return Ok(Vec::new()),
@@ -421,6 +442,10 @@ impl Journal for SqliteJournal {
 
     async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError> {
         self.shared.blocking("journal.known-batches", move |shared| shared.known_batches(since, most)).await
+    }
+
+    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
+        self.shared.blocking("journal.mark", move |shared| shared.mark_after(0, source)).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

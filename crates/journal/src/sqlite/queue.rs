@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use weir_model::{Offset, Record, StreamName};
+use weir_model::{Mark, Offset, Record, StreamName};
 
 use super::catalog::Partition;
 use super::feed::Fresh;
 use super::frame::{Frame, Label};
+use super::marks::MarkRow;
 use crate::error::{AppendError, CommitError, CreateStreamError};
 use crate::seam::{Creation, StoredRecord};
 
@@ -22,6 +23,7 @@ pub(super) enum Job {
     AppendAll(Vec<Append>),
     Create(Create),
     Skip(Skip),
+    Remember(Remember),
     /// Look at limits and at the disk.
     Maintain,
 }
@@ -33,6 +35,8 @@ pub(super) struct Append {
     pub(super) frame: Frame,
     /// What is in the frame, if somebody will want it as soon as it is durable.
     pub(super) value: Option<Bytes>,
+    /// Set with the record, which is the last of its append.
+    pub(super) mark: Option<Mark>,
     /// Gets the offset once it is durable.
     pub(super) answer: oneshot::Sender<Result<u64, AppendError>>,
 }
@@ -52,6 +56,14 @@ pub(super) struct Skip {
     pub(super) partition: Arc<Partition>,
     pub(super) to: u64,
     pub(super) answer: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// Takes marks over from a file that is to be removed.
+#[derive(Debug)]
+pub(super) struct Remember {
+    pub(super) marks: Vec<MarkRow>,
+    /// Whether they are durable.
+    pub(super) answer: oneshot::Sender<bool>,
 }
 
 /// The journal takes nothing any more.
@@ -94,7 +106,7 @@ impl Job {
         match self {
             Self::Append(append) => append.frame.len(),
             Self::AppendAll(appends) => appends.iter().map(|append| append.frame.len()).sum(),
-            Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
+            Self::Create(_) | Self::Skip(_) | Self::Remember(_) | Self::Maintain => 0,
         }
     }
 
@@ -102,7 +114,7 @@ impl Job {
         match self {
             Self::Append(append) => append.memory(),
             Self::AppendAll(appends) => appends.iter().map(Append::memory).sum(),
-            Self::Create(_) | Self::Skip(_) | Self::Maintain => 0,
+            Self::Create(_) | Self::Skip(_) | Self::Remember(_) | Self::Maintain => 0,
         }
     }
 }

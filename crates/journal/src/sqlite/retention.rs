@@ -3,7 +3,10 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt as _};
+use tokio::sync::oneshot;
 use weir_model::Timestamp;
 
 use super::catalog::Partition;
@@ -11,15 +14,25 @@ use super::file::{self, FileError};
 use super::groups::{GroupsError, Position};
 use super::inventory::Summary;
 use super::journal::Shared;
+use super::marks;
+use super::queue::{Job, Remember};
 use super::row;
 use super::section::Undelivered;
 use super::stats::add;
+
+/// A source that was not appended for this long is not remembered beyond its file.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How many marks one transaction takes over.
+const MARKS_AT_ONCE: usize = 10_000;
 
 /// Why a round of retention ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RetentionError {
     #[error("a journal file could not be removed")]
     Remove(#[source] io::Error),
+    #[error("the marks in a journal file could not be taken over")]
+    Marks(#[source] FileError),
     #[error("what groups lose could not be noted")]
     Groups(#[source] GroupsError),
 }
@@ -47,6 +60,9 @@ pub(super) fn run(shared: &Shared) -> Result<(), RetentionError> {
             break;
         }
         note_losses(shared, *file)?;
+        if !keep_marks(shared, *file, now).map_err(RetentionError::Marks)? {
+            break;
+        }
         let size = size_on_disk(shared, *file);
         let owned = shared.ownership();
         if owned.is_none() {
@@ -105,6 +121,38 @@ fn note_losses(shared: &Shared, file: u32) -> Result<(), RetentionError> {
         }
     }
     shared.groups.note_events(noted).map_err(RetentionError::Groups)
+}
+
+/// Takes over the marks that are in no later file; whether they are durable there. What a damaged file does not give
+/// is lost: what is sent again of these sources may then be stored again.
+fn keep_marks(shared: &Shared, file: u32, now: Timestamp) -> Result<bool, FileError> {
+    let since = now.saturating_sub(FORGOTTEN);
+    let mut marks = HashMap::new();
+    match shared.reader.with(file, |connection| marks::collect(connection, since, &mut marks)) {
+        Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
+            tracing::error!(file, %error, "the marks of a damaged journal file are not known");
+        }
+        collected => collected?,
+    }
+    if marks.is_empty() {
+        return Ok(true);
+    }
+    let mut left = Vec::new();
+    for row in marks.into_values() {
+        let later = shared.mark_after(file, row.mark.source)?;
+        if later.is_none() {
+            left.push(row);
+        }
+    }
+    for chunk in left.chunks(MARKS_AT_ONCE) {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Remember(Remember { marks: chunk.to_vec(), answer });
+        let is_taken = matches!(shared.queue.try_push(job), Ok(None));
+        if !is_taken || !answered.blocking_recv().unwrap_or(false) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Readers see that the records are gone before the file goes.

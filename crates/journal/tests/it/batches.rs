@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use weir_foundation::clock::{Clock, ManualClock};
-use weir_journal::Journal;
 use weir_journal::sqlite::{Codec, Retention, Settings, SqliteJournal, Undelivered};
+use weir_journal::{Journal, Origin};
 use weir_model::{BatchTag, ByteSize, Record, Timestamp};
 
 use crate::support::{create, eventually, files_like, name, record, settings, spawner};
@@ -42,7 +42,7 @@ async fn append_tagged(journal: &SqliteJournal, clock: &ManualClock, ids: std::o
     for id in ids {
         let received = Timestamp::from(clock.now());
         let record = Record { received, batch: Some(tag(id)), ..record(&"x".repeat(1_000), 1) };
-        journal.append(&name(STREAM), None, vec![record]).await.expect("appended");
+        journal.append(&name(STREAM), Origin::Any, vec![record]).await.expect("appended");
     }
 }
 
@@ -60,7 +60,10 @@ async fn files_with_young_batches_stay_whatever_their_size() {
         let retention = Retention { age: None, size: Some(ByteSize(1)), undelivered };
         let journal = open(small_files(directory.path(), retention), &clock);
         create(&*journal, STREAM, 1).await;
-        journal.append(&name(STREAM), None, vec![record(&"x".repeat(1_000), 1)]).await.expect("appended");
+        journal
+            .append(&name(STREAM), Origin::Any, vec![record(&"x".repeat(1_000), 1)])
+            .await
+            .expect("appended");
         append_tagged(&journal, &clock, 0..5).await;
         eventually("what nobody may repeat goes", async || {
             clock.advance(Duration::from_secs(1));

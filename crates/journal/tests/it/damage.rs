@@ -8,7 +8,7 @@ use std::path::Path;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use weir_journal::sqlite::{Codec, JUMP, Settings, SqliteJournal};
-use weir_journal::{Journal, Loss, LossReason, ReadBatch, ReadError};
+use weir_journal::{Journal, Loss, LossReason, Origin, ReadBatch, ReadError};
 use weir_model::{ByteSize, Offset};
 
 use crate::support::{
@@ -35,7 +35,7 @@ async fn write(journal: &SqliteJournal, records: Range<u64>) {
     create(journal, STREAM, 1).await;
     for index in records {
         let record = record(&value(index), events(index));
-        let appended = journal.append(&name(STREAM), None, vec![record]).await.expect("appended");
+        let appended = journal.append(&name(STREAM), Origin::Any, vec![record]).await.expect("appended");
         assert_eq!(appended[0].offset, Offset(index));
     }
 }
@@ -370,7 +370,10 @@ async fn what_the_wal_of_a_truncated_file_holds_is_read_at_once_and_always() {
     let journal = try_open(Settings { codec: Codec::None, ..settings(directory.path()) }).expect("it opens");
     create(&*journal, STREAM, 1).await;
     for index in 0..records {
-        journal.append(&name(STREAM), None, vec![record(&long_value(index), 1)]).await.expect("appended");
+        journal
+            .append(&name(STREAM), Origin::Any, vec![record(&long_value(index), 1)])
+            .await
+            .expect("appended");
     }
     let crashed = copy_of(directory.path());
     journal.close().await;

@@ -32,15 +32,16 @@ async fn foreign_files_are_left_alone() {
 
 #[tokio::test]
 async fn a_newer_format_is_refused_by_name() {
-    for file in ["journal-000001.db", "groups.db"] {
+    for (file, newest) in [("journal-000001.db", 2), ("groups.db", 1)] {
         let directory = closed_journal(3).await;
         let path = directory.path().join(file);
         // The format is `user_version`, at byte 60 of an SQLite header.
         let written = OpenOptions::new().write(true).open(&path).expect("opened");
-        written.write_all_at(&2_u32.to_be_bytes(), 60).expect("written");
+        written.write_all_at(&u32::to_be_bytes(newest + 1), 60).expect("written");
         let refused = try_open(settings(directory.path())).expect_err("it is newer");
         let message = refused.to_string();
-        assert!(matches!(refused, OpenError::NewerFormat { found: 2, known: 1, .. }), "{refused:?}");
+        let OpenError::NewerFormat { found, known, .. } = refused else { panic!("{refused:?}") };
+        assert_eq!((found, known), (newest + 1, newest));
         assert!(message.contains(file) && message.contains("use a newer weir"), "{message}");
         assert!(path.exists());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use weir_foundation::clock::SystemClock;
 use weir_journal::sqlite::{Condition, Disk, Settings, SqliteJournal};
-use weir_journal::{AppendError, Journal};
+use weir_journal::{AppendError, Journal, Origin};
 use weir_model::ByteSize;
 
 use crate::support::{
@@ -53,7 +53,7 @@ fn is_full(journal: &SqliteJournal) -> bool {
 async fn append_until_full(journal: &SqliteJournal, most: u32) -> u64 {
     let mut answered = 0;
     for _ in 0..most {
-        match journal.append(&name(STREAM), None, vec![record(&"x".repeat(20_000), 1)]).await {
+        match journal.append(&name(STREAM), Origin::Any, vec![record(&"x".repeat(20_000), 1)]).await {
             Ok(appended) => {
                 assert_eq!(appended[0].offset.0, answered, "refused records take no place");
                 answered += 1;
@@ -93,7 +93,7 @@ async fn sqlite_without_space_refuses_until_there_is_some() {
 
     disk.pages.store(0, Ordering::Relaxed);
     eventually("it takes records again", async || {
-        journal.append(&name(STREAM), None, vec![record("after", 1)]).await.is_ok()
+        journal.append(&name(STREAM), Origin::Any, vec![record("after", 1)]).await.is_ok()
     })
     .await;
     assert!(journal.condition().borrow().is_running());
@@ -108,15 +108,18 @@ async fn a_storage_that_fails_ends_the_journal() {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = open(directory.path());
     create(&*journal, STREAM, 1).await;
-    journal.append(&name(STREAM), None, vec![record("before", 1)]).await.expect("it works");
+    journal.append(&name(STREAM), Origin::Any, vec![record("before", 1)]).await.expect("it works");
     // An error that is neither a full disk nor damage that could be left behind.
     let meddler = rusqlite::Connection::open(directory.path().join("journal-000001.db")).expect("opened");
     meddler.execute_batch("drop table record").expect("dropped");
-    let first = journal.append(&name(STREAM), None, vec![record("during", 1)]).await.expect_err("it failed");
+    let first =
+        journal.append(&name(STREAM), Origin::Any, vec![record("during", 1)]).await.expect_err("it failed");
     assert!(matches!(first, AppendError::Failed(_)) && first.outcome_unknown(), "{first:?}");
     assert!(matches!(*journal.condition().borrow(), Condition::Failed(_)));
-    let later =
-        journal.append(&name(STREAM), None, vec![record("after", 1)]).await.expect_err("it stays failed");
+    let later = journal
+        .append(&name(STREAM), Origin::Any, vec![record("after", 1)])
+        .await
+        .expect_err("it stays failed");
     assert!(matches!(later, AppendError::Unavailable(_)) && !later.outcome_unknown(), "{later:?}");
     journal.close().await;
 }
@@ -138,7 +141,7 @@ async fn a_write_that_fails_takes_back_nothing_that_was_answered() {
     // All at once, so that the record that fails has others before and behind it in its transaction.
     let texts: Vec<String> = (0..40).map(|index| format!("record {index}")).collect();
     let stream = name(STREAM);
-    let appends = texts.iter().map(|text| journal.append(&stream, None, vec![record(text, 1)]));
+    let appends = texts.iter().map(|text| journal.append(&stream, Origin::Any, vec![record(text, 1)]));
     for (outcome, text) in join_all(appends).await.into_iter().zip(&texts) {
         match outcome {
             Ok(appended) => answered.push((appended[0].offset, text.clone())),
@@ -162,7 +165,7 @@ async fn a_write_that_fails_takes_back_nothing_that_was_answered() {
         .collect();
     answered.sort();
     assert_eq!(found, answered);
-    let next = again.append(&name(STREAM), None, vec![record("after", 1)]).await.expect("it works");
+    let next = again.append(&name(STREAM), Origin::Any, vec![record("after", 1)]).await.expect("it works");
     assert_eq!(next[0].offset.0, found.len() as u64, "what failed takes no place");
     again.close().await;
 }
@@ -173,11 +176,11 @@ async fn the_reserve_is_left_alone_and_space_is_noticed_without_traffic() {
     let disk = Arc::new(FakeDisk { free: AtomicU64::new(PLENTY), pages: AtomicU64::new(0) });
     let journal = open_on(&disk, directory.path());
     create(&*journal, STREAM, 1).await;
-    journal.append(&name(STREAM), None, vec![record("before", 1)]).await.expect("there is space");
+    journal.append(&name(STREAM), Origin::Any, vec![record("before", 1)]).await.expect("there is space");
     disk.free.store(64 << 20, Ordering::Relaxed);
     assert_eq!(
         journal
-            .append(&name(STREAM), None, vec![record("refused", 1)])
+            .append(&name(STREAM), Origin::Any, vec![record("refused", 1)])
             .await
             .map_err(|error| error.to_string()),
         Err("the journal has no space left".to_owned())
@@ -186,6 +189,6 @@ async fn the_reserve_is_left_alone_and_space_is_noticed_without_traffic() {
     assert!(why.contains("67108864 are reserved"), "{why}");
     disk.free.store(PLENTY, Ordering::Relaxed);
     eventually("it notices by itself", async || journal.condition().borrow().is_running()).await;
-    journal.append(&name(STREAM), None, vec![record("after", 1)]).await.expect("there is space");
+    journal.append(&name(STREAM), Origin::Any, vec![record("after", 1)]).await.expect("there is space");
     journal.close().await;
 }

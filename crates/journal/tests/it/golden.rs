@@ -12,8 +12,10 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use weir_foundation::settings::Environment;
 use weir_journal::sqlite::{Codec, Settings, SqliteJournal};
-use weir_journal::{Commit, Journal, KnownBatch, Loss, LossReason, StoredRecord, StreamPattern};
-use weir_model::{BatchTag, ByteSize, Offset, Record, RecordFormat, StreamPartition, Timestamp};
+use weir_journal::{Commit, Journal, KnownBatch, Loss, LossReason, Origin, StoredRecord, StreamPattern};
+use weir_model::{
+    BatchTag, ByteSize, Mark, Offset, Record, RecordFormat, SourceId, StreamPartition, Timestamp,
+};
 
 use crate::support::{
     append, copy_of, create, files_like, name, open, partition, read_from, settings, texts, try_open,
@@ -24,6 +26,8 @@ const FORMATS: [RecordFormat; 3] =
     [RecordFormat::Timber, RecordFormat::TimberCollection, RecordFormat::Events];
 /// So small that there are several files.
 const FILE: ByteSize = ByteSize(600);
+
+const SOURCE: SourceId = SourceId(0x0123_4567_89ab_cdef << 60);
 
 /// Record number `n` of all, and its key.
 fn numbered(n: u32, format: RecordFormat) -> (String, Record) {
@@ -55,7 +59,10 @@ async fn written() -> TempDir {
         let journal = with(codec).expect("it opens");
         create(&*journal, "shop_logs", 2).await;
         for (key, record) in rest.by_ref().take(FORMATS.len()) {
-            journal.append(&name("shop_logs"), Some(key.as_bytes()), vec![record]).await.expect("appended");
+            journal
+                .append(&name("shop_logs"), Origin::Key(key.as_bytes()), vec![record])
+                .await
+                .expect("appended");
         }
         journal.close().await;
     }
@@ -67,6 +74,10 @@ async fn written() -> TempDir {
     let cafe = partition(&*journal, "cafe_logs", 0).await;
     journal.commit("index", &[Commit { partition: cafe, offset: Offset(4) }]).await.expect("committed");
     append(&*journal, "cafe_logs", "behind the gap").await;
+    create(&*journal, "farm_logs", 1).await;
+    let origin = Origin::Source(Mark { source: SOURCE, end: 77 });
+    let (_, record) = numbered(1_001, RecordFormat::Events);
+    journal.append(&name("farm_logs"), origin, vec![record]).await.expect("appended");
     journal.close().await;
     directory
 }
@@ -86,8 +97,10 @@ async fn check_holds(directory: &Path) {
     for ((place, stored), (key, record)) in found.iter().zip(records()) {
         assert_eq!(stored.record, record);
         // What has a key stays in its partition, whatever wrote it.
-        let again =
-            journal.append(&name("shop_logs"), Some(key.as_bytes()), vec![record]).await.expect("appended");
+        let again = journal
+            .append(&name("shop_logs"), Origin::Key(key.as_bytes()), vec![record])
+            .await
+            .expect("appended");
         assert_eq!(again[0].partition, *place, "{key}");
     }
     let cafe = partition(&*journal, "cafe_logs", 0).await;
@@ -95,6 +108,17 @@ async fn check_holds(directory: &Path) {
     assert_eq!(texts(&batch), ["before the gap", "behind the gap"]);
     let gap = Loss { from: Offset(1), to: Offset(4), events: None, reason: LossReason::Cut };
     assert_eq!(batch.losses, [gap]);
+    // Marks came with format 2.
+    let streams = journal.streams().await.expect("listed");
+    let marked = streams.iter().any(|stream| stream.name.as_str() == "farm_logs").then_some(77);
+    assert_eq!(journal.mark(SOURCE).await.expect("it can be asked for"), marked);
+    let origin = Origin::Source(Mark { source: SOURCE, end: 80 });
+    let (_, record) = numbered(1_003, RecordFormat::Events);
+    journal
+        .append(&name("shop_logs"), origin, vec![record])
+        .await
+        .expect("a file of any format can be written on");
+    assert_eq!(journal.mark(SOURCE).await.expect("it can be asked for"), Some(80));
     let groups = journal.groups().await.expect("listed");
     assert_eq!(
         (groups.len(), groups[0].name.as_str(), groups[0].positions[0].committed),

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use weir_foundation::clock::{Clock, ManualClock};
 use weir_journal::sqlite::{Condition, Inspector, Retention, Settings, SqliteJournal, Undelivered};
 use weir_journal::{
-    AppendError, Commit, CommitError, Journal, Loss, LossReason, OpenError, ReadError, StreamPattern,
+    AppendError, Commit, CommitError, Journal, Loss, LossReason, OpenError, Origin, ReadError, StreamPattern,
     SubscriptionEvent,
 };
 use weir_model::{BatchTag, ByteSize, Offset, Record, Timestamp};
@@ -111,7 +111,7 @@ async fn a_closed_journal_refuses_politely() {
     let (waited, ()) = tokio::join!(subscription.next(), journal.close());
     assert!(matches!(waited, Err(ReadError::Closing)));
     assert!(matches!(
-        journal.append(&name(STREAM), None, vec![record("a", 1)]).await,
+        journal.append(&name(STREAM), Origin::Any, vec![record("a", 1)]).await,
         Err(AppendError::Closing)
     ));
     let commit = Commit { partition: place, offset: Offset(0) };
@@ -142,7 +142,7 @@ async fn what_can_never_fit_is_refused() {
         try_open(Settings { max_record: ByteSize(100), max_streams: 2, ..settings(directory.path()) });
     let journal = journal.expect("it opens");
     create(&*journal, STREAM, 1).await;
-    let refused = journal.append(&name(STREAM), None, vec![record(&"x".repeat(101), 1)]).await;
+    let refused = journal.append(&name(STREAM), Origin::Any, vec![record(&"x".repeat(101), 1)]).await;
     assert!(matches!(refused, Err(AppendError::TooLarge { size: 101, limit: 100 })));
     append(&*journal, STREAM, &"x".repeat(100)).await;
     create(&*journal, "second_logs", 99).await;
@@ -178,7 +178,7 @@ async fn known_batches_survive_a_crash() {
     for id in 0..10_u8 {
         let received = Timestamp::from_micros(i64::from(id) * 1000);
         let record = Record { batch: Some(tag(u128::from(id))), received, ..record("tagged", 1) };
-        journal.append(&name(STREAM), None, vec![record]).await.expect("appended");
+        journal.append(&name(STREAM), Origin::Any, vec![record]).await.expect("appended");
     }
     let copy = copy_of(directory.path());
     let again = open(copy.path());
@@ -242,7 +242,7 @@ fn large(index: u32) -> String {
 
 async fn write_large(journal: &SqliteJournal, range: std::ops::Range<u32>) {
     for index in range {
-        journal.append(&name(STREAM), None, vec![record(&large(index), 3)]).await.expect("appended");
+        journal.append(&name(STREAM), Origin::Any, vec![record(&large(index), 3)]).await.expect("appended");
     }
 }
 
@@ -338,13 +338,13 @@ async fn old_files_are_completed_and_go() {
     create(&*journal, STREAM, 1).await;
     let place = partition(&*journal, STREAM, 0).await;
     let mut received = Record { received: Timestamp::from(clock.now()), ..record("old", 2) };
-    journal.append(&name(STREAM), None, vec![received.clone()]).await.expect("appended");
+    journal.append(&name(STREAM), Origin::Any, vec![received.clone()]).await.expect("appended");
     for round in 0..2 {
         clock.sleepers(1).await;
         clock.advance(2 * hour);
         eventually("an old file is completed", async || journal.stats().files == 2 + round).await;
         received = Record { received: Timestamp::from(clock.now()), ..record("young", 2) };
-        journal.append(&name(STREAM), None, vec![received.clone()]).await.expect("appended");
+        journal.append(&name(STREAM), Origin::Any, vec![received.clone()]).await.expect("appended");
     }
     clock.sleepers(1).await;
     clock.advance(7 * hour);

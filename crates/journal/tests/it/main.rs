@@ -8,5 +8,6 @@ mod full;
 mod golden;
 mod inspect;
 mod life;
+mod marks;
 mod model;
 mod support;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use weir_journal::sqlite::{Retention, Settings, SqliteJournal, Undelivered};
-use weir_journal::{Commit, Journal, LossReason, StreamPattern, SubscriptionEvent};
+use weir_journal::{Commit, Journal, LossReason, Origin, StreamPattern, SubscriptionEvent};
 use weir_model::{ByteSize, Offset, StreamPartition};
 
 use crate::support::{copy_of, create, name, read_from, record, settings, try_open};
@@ -125,7 +125,7 @@ impl World {
             .journal
             .append(
                 &name(&stream),
-                key.as_ref().map(<[u8; 1]>::as_slice),
+                key.as_ref().map_or(Origin::Any, |key| Origin::Key(key)),
                 vec![record(&text, u32::from(events))],
             )
             .await

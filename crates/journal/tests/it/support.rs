@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use weir_foundation::clock::SystemClock;
 use weir_foundation::supervise::{DrainDeadlines, Spawner, Supervisor};
 use weir_journal::sqlite::{Retention, Settings, SqliteJournal, Undelivered};
-use weir_journal::{Journal, OpenError, ReadBatch, ReadBudget, StreamInfo, StreamSpec};
+use weir_journal::{Journal, OpenError, Origin, ReadBatch, ReadBudget, StreamInfo, StreamSpec};
 use weir_model::{Offset, PartitionIndex, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
 
 pub(crate) const NO_LIMIT: ReadBudget = ReadBudget { bytes: usize::MAX, records: usize::MAX };
@@ -54,7 +54,12 @@ pub(crate) async fn create(journal: &dyn Journal, stream: &str, partitions: u32)
 }
 
 pub(crate) async fn append(journal: &dyn Journal, stream: &str, text: &str) -> Offset {
-    journal.append(&name(stream), None, vec![record(text, 1)]).await.expect("appended").remove(0).offset
+    journal
+        .append(&name(stream), Origin::Any, vec![record(text, 1)])
+        .await
+        .expect("appended")
+        .remove(0)
+        .offset
 }
 
 pub(crate) async fn partition(journal: &dyn Journal, stream: &str, index: u32) -> StreamPartition {

@@ -6,9 +6,10 @@ use weir_foundation::clock::{Clock, ManualClock};
 use weir_journal::memory::MemoryJournal;
 use weir_journal::{
     AppendError, Appended, Commit, CommitError, CreateStreamError, Creation, GroupInfo, Journal, KnownBatch,
-    ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec, SubscribeError, Subscription,
+    Origin, ReadBatch, ReadBudget, ReadError, StreamInfo, StreamPattern, StreamSpec, SubscribeError,
+    Subscription,
 };
-use weir_model::{Offset, Record, StreamName, StreamPartition, Timestamp};
+use weir_model::{Offset, Record, SourceId, StreamName, StreamPartition, Timestamp};
 
 /// A journal in memory that can be slow or broken. Clones share it.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ impl Journal for MoodyJournal {
     async fn append(
         &self,
         stream: &StreamName,
-        key: Option<&[u8]>,
+        origin: Origin<'_>,
         records: Vec<Record>,
     ) -> Result<Vec<Appended>, AppendError> {
         self.asked.send_modify(|asked| *asked += 1);
@@ -92,13 +93,13 @@ impl Journal for MoodyJournal {
                 let stored: Vec<bool> = (0..records.len()).map(|index| index % 2 == 0).collect();
                 let kept =
                     records.into_iter().zip(&stored).filter(|(_, kept)| **kept).map(|(record, _)| record);
-                self.append(stream, key, kept.collect()).await?;
+                self.append(stream, origin, kept.collect()).await?;
                 let source = Box::new(AppendError::Unavailable("a broker died".into()));
                 return Err(AppendError::Partial { stored, source });
             }
             Mood::Good | Mood::Slow => {}
         }
-        let appended = self.inner.append(stream, key, records.clone()).await?;
+        let appended = self.inner.append(stream, origin, records.clone()).await?;
         let stored = records.into_iter().map(|record| (stream.clone(), record));
         self.stored.lock().expect("no test panics with it").extend(stored);
         Ok(appended)
@@ -149,6 +150,10 @@ impl Journal for MoodyJournal {
 
     async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError> {
         self.inner.known_batches(since, most).await
+    }
+
+    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
+        self.inner.mark(source).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -13,7 +13,7 @@ use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::http;
 use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
 use weir_journal::memory::MemoryJournal;
-use weir_journal::{Journal, ReadBudget, StreamSpec};
+use weir_journal::{Journal, Origin, ReadBudget, StreamSpec};
 use weir_model::{IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
 use weir_redaction::Redactor;
 use weir_server::api::{Audit, AuditVerdict};
@@ -142,7 +142,7 @@ impl World {
         let record =
             Record { format: RecordFormat::Events, events: Some(events), received, batch: None, value };
         self.journal
-            .append(&partition.stream, None, vec![record])
+            .append(&partition.stream, Origin::Any, vec![record])
             .await
             .expect("there is room")
             .remove(0)

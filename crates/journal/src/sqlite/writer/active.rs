@@ -13,6 +13,7 @@ use crate::sqlite::file::{self, Beginning, FileError};
 use crate::sqlite::frame::{Label, format_code};
 use crate::sqlite::inventory::{self, PartitionRow, StreamRow, Summary};
 use crate::sqlite::journal::Shared;
+use crate::sqlite::marks::{self, MarkRow};
 
 /// Pages in the WAL after which it is copied into the file. Callers wait meanwhile: more would make rarer but
 /// longer pauses, for the same CPU time and the same bytes written.
@@ -136,6 +137,10 @@ impl ActiveFile {
             frame,
         ])?;
         Ok(())
+    }
+
+    pub(super) fn put_mark(&self, row: &MarkRow) -> Result<(), Trouble> {
+        Ok(marks::put(&self.connection, row)?)
     }
 
     pub(super) fn insert_stream(&self, row: &StreamRow) -> Result<(), Trouble> {

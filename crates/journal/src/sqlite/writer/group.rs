@@ -16,6 +16,7 @@ use crate::sqlite::file::FileError;
 use crate::sqlite::frame::claimed_length;
 use crate::sqlite::inventory::StreamRow;
 use crate::sqlite::journal::Shared;
+use crate::sqlite::marks::MarkRow;
 use crate::sqlite::queue::{Append, Job, Skip};
 use crate::sqlite::stats::add;
 
@@ -129,6 +130,12 @@ impl Group {
                 }
                 Job::Create(create) => self.create(shared, file, &create.name, create.partitions)?,
                 Job::Skip(skip) => self.skip(file, skip)?,
+                Job::Remember(remember) => {
+                    for mark in &remember.marks {
+                        file.put_mark(mark)?;
+                    }
+                    Outcome::Nothing
+                }
                 Job::Maintain => Outcome::Nothing,
             };
             self.outcomes.push(outcome);
@@ -151,6 +158,9 @@ impl Group {
         head.event += u64::from(label.events);
         let frame = append.frame.seal(offset, event);
         file.insert(&label, offset, event, frame)?;
+        if let Some(mark) = append.mark {
+            file.put_mark(&MarkRow { mark, touched: label.received })?;
+        }
         Ok(Staged {
             offset,
             event,
@@ -259,6 +269,7 @@ impl Group {
                     drop(create.answer.send(answer));
                 }
                 (Job::Skip(skip), _) => drop(skip.answer.send(Ok(()))),
+                (Job::Remember(remember), _) => drop(remember.answer.send(true)),
                 _ => {}
             }
         }
@@ -323,6 +334,7 @@ pub(super) fn refuse(jobs: &mut Vec<Job>, refusal: Refusal, why: &Arc<str>) {
                 let error = CommitError::Failed { group: skip.group, source: reason.into() };
                 drop(skip.answer.send(Err(error)));
             }
+            Job::Remember(remember) => drop(remember.answer.send(false)),
             Job::Maintain => {}
         }
     }
