@@ -19,7 +19,10 @@ pub(crate) enum Mode {
     Check,
 }
 
-const SOURCES: [&str; 2] = ["producer.proto", "weir/v1/events.proto"];
+const SOURCES: [&str; 3] = ["producer.proto", "weir/v1/events.proto", "weir/ingest/v1/ingest.proto"];
+/// The packages of services that are served as generated. The producer serves the raw bytes of a request and has a
+/// service of its own.
+const SERVED: [&str; 1] = ["weir.ingest.v1"];
 const OUTPUT: &str = "crates/wire/src/generated";
 const DESCRIPTORS: &str = "descriptors.binpb";
 
@@ -49,18 +52,22 @@ fn generate(sources: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
 
 fn rust_code(descriptors: FileDescriptorSet) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let folder = Scratch::new()?;
-    tonic_prost_build::configure()
-        .out_dir(&folder.0)
-        .build_client(true)
-        // The producer serves the raw bytes of a request and has a service of its own.
-        .build_server(false)
-        .build_transport(false)
-        .emit_rerun_if_changed(false)
-        .bytes(".weir.v1.Event")
-        // It holds a secret; `proto.rs` says how it is printed.
-        .skip_debug([".producer.TimberContext"])
-        .compile_fds(descriptors)
-        .context("could not generate code")?;
+    let (served, others): (Vec<_>, Vec<_>) =
+        descriptors.file.into_iter().partition(|file| SERVED.contains(&file.package()));
+    for (files, serve) in [(served, true), (others, false)] {
+        tonic_prost_build::configure()
+            .out_dir(&folder.0)
+            .build_client(true)
+            .build_server(serve)
+            .build_transport(false)
+            .emit_rerun_if_changed(false)
+            .bytes(".weir.v1.Event")
+            .bytes(".weir.ingest.v1.Batch.payload")
+            // It holds a secret; `proto.rs` says how it is printed.
+            .skip_debug([".producer.TimberContext"])
+            .compile_fds(FileDescriptorSet { file: files })
+            .context("could not generate code")?;
+    }
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(&folder.0)? {
         let path = entry?.path();

@@ -11,7 +11,7 @@ use weir_foundation::health::Progress;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
 use weir_journal::{AppendError, Journal, Origin};
 use weir_limits::{Ask, Limiter, OverLimit, Scope};
-use weir_model::{BatchTag, Record, Timestamp};
+use weir_model::{BatchTag, Mark, Record, Timestamp};
 use weir_wire::shape::Shaped;
 
 use crate::budget::{Budget, Reservation};
@@ -64,10 +64,14 @@ pub(crate) enum How {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) events: u32,
+    /// How many of them count for limits: all, unless the sender is to be slowed down and not refused.
+    pub(crate) cost: u32,
     /// What is to be stored, in its order; the same for the same batch, whenever it comes.
     pub(crate) records: Vec<Shaped>,
     /// Present if the client named the batch.
     pub(crate) tag: Option<BatchTag>,
+    /// How far its source is stored with it, if it is from one.
+    pub(crate) mark: Option<Mark>,
     /// What the batch occupies, until it is stored: with an id it may outlive its request. Absent if the
     /// door holds it for longer than that.
     #[expect(dead_code, reason = "is given back when the batch is dropped")]
@@ -108,10 +112,10 @@ impl Admission {
     async fn limit(&self, terms: &Terms, batch: &Batch) -> Result<(), OverLimit> {
         let app = Scope::App(terms.stream.name.as_str());
         let outcome = match terms.group {
-            Group::Alone => self.ask([(app, terms.rate)], batch.events).await,
+            Group::Alone => self.ask([(app, terms.rate)], batch.cost).await,
             // First what only this app is short of, so that it is told of its own limit.
             Group::Shared { of_app } => {
-                self.ask([(app, of_app), (Scope::Group, terms.rate)], batch.events).await
+                self.ask([(app, of_app), (Scope::Group, terms.rate)], batch.cost).await
             }
         };
         if outcome.is_err() {
@@ -220,7 +224,8 @@ impl Admission {
             value: shaped.value.clone(),
         };
         let records = left.iter().filter_map(|index| batch.records.get(*index)).map(record).collect();
-        let (stored, outcome) = match self.journal.append(&stream.name, Origin::Any, records).await {
+        let origin = batch.mark.map_or(Origin::Any, Origin::Source);
+        let (stored, outcome) = match self.journal.append(&stream.name, origin, records).await {
             Ok(_) => (left, Ok(())),
             Err(error) => {
                 self.not_stored(stream, &error);

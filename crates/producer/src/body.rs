@@ -145,17 +145,23 @@ impl Admission {
 
     /// Decompresses a body. Since nobody knows what it will become, a multiple of its size is reserved and
     /// tried, then more; what is tried in vain is a small part of the work.
-    pub(crate) async fn decompress(
+    pub(crate) async fn decompress(&self, encoding: Encoding, body: Received) -> Result<Received, Refusal> {
+        self.decompress_to(encoding, body, self.settings.max_message.bytes()).await
+    }
+
+    /// As [`Admission::decompress`], for what becomes no larger than `limit`.
+    pub(crate) async fn decompress_to(
         &self,
         encoding: Encoding,
         mut body: Received,
+        limit: u64,
     ) -> Result<Received, Refusal> {
         if encoding == Encoding::Identity {
             return Ok(body);
         }
         const STEP: usize = 8;
         let compressed = body.bytes.len();
-        let limit = self.settings.max_message.as_usize();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut cap = compressed.saturating_mul(STEP).max(64 << 10).min(limit);
         loop {
             body.reservation.grow_to(REQUEST + (compressed + cap) as u64)?;

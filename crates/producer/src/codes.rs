@@ -15,6 +15,7 @@ pub const CODES: &[(&str, &str)] = &[
     (MALFORMED_COMPRESSION, "the compressed body is cut off or corrupt"),
     (METHOD_NOT_ALLOWED, "the path exists, but not with this method"),
     (NOTHING_STORED, "every event of the body was rejected; `rejections` names the first of them"),
+    (OUT_OF_ORDER, "an agent's batch came before the one that it follows; both come again"),
     (OUTCOME_UNKNOWN, "the journal failed while storing; whether the batch is stored is not known"),
     (RATE_LIMITED, "the app is over its limit of events per second; try again after the given delay"),
     (STALLED_BODY, "the body came too slowly"),
@@ -36,6 +37,7 @@ pub(crate) const MALFORMED_BATCH: &str = "malformed-batch";
 pub(crate) const MALFORMED_COMPRESSION: &str = "malformed-compression";
 pub(crate) const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
 pub(crate) const NOTHING_STORED: &str = "nothing-stored";
+pub(crate) const OUT_OF_ORDER: &str = "out-of-order";
 pub(crate) const OUTCOME_UNKNOWN: &str = "outcome-unknown";
 pub(crate) const RATE_LIMITED: &str = "rate-limited";
 pub(crate) const STALLED_BODY: &str = "stalled-body";

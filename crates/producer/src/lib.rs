@@ -5,6 +5,7 @@ mod body;
 mod budget;
 mod codes;
 mod grpc;
+mod ingest;
 mod metrics;
 mod producer;
 mod quota;

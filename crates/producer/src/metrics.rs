@@ -50,6 +50,7 @@ pub(crate) enum Door {
     Grpc,
     Rest,
     Events,
+    Ingest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -234,6 +235,7 @@ impl Door {
             Self::Grpc => "grpc",
             Self::Rest => "rest",
             Self::Events => "events",
+            Self::Ingest => "ingest",
         }
     }
 }

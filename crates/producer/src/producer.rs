@@ -9,7 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use weir_foundation::clock::Clock;
 use weir_foundation::health::Health;
-use weir_foundation::http::{self, Limits, Process};
+use weir_foundation::http::{self, Limits, Pace, Process};
 use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{Journal, ReadError};
@@ -20,6 +20,7 @@ use weir_wire::compression::Encoding;
 use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::grpc::{self, Serving};
+use crate::ingest;
 use crate::metrics::Metrics;
 use crate::rest;
 use crate::section::Settings;
@@ -49,6 +50,16 @@ pub enum Records {
     Shaped { limit: ByteSize },
 }
 
+impl Records {
+    /// The largest that the journal takes, if that is known.
+    pub(crate) fn limit(self) -> Option<u64> {
+        match self {
+            Self::AsReceived => None,
+            Self::Shaped { limit } => Some(limit.bytes()),
+        }
+    }
+}
+
 /// The doors, ready to be opened. Clones are the same producer.
 ///
 /// An event that a door acknowledged is durable in the journal. What is refused is refused whole, with a
@@ -67,6 +78,9 @@ pub struct StartError(#[from] ReadError);
 
 /// How long batches may wait for the journal, none of them being stored, before the producer is not ready.
 const STALL: Duration = Duration::from_secs(30);
+
+/// How long an agent may take nothing of its answers.
+const AGENT_PATIENCE: Duration = Duration::from_secs(600);
 
 /// The memory for conversions, as a multiple of the budget.
 const CONVERSIONS: u64 = 4;
@@ -123,6 +137,19 @@ impl Producer {
         let process = Process { spawner: &self.admission.spawner, clock: &self.admission.clock };
         let router = grpc::router(&self.admission, &self.serving);
         http::serve("producer.grpc", listener, router, limits, DrainPhase::StopIntake, process)
+    }
+
+    /// Serves agents on `listener` until the process drains, by tasks named `producer.ingest.*`.
+    pub fn serve_ingest(&self, listener: TcpListener) -> io::Result<()> {
+        let limits = Limits {
+            connections: self.admission.settings.max_connections,
+            // A stream lasts as long as its agent; pings find out who is gone.
+            pace: Pace { window: AGENT_PATIENCE, bytes: 0 },
+            ..Limits::default()
+        };
+        let process = Process { spawner: &self.admission.spawner, clock: &self.admission.clock };
+        let router = ingest::router(&self.admission);
+        http::serve("producer.ingest", listener, router, limits, DrainPhase::StopIntake, process)
     }
 
     /// The message that the gRPC door finds in a body that comes in these pieces, decompressed; none if it is

@@ -38,6 +38,10 @@ pub(crate) enum Refusal {
     Context(#[from] ContextError),
     #[error(transparent)]
     AppName(#[from] AppNameError),
+    #[error("the payload is for the index `{prefix}`, the batch for the app `{app}`")]
+    OtherPrefix { app: String, prefix: String },
+    #[error("the payload has {found} events, the batch says {said}")]
+    OtherCount { said: u32, found: u32 },
     #[error("a batch id has 1 to {limit} visible ASCII characters")]
     BatchId { limit: usize },
     #[error(transparent)]
@@ -112,6 +116,8 @@ impl Refusal {
             | Self::Context(_)
             | Self::AppName(_)
             | Self::BatchId { .. }
+            | Self::OtherPrefix { .. }
+            | Self::OtherCount { .. }
             | Self::OtherBytes(_)
             | Self::Decompress(_) => Code::InvalidArgument,
             Self::Encoding(_) => Code::Unimplemented,
@@ -189,7 +195,12 @@ impl Failure for Refusal {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::Rest(_) | Self::Lines(_) | Self::Framing => codes::MALFORMED_BATCH,
+            Self::Malformed(_)
+            | Self::Rest(_)
+            | Self::Lines(_)
+            | Self::Framing
+            | Self::OtherPrefix { .. }
+            | Self::OtherCount { .. } => codes::MALFORMED_BATCH,
             Self::Context(_) => codes::BAD_CONTEXT,
             Self::AppName(_) => codes::BAD_APP_NAME,
             Self::BatchId { .. } => codes::BAD_BATCH_ID,

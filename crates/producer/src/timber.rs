@@ -72,7 +72,9 @@ impl Admission {
         reservation.grow_to(shaped as u64)?;
         let batch = Batch {
             events: scanned.items(),
+            cost: scanned.items(),
             records,
+            mark: None,
             tag: id.map(|id| window::tag(terms.stream.name.as_str(), id, bytes)),
             reservation: Some(reservation),
         };

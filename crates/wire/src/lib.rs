@@ -30,5 +30,5 @@ pub use decode::{DecodeRecordError, RecordDecoder, RecordFault, decode_content, 
 pub use encode::{EventsBuilder, encode_event, single_event_record};
 pub use json::{JsonError, JsonProblem};
 pub use protobuf::{Malformed, Problem};
-pub use scan::{ScannedBatch, scan_collection, scan_timber};
+pub use scan::{ScannedBatch, ScannedEvents, scan_collection, scan_events, scan_timber};
 pub use time::parse_rfc3339;

@@ -23,6 +23,20 @@ pub mod producer;
 #[path = "generated/weir.v1.rs"]
 pub mod v1;
 
+/// The stream of an agent, with client and server.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    missing_debug_implementations,
+    unused_qualifications,
+    unreachable_pub,
+    reason = "generated"
+)]
+#[rustfmt::skip]
+#[path = "generated/weir.ingest.v1.rs"]
+pub mod ingest;
+
 /// The secret shows as `***`.
 impl fmt::Debug for producer::TimberContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -87,6 +87,37 @@ pub fn scan_collection(bytes: &[u8]) -> Result<ScannedBatch<'_>, Malformed> {
     Ok(ScannedBatch { bytes, format, items, context, has_secret: scanner.has_secret })
 }
 
+/// What is known of a record of weir's own format that was checked, a `weir.v1.Events`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScannedEvents<'a> {
+    pub index_prefix: &'a str,
+    /// How many events it has.
+    pub items: u32,
+}
+
+/// Checks a `weir.v1.Events` that others made: its structure, and that texts are texts. Whether the contents are JSON
+/// objects is found when they are decoded.
+pub fn scan_events(bytes: &[u8]) -> Result<ScannedEvents<'_>, Malformed> {
+    let mut scanned = ScannedEvents { index_prefix: "", items: 0 };
+    let mut message = Cursor::outermost(bytes)?;
+    while let Some(field) = message.next_field()? {
+        match field {
+            Field::Bytes(1, prefix) => scanned.index_prefix = message.utf8(prefix)?,
+            Field::Bytes(2, value) => {
+                scanned.items += 1;
+                let mut event = message.inner(value);
+                while let Some(field) = event.next_field()? {
+                    if let Field::Bytes(2 | 3, text) = field {
+                        event.utf8(text)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(scanned)
+}
+
 #[derive(Default)]
 struct Scanner<'a> {
     has_secret: bool,

@@ -329,6 +329,7 @@ impl Parsed {
             Records::Shaped { limit } => limit.as_usize(),
         };
         let records = shape_events(&self.value, self.events, limit)?;
-        Ok(Batch { events: self.events, records, tag: None, reservation: None })
+        let events = self.events;
+        Ok(Batch { events, cost: events, records, tag: None, mark: None, reservation: None })
     }
 }

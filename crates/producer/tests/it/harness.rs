@@ -20,6 +20,7 @@ use crate::journal::MoodyJournal;
 pub(crate) struct World {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) ingest: SocketAddr,
     pub(crate) journal: MoodyJournal,
     pub(crate) clock: ManualClock,
     pub(crate) health: Health,
@@ -71,12 +72,14 @@ impl World {
         let producer = Producer::start(settings, parts).await.expect("the journal can be read");
         let (grpc_listener, grpc) = listener();
         producer.serve_grpc_within(grpc_listener, limits).expect("the listener works");
+        let (ingest_listener, ingest) = listener();
+        producer.serve_ingest(ingest_listener).expect("the listener works");
         let (http_listener, http) = listener();
         let router = producer.router();
         let process = Process { spawner: &supervisor.spawner(), clock: &shared_clock };
         serve("test.http", http_listener, router, limits, DrainPhase::StopIntake, process)
             .expect("the listener works");
-        Self { grpc, http, journal, clock, health, metrics: metrics.build(), supervisor }
+        Self { grpc, http, ingest, journal, clock, health, metrics: metrics.build(), supervisor }
     }
 
     pub(crate) fn client(&self) -> ProducerClient<Channel> {

@@ -9,6 +9,7 @@ mod events;
 mod gateway;
 mod grpc;
 mod harness;
+mod ingest;
 mod journal;
 mod limits;
 mod raw;

@@ -187,3 +187,20 @@ fn a_secret_is_not_printed() {
     assert!(!format!("{:?}", batch.context()).contains("hunter2"));
     assert!(!format!("{:?}", timber(Some(context("hunter2")), None)).contains("hunter2"));
 }
+
+#[test]
+fn events_are_counted_and_their_texts_checked() {
+    let prefix = weir_model::IndexPrefix::new("shop").expect("is legal");
+    let mut builder = crate::EventsBuilder::new(&prefix);
+    builder.push_line("disk full", None);
+    builder.push_json(r#"{"a":1}"#, Some(weir_model::Timestamp::from_micros(5)));
+    let (value, _) = builder.finish();
+    assert_eq!(scan_events(&value), Ok(ScannedEvents { index_prefix: "shop", items: 2 }));
+    assert_eq!(scan_events(b""), Ok(ScannedEvents { index_prefix: "", items: 0 }));
+    for end in 1..value.len() {
+        let whole = scan_events(&value[..end]).map(|events| events.items);
+        assert!(whole.is_err() || whole == Ok(0) || whole == Ok(1), "cut at {end}: {whole:?}");
+    }
+    let latin = [&b"\x12\x03\x1a\x01"[..], &[0xe9]].concat();
+    assert!(scan_events(&latin).is_err(), "no UTF-8");
+}

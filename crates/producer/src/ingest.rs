@@ -1,0 +1,76 @@
+//! The door of agents: `weir.ingest.v1.Ingest`, one stream for each (`proto/weir/ingest/v1/ingest.proto`).
+//!
+//! A session takes batches as they come and answers each once it is durable. Batches of one source are stored one after
+//! the other, each where the one before it ended, so that the journal's mark of a source always says how far it is
+//! stored without a gap; batches of different sources are stored side by side. Where one can not be stored, those of its
+//! source that are behind it are turned away as well, and the agent goes on from there.
+//!
+//! What an agent may have sent that is not answered is bounded by the window that it is told, and what it sends beyond
+//! that waits in its own buffers: nothing more is read of it.
+
+mod batch;
+mod session;
+mod sources;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+use weir_wire::proto::ingest::ingest_server::{Ingest, IngestServer};
+use weir_wire::proto::ingest::{AgentMessage, ServerMessage};
+
+use self::session::Session;
+use crate::admission::Admission;
+
+/// What an agent may have sent that is not answered, in bytes of payloads.
+const WINDOW_BYTES: u64 = 8 << 20;
+
+/// The same in batches.
+const WINDOW_BATCHES: usize = 64;
+
+/// The largest payload, decompressed.
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// What surrounds a payload in a message.
+const ENVELOPE: u64 = 64 << 10;
+
+/// Serves the streams.
+struct IngestDoor {
+    admission: Arc<Admission>,
+}
+
+/// Everything that the agents' listener serves.
+pub(crate) fn router(admission: &Arc<Admission>) -> Router {
+    let limit = usize::try_from(max_batch(admission) + ENVELOPE).unwrap_or(usize::MAX);
+    let door = IngestDoor { admission: Arc::clone(admission) };
+    let service = IngestServer::new(door).max_decoding_message_size(limit);
+    Routes::new(service).prepare().into_axum_router()
+}
+
+/// The largest payload that this process takes, decompressed: a batch is one record.
+fn max_batch(admission: &Admission) -> u64 {
+    let record = admission.records.limit().unwrap_or(u64::MAX);
+    BATCH_BYTES.min(record).min(admission.settings.max_message.bytes())
+}
+
+#[tonic::async_trait]
+impl Ingest for IngestDoor {
+    type StreamStream = ReceiverStream<Result<ServerMessage, Status>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let answers = Session::start(&self.admission, request.into_inner());
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+impl fmt::Debug for IngestDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IngestDoor").finish_non_exhaustive()
+    }
+}
