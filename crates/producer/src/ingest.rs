@@ -9,6 +9,7 @@
 //! that waits in its own buffers: nothing more is read of it.
 
 mod batch;
+mod presence;
 mod session;
 mod sources;
 
@@ -22,6 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_wire::proto::ingest::ingest_server::{Ingest, IngestServer};
 use weir_wire::proto::ingest::{AgentMessage, ServerMessage};
 
+use self::presence::Presence;
 use self::session::Session;
 use crate::admission::Admission;
 
@@ -40,12 +42,13 @@ const ENVELOPE: u64 = 64 << 10;
 /// Serves the streams.
 struct IngestDoor {
     admission: Arc<Admission>,
+    presence: Presence,
 }
 
 /// Everything that the agents' listener serves.
 pub(crate) fn router(admission: &Arc<Admission>) -> Router {
     let limit = usize::try_from(max_batch(admission) + ENVELOPE).unwrap_or(usize::MAX);
-    let door = IngestDoor { admission: Arc::clone(admission) };
+    let door = IngestDoor { admission: Arc::clone(admission), presence: Presence::default() };
     let service = IngestServer::new(door).max_decoding_message_size(limit);
     Routes::new(service).prepare().into_axum_router()
 }
@@ -64,7 +67,7 @@ impl Ingest for IngestDoor {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let answers = Session::start(&self.admission, request.into_inner());
+        let answers = Session::start(&self.admission, &self.presence, request.into_inner());
         Ok(Response::new(ReceiverStream::new(answers)))
     }
 }

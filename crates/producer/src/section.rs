@@ -16,6 +16,8 @@ use weir_model::{ByteSize, StreamName};
 pub struct ProducerSection {
     /// Address of the gRPC door. Default: `127.0.0.1:8082`.
     pub grpc_listen: Option<SocketAddr>,
+    /// Address of the door of agents. Default: none, with `weir up` `127.0.0.1:8083`.
+    pub ingest_listen: Option<SocketAddr>,
     /// Whether `/produce` and `/produce_batch` are served, barito-flow's REST gateway. Default: `true`.
     pub rest_gateway: Option<bool>,
     /// Put in front of the topic that a client names, to make the stream's name. Default: empty.
@@ -91,6 +93,8 @@ pub enum RecordFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub grpc_listen: SocketAddr,
+    /// Absent where agents have no door.
+    pub ingest_listen: Option<SocketAddr>,
     pub rest_gateway: RestGateway,
     pub stream_prefix: String,
     pub stream_suffix: String,
@@ -184,6 +188,7 @@ impl Settings {
         let store_secret = raw.store_app_secret.unwrap_or(compat == Compat::Barito);
         let settings = Self {
             grpc_listen: raw.grpc_listen.unwrap_or(GRPC_LISTEN),
+            ingest_listen: raw.ingest_listen,
             rest_gateway: match raw.rest_gateway {
                 Some(true) | None => RestGateway::Open,
                 Some(false) => RestGateway::Closed,

@@ -24,6 +24,7 @@ pub struct Weir {
 pub struct Addresses {
     pub http: SocketAddr,
     pub grpc: SocketAddr,
+    pub ingest: SocketAddr,
     pub ops: SocketAddr,
 }
 
@@ -64,13 +65,13 @@ pub fn allow_open_files(needed: u64) {
 }
 
 impl Addresses {
-    /// Three addresses that were free a moment ago.
+    /// Addresses that were free a moment ago.
     pub fn free() -> Self {
         // All are held until all are known, so that no two are the same.
         let held: Vec<TcpListener> =
-            (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+            (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
         let address = |at: usize| held[at].local_addr().expect("it is bound");
-        Self { http: address(0), grpc: address(1), ops: address(2) }
+        Self { http: address(0), grpc: address(1), ingest: address(2), ops: address(3) }
     }
 }
 
@@ -111,6 +112,7 @@ impl Setup {
             .env("WEIR_LISTEN__HTTP", self.addresses.http.to_string())
             .env("WEIR_LISTEN__OPS", self.addresses.ops.to_string())
             .env("WEIR_PRODUCER__GRPC_LISTEN", self.addresses.grpc.to_string())
+            .env("WEIR_PRODUCER__INGEST_LISTEN", self.addresses.ingest.to_string())
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
     }

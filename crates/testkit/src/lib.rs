@@ -2,15 +2,18 @@
 //!
 //! [`FaultyJournal`] and [`FaultyStore`] wrap any implementation of the seams. What goes wrong, and when the
 //! process dies, is said by [`Faults`], which all wrappers of one test share. [`Proxy`] does the like to HTTP,
-//! [`Authority`] signs for both sides of TLS.
+//! [`Cable`] to bytes of
+//! any protocol. [`Authority`] signs for both sides of TLS.
 
 mod authority;
+mod cable;
 mod faults;
 mod journal;
 mod proxy;
 mod store;
 
 pub use authority::Authority;
+pub use cable::{Cable, State as CableState};
 pub use faults::{Call, Faults, Wanted};
 pub use journal::FaultyJournal;
 pub use proxy::{Action, Proxy, Request};

@@ -95,6 +95,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     redaction.known().await.context("find out what to redact")?;
     delivery.start(&process.spawner).context("start the consumer")?;
     producer.serve_grpc(listeners.grpc).context("serve gRPC")?;
+    producer.serve_ingest(listeners.ingest).context("serve agents")?;
     serve_http(listeners.http, &producer, server, process)?;
     announce(process);
     Ok(Running { addresses, ops })
@@ -221,8 +222,9 @@ fn embedded_server(
 fn status(process: &Process, storage: &Storage, addresses: Addresses) -> StatusBoard {
     let durability = "synced to the embedded journal before every answer";
     let status = StatusBoard::new(identity("up", durability), Arc::clone(&process.clock));
-    let Addresses { http, grpc, ops } = addresses;
-    status.section("listen", move || json!({ "http": http, "grpc": grpc, "ops": ops }));
+    let Addresses { http, grpc, ingest, ops } = addresses;
+    let listen = json!({ "http": http, "grpc": grpc, "ingest": ingest, "ops": ops });
+    status.section("listen", move || listen.clone());
     let journal = Arc::clone(&storage.journal);
     status.section("journal", move || {
         let stats = journal.stats();

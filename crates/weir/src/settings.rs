@@ -239,6 +239,9 @@ fn fits(
         problems.push(Problem::at("max_message", message));
     }
     section::check_reach(&mut problems, "grpc_listen", producer.grpc_listen, exposure);
+    if let Some(address) = producer.ingest_listen {
+        section::check_reach(&mut problems, "ingest_listen", address, exposure);
+    }
     problems.or(())
 }
 

@@ -122,9 +122,9 @@ pub async fn a_source_has_a_mark_and_stays_in_order(make: &dyn Factory) {
         places.extend(appended.into_iter().map(|appended| appended.partition));
         assert_eq!(journal.mark(source).await.expect("it can be asked for"), Some(end));
     }
-    let places = Vec::from_iter(places);
     assert_eq!(places.len(), 1, "{places:?}");
-    let batch = read_all(&*journal, &places[0]).await;
+    let place = places.iter().next().expect("there is one");
+    let batch = read_all(&*journal, place).await;
     assert_eq!(texts(&batch.records), ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1", "3-0", "3-1"]);
     assert_eq!(journal.mark(other).await.expect("it can be asked for"), None);
 }

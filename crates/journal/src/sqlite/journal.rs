@@ -20,7 +20,6 @@ use super::frame::{Frame, Label};
 use super::groups::{Groups, GroupsError, Position};
 use super::inventory::Summary;
 use super::lock::{self, DirectoryLock};
-use super::marks;
 use super::queue::{Append, Create, Job, Queue, QueueClosed, Skip};
 use super::reader::{Cursor, Reader};
 use super::recovery::{self, Access};
@@ -231,22 +230,6 @@ impl Shared {
         batches.reverse();
         batches.sort_by_key(|batch| batch.received);
         Ok(batches)
-    }
-
-    /// The mark of a source in the files behind that one. The newest that has one has the last.
-    pub(super) fn mark_after(&self, file: u32, source: SourceId) -> Result<Option<u64>, FileError> {
-        let files: Vec<u32> = self.files().range(file + 1..).map(|(file, _)| *file).rev().collect();
-        for file in files {
-            match self.reader.with(file, |connection| marks::find(connection, source)) {
-                Ok(Some(found)) => return Ok(Some(found.mark.end)),
-                Ok(None) => {}
-                Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
-                    tracing::error!(file, %error, "the marks of a damaged journal file are not known");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
     }
 
     fn commit_error(&self, group: &str, error: GroupsError) -> CommitError {

@@ -9,6 +9,7 @@ use weir_model::{Mark, SourceId, Timestamp};
 
 use super::file::{FileError, unsigned};
 use super::inventory::sum;
+use super::journal::Shared;
 
 /// The first format that has marks.
 const FIRST_FORMAT: u32 = 2;
@@ -61,7 +62,7 @@ pub(super) fn put(connection: &Connection, row: &MarkRow) -> rusqlite::Result<()
     Ok(())
 }
 
-pub(super) fn find(connection: &Connection, source: SourceId) -> Result<Option<MarkRow>, FileError> {
+fn find(connection: &Connection, source: SourceId) -> Result<Option<MarkRow>, FileError> {
     if !has_marks(connection)? {
         return Ok(None);
     }
@@ -86,6 +87,24 @@ pub(super) fn collect(
         }
     }
     Ok(())
+}
+
+impl Shared {
+    /// The mark of a source in the files behind that one. The newest that has one has the last.
+    pub(super) fn mark_after(&self, file: u32, source: SourceId) -> Result<Option<u64>, FileError> {
+        let files: Vec<u32> = self.files().range(file + 1..).map(|(file, _)| *file).rev().collect();
+        for file in files {
+            match self.reader.with(file, |connection| find(connection, source)) {
+                Ok(Some(found)) => return Ok(Some(found.mark.end)),
+                Ok(None) => {}
+                Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
+                    tracing::error!(file, %error, "the marks of a damaged journal file are not known");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn has_marks(connection: &Connection) -> rusqlite::Result<bool> {

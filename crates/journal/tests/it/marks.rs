@@ -1,8 +1,9 @@
 //! How far sources are, over restarts, damage and the removal of files.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rusqlite::Connection;
+use weir_foundation::clock::{Clock as _, SystemClock};
 use weir_journal::sqlite::{Retention, Settings, SqliteJournal, Undelivered};
 use weir_journal::{Journal, Origin};
 use weir_model::{ByteSize, Mark, Record, SourceId, Timestamp};
@@ -12,7 +13,7 @@ use crate::support::{create, eventually, files_like, name, open, record, setting
 const STREAM: &str = "shop_logs";
 
 async fn append_from(journal: &SqliteJournal, source: u128, end: u64, size: usize) {
-    let received = Timestamp::from(SystemTime::now());
+    let received = Timestamp::from(SystemClock.now());
     let record = Record { received, ..record(&"x".repeat(size), 1) };
     let origin = Origin::Source(Mark { source: SourceId(source), end });
     journal.append(&name(STREAM), origin, vec![record]).await.expect("appended");

@@ -71,8 +71,8 @@ pub(super) fn stretch(agent: &str, batch: &Batch) -> Result<Option<Stretch>, Sta
     if stretch.source.len() != 16 {
         return wrong("a source has 16 bytes");
     }
-    if stretch.end <= stretch.start {
-        return wrong("a stretch ends behind its start");
+    if stretch.end <= stretch.start || stretch.stored > stretch.start {
+        return wrong("a stretch ends behind its start, which is not before what is stored");
     }
     // An agent speaks of its own sources only.
     let mut scoped = Xxh3::new();
@@ -80,7 +80,7 @@ pub(super) fn stretch(agent: &str, batch: &Batch) -> Result<Option<Stretch>, Sta
     scoped.update(&[0]);
     scoped.update(&stretch.source);
     let source = SourceId(scoped.digest128());
-    Ok(Some(Stretch { source, start: stretch.start, end: stretch.end }))
+    Ok(Some(Stretch { source, start: stretch.start, end: stretch.end, stored: stretch.stored }))
 }
 
 impl Arrived {
@@ -123,7 +123,7 @@ impl Arrived {
         let step = match stretch.step(next) {
             Step::AskJournal => match admission.journal.mark(stretch.source).await {
                 Ok(mark) => stretch.first_step(mark),
-                Err(error) => return (Err(Trouble::Mark(error)), Next::NotBehind(stretch.start)),
+                Err(error) => return (Err(Trouble::Mark(error)), Next::Unknown),
             },
             step => step,
         };
@@ -140,7 +140,7 @@ impl Arrived {
                 match self.store(admission, Some(mark)).await {
                     Ok(()) => (Ok(stretch.end), Next::At(stretch.end)),
                     // Where it is not known what became of it, the journal is asked before it is stored again.
-                    Err(trouble) if trouble.is_open() => (Err(trouble), Next::NotBehind(stretch.start)),
+                    Err(trouble) if trouble.is_open() => (Err(trouble), Next::Unknown),
                     Err(trouble) => (Err(trouble), Next::At(stretch.start)),
                 }
             }

@@ -15,6 +15,7 @@ use weir_wire::proto::ingest::server_message::Kind;
 use weir_wire::proto::ingest::{AgentMessage, Drain, Hello, ServerMessage, Welcome};
 
 use super::batch::{Arrived, Dealt, stretch};
+use super::presence::{Presence, Seat};
 use super::sources::{Next, Sources};
 use super::{WINDOW_BATCHES, WINDOW_BYTES, max_batch};
 use crate::admission::Admission;
@@ -53,6 +54,7 @@ impl Session {
     /// Starts a session, whose answers come here.
     pub(super) fn start(
         admission: &Arc<Admission>,
+        presence: &Presence,
         incoming: Streaming<AgentMessage>,
     ) -> mpsc::Receiver<Result<ServerMessage, Status>> {
         // Room for an answer to every batch, so that an agent that reads slowly holds up nothing but itself.
@@ -65,21 +67,22 @@ impl Session {
             sources: Sources::default(),
             in_hand: InHand::default(),
         };
+        let presence = presence.clone();
         let policy = Policy::expendable(DrainPhase::StopIntake);
         admission.spawner.spawn("producer.ingest.session", policy, |drain| async move {
-            session.run(&drain).await;
+            session.run(&presence, &drain).await;
             Ok::<(), Infallible>(())
         });
         receiver
     }
 
-    async fn run(mut self, drain: &DrainToken) {
-        let outcome = tokio::select! {
-            greeted = self.greet() => greeted,
+    async fn run(mut self, presence: &Presence, drain: &DrainToken) {
+        let greeted = tokio::select! {
+            greeted = self.greet(presence) => greeted,
             () = drain.draining() => return,
         };
-        let outcome = match outcome {
-            Ok(()) => self.serve(drain).await,
+        let outcome = match greeted {
+            Ok(seat) => self.serve(seat, drain).await,
             Err(status) => Err(status),
         };
         if let Err(status) = outcome {
@@ -89,7 +92,7 @@ impl Session {
         }
     }
 
-    async fn greet(&mut self) -> Result<(), Status> {
+    async fn greet(&mut self, presence: &Presence) -> Result<Seat, Status> {
         let clock = Arc::clone(&self.admission.clock);
         let first = timeout(&*clock, HELLO, self.incoming.message()).await;
         let first = first.map_err(|_elapsed| Status::deadline_exceeded("an agent begins with a Hello"))??;
@@ -99,6 +102,7 @@ impl Session {
         if agent.is_empty() || agent.len() > NAME {
             return Err(Status::invalid_argument(format!("the name of an agent has 1 to {NAME} bytes")));
         }
+        let seat = presence.enter(&agent).await;
         tracing::info!(agent, version, "an agent is connected");
         self.agent = agent;
         let welcome = Welcome {
@@ -106,11 +110,13 @@ impl Session {
             window_batches: u32::try_from(WINDOW_BATCHES).unwrap_or(u32::MAX),
             max_batch_bytes: max_batch(&self.admission),
         };
-        self.tell(Kind::Welcome(welcome)).await
+        self.tell(Kind::Welcome(welcome)).await?;
+        Ok(seat)
     }
 
-    /// Takes batches until the agent ends the stream or the process drains, and answers all that came.
-    async fn serve(&mut self, drain: &DrainToken) -> Result<(), Status> {
+    /// Takes batches until the agent ends the stream or begins another one, or the process drains, and answers all that
+    /// came.
+    async fn serve(&mut self, mut seat: Seat, drain: &DrainToken) -> Result<(), Status> {
         let mut working = FuturesUnordered::new();
         let (mut ending, mut open) = (false, true);
         while (open && !ending) || self.in_hand.batches > 0 {
@@ -118,6 +124,7 @@ impl Session {
                 biased;
                 Some(dealt) = working.next(), if !working.is_empty() => Event::Dealt(dealt),
                 () = drain.draining(), if !ending => Event::Draining,
+                () = seat.wanted(), if !ending => Event::Draining,
                 message = self.incoming.message(), if open && !ending && self.in_hand.has_room() => {
                     Event::Message(message)
                 }
@@ -159,9 +166,6 @@ impl Session {
         let arrived = match Arrived::new(&self.admission, batch, stretch) {
             Ok(arrived) => arrived,
             Err(refusal) => {
-                if let Some(stretch) = stretch {
-                    self.sources.turned_away(stretch);
-                }
                 let dealt = Dealt::turned_away(sequence, refusal, &self.admission);
                 self.answers.send(Ok(dealt.message())).await.map_err(|_gone| gone())?;
                 return Ok(None);

@@ -1,5 +1,6 @@
 //! The order of the batches of each source in one session.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 
 use weir_model::SourceId;
@@ -13,16 +14,16 @@ pub(super) struct Stretch {
     pub(super) source: SourceId,
     pub(super) start: u64,
     pub(super) end: u64,
+    /// How far the source is stored by what the agent was answered.
+    pub(super) stored: u64,
 }
 
 /// Where the next stretch of a source has to begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The session has seen nothing of the source: the journal knows how far it is stored.
+    /// The journal knows how far it is stored.
     #[default]
     Unknown,
-    /// The journal could not be asked about a stretch that begins here, which must not be left out.
-    NotBehind(u64),
     At(u64),
 }
 
@@ -41,19 +42,22 @@ pub(super) enum Step {
 impl Stretch {
     pub(super) fn step(self, next: Next) -> Step {
         match next {
-            Next::At(next) if self.start < next => Step::Known(next),
-            Next::NotBehind(next) | Next::At(next) if self.start > next => Step::Wait,
-            Next::At(_) => Step::Store,
-            Next::Unknown | Next::NotBehind(_) => Step::AskJournal,
+            Next::Unknown => Step::AskJournal,
+            Next::At(next) => self.step_at(next),
         }
     }
 
-    /// The same for the first stretch of a session, by the journal's mark. The agent may be ahead of it: it has had
-    /// answers that were forgotten here, or that another producer gave.
+    /// By the journal's mark. The agent may be ahead of it: it has had answers that were forgotten here, or that another
+    /// producer gave.
     pub(super) fn first_step(self, mark: Option<u64>) -> Step {
-        match mark {
-            Some(mark) if self.start < mark => Step::Known(mark),
-            _ => Step::Store,
+        self.step_at(mark.unwrap_or(0).max(self.stored))
+    }
+
+    fn step_at(self, next: u64) -> Step {
+        match self.start.cmp(&next) {
+            Ordering::Less => Step::Known(next),
+            Ordering::Equal => Step::Store,
+            Ordering::Greater => Step::Wait,
         }
     }
 }
@@ -96,14 +100,6 @@ impl<B> Sources<B> {
         Some((batch, line.next))
     }
 
-    /// A batch was turned away as it came: those behind it must not be taken for it.
-    pub(super) fn turned_away(&mut self, stretch: Stretch) {
-        let line = self.0.entry(stretch.source).or_default();
-        if !line.busy && line.next == Next::Unknown {
-            line.next = Next::NotBehind(stretch.start);
-        }
-    }
-
     /// A batch of the source was dealt with. Gives the one behind it.
     pub(super) fn finished(&mut self, source: SourceId, next: Next) -> Option<(B, Next)> {
         let line = self.0.get_mut(&source)?;
@@ -133,34 +129,24 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_turned_away_is_missed() {
-        let mut sources = Sources::default();
-        let of = |source| Stretch { source: SourceId(source), start: 10, end: 20 };
-        sources.turned_away(of(1));
-        assert_eq!(sources.arrives(SourceId(1), "behind"), Some(("behind", Next::NotBehind(10))));
-        sources.turned_away(of(1));
-        assert_eq!(sources.finished(SourceId(1), Next::At(10)), None);
-        sources.turned_away(of(1));
-        assert_eq!(sources.arrives(SourceId(1), "again"), Some(("again", Next::At(10))));
-    }
-
-    #[test]
     fn a_stretch_is_stored_where_the_one_before_it_ended() {
-        let stretch = Stretch { source: SourceId(1), start: 10, end: 20 };
+        let stretch = Stretch { source: SourceId(1), start: 10, end: 20, stored: 5 };
         let check = |next, step| assert_eq!(stretch.step(next), step, "{next:?}");
         check(Next::Unknown, Step::AskJournal);
         check(Next::At(10), Step::Store);
         check(Next::At(9), Step::Wait);
         check(Next::At(15), Step::Known(15));
         check(Next::At(90), Step::Known(90));
-        check(Next::NotBehind(9), Step::Wait);
-        check(Next::NotBehind(10), Step::AskJournal);
-        check(Next::NotBehind(11), Step::AskJournal);
-        let check = |mark, step| assert_eq!(stretch.first_step(mark), step, "{mark:?}");
-        check(None, Step::Store);
-        check(Some(9), Step::Store);
-        check(Some(10), Step::Store);
-        check(Some(11), Step::Known(11));
-        check(Some(20), Step::Known(20));
+        let check = |mark, stored, step| {
+            let stretch = Stretch { stored, ..stretch };
+            assert_eq!(stretch.first_step(mark), step, "{mark:?} {stored}");
+        };
+        check(None, 10, Step::Store);
+        check(None, 9, Step::Wait);
+        check(Some(9), 10, Step::Store);
+        check(Some(9), 0, Step::Wait);
+        check(Some(10), 0, Step::Store);
+        check(Some(11), 10, Step::Known(11));
+        check(Some(20), 0, Step::Known(20));
     }
 }

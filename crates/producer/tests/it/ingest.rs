@@ -1,5 +1,8 @@
 //! The stream of an agent.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +32,8 @@ struct Agent {
     messages: mpsc::Sender<AgentMessage>,
     answers: Streaming<ServerMessage>,
     sequence: u64,
+    /// How far sources were stored when this began to send.
+    stored: BTreeMap<u8, u64>,
 }
 
 impl Agent {
@@ -37,7 +42,7 @@ impl Agent {
         let mut client = IngestClient::new(endpoint.connect().await.expect("it listens"));
         let (messages, outgoing) = mpsc::channel(100);
         let answers = client.stream(ReceiverStream::new(outgoing)).await.expect("it begins").into_inner();
-        Self { messages, answers, sequence: 0 }
+        Self { messages, answers, sequence: 0, stored: BTreeMap::new() }
     }
 
     /// Connects and says who it is.
@@ -48,7 +53,7 @@ impl Agent {
         let Some(server_message::Kind::Welcome(Welcome { window_bytes, window_batches, max_batch_bytes })) =
             welcome
         else {
-            panic!("{welcome:?}")
+            unreachable!("{welcome:?}")
         };
         assert!(window_bytes >= max_batch_bytes && window_batches > 1 && max_batch_bytes > 1 << 20);
         agent
@@ -63,15 +68,21 @@ impl Agent {
     }
 
     /// Sends a batch with these lines, from that part of a source.
-    async fn send(&mut self, source: u8, stretch: std::ops::Range<u64>, lines: &[&str]) -> u64 {
+    async fn send(&mut self, source: u8, stretch: Range<u64>, lines: &[&str]) -> u64 {
         self.sequence += 1;
         let batch = Batch {
             sequence: self.sequence,
-            stretch: Some(Stretch { source: vec![source; 16], start: stretch.start, end: stretch.end }),
+            stretch: Some(self.stretch(source, stretch)),
             ..batch("shop", lines)
         };
         self.say(Kind::Batch(batch)).await;
         self.sequence
+    }
+
+    /// Whoever sends the first batch of a source has had answers up to there.
+    fn stretch(&mut self, source: u8, Range { start, end }: Range<u64>) -> Stretch {
+        let stored = *self.stored.entry(source).or_insert(start).min(&mut start.clone());
+        Stretch { source: vec![source; 16], start, end, stored }
     }
 
     async fn answer(&mut self) -> (u64, Outcome) {
@@ -79,7 +90,7 @@ impl Agent {
             Some(server_message::Kind::Answer(Answer { sequence, outcome })) => {
                 (sequence, outcome.expect("it says something"))
             }
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         }
     }
 
@@ -116,7 +127,7 @@ fn later(outcome: &Outcome) -> &str {
             assert!(*delay_millis > 0);
             code
         }
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -124,7 +135,7 @@ fn later(outcome: &Outcome) -> &str {
 fn refused(outcome: &Outcome) -> (&str, &str) {
     match outcome {
         Outcome::Refused(Refused { code, message }) => (code, message),
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -291,9 +302,10 @@ async fn what_no_agent_sends_ends_the_stream() {
     let source = vec![1; 16];
     for second in [
         hello("again"),
-        with(Stretch { source: vec![1; 15], start: 0, end: 1 }),
-        with(Stretch { source: source.clone(), start: 1, end: 1 }),
-        with(Stretch { source, start: 2, end: 1 }),
+        with(Stretch { source: vec![1; 15], start: 0, end: 1, stored: 0 }),
+        with(Stretch { source: source.clone(), start: 1, end: 1, stored: 0 }),
+        with(Stretch { source: source.clone(), start: 2, end: 1, stored: 0 }),
+        with(Stretch { source, start: 2, end: 3, stored: 3 }),
     ] {
         let mut agent = Agent::greeting(&world, "web-1").await;
         agent.say(second).await;
@@ -326,14 +338,17 @@ async fn a_drain_answers_what_came_and_ends_the_stream() {
     world.journal.set(Mood::Slow);
     let sequence = agent.send(1, 0..10, &["a"]).await;
     world.journal.asked(1).await;
-    let journal = world.journal.clone();
-    let clock = world.clock.clone();
-    let ended = tokio::spawn(world.supervisor.run_until(async {}));
-    assert!(matches!(agent.hear().await, Ok(Some(server_message::Kind::Drain(_)))));
-    journal.set(Mood::Good);
-    assert_eq!(agent.answer().await, (sequence, stored(10)));
-    assert!(agent.end().await.is_none(), "it ends well");
-    drop(agent);
-    let ended = while_time_passes(&clock, Duration::from_millis(10), ended).await;
-    assert_eq!(ended.expect("no panic"), ExitCode::Good);
+    let mut ending = pin!(world.supervisor.run_until(async {}));
+    let hearing = async {
+        assert!(matches!(agent.hear().await, Ok(Some(server_message::Kind::Drain(_)))));
+        world.journal.set(Mood::Good);
+        assert_eq!(agent.answer().await, (sequence, stored(10)));
+        assert!(agent.end().await.is_none(), "it ends well");
+    };
+    tokio::select! {
+        code = &mut ending => unreachable!("{code:?}"),
+        () = hearing => drop(agent),
+    }
+    let ended = while_time_passes(&world.clock, Duration::from_millis(10), ending).await;
+    assert_eq!(ended, ExitCode::Good);
 }

@@ -17,6 +17,7 @@ mod services;
 mod shaping;
 mod slow_clients;
 mod trouble;
+mod uplink;
 
 #[test]
 fn no_test_file_is_forgotten() {

@@ -26,8 +26,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     life::run(Role::Up, &arguments.settings, async |settings: &Settings, process: &Process| {
         let running = compose::up(settings, process).await?;
-        let Addresses { http, grpc, ops } = running.addresses;
-        tracing::info!(%http, %grpc, %ops, data_dir = %settings.data_dir.display(), "listening");
+        let Addresses { http, grpc, ingest, ops } = running.addresses;
+        tracing::info!(%http, %grpc, %ingest, %ops, data_dir = %settings.data_dir.display(), "listening");
         if std::io::stderr().is_terminal() {
             // Nobody to tell if the terminal is gone.
             write_banner(&mut anstream::stderr().lock(), running.addresses, settings).ok();
@@ -56,7 +56,7 @@ fn start_demo(spawner: &Spawner, clock: &Arc<dyn Clock>, grpc: std::net::SocketA
 }
 
 fn write_banner(out: &mut dyn Write, addresses: Addresses, settings: &Settings) -> std::io::Result<()> {
-    let Addresses { http, grpc, ops } = addresses;
+    let Addresses { http, grpc, ops, .. } = addresses;
     // The other commands look for weir where it is by default.
     let server = match Addresses::local(http) {
         local if local == Listen::DEFAULT_HTTP => String::new(),
@@ -92,6 +92,7 @@ mod tests {
         let addresses = Addresses {
             http: address(http),
             grpc: address("127.0.0.1:8082"),
+            ingest: address("127.0.0.1:8083"),
             ops: address("127.0.0.1:8008"),
         };
         let settings = Given::default().read().settings.expect("the defaults are good");

@@ -5,11 +5,15 @@ use weir_foundation::listen::bind;
 
 use crate::settings::Settings;
 
+/// Where agents come to a process that does everything, unless the settings say otherwise.
+const INGEST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8083);
+
 /// Every address of the process, bound.
 #[derive(Debug)]
 pub(super) struct Listeners {
     pub(super) http: TcpListener,
     pub(super) grpc: TcpListener,
+    pub(super) ingest: TcpListener,
     pub(super) ops: TcpListener,
 }
 
@@ -18,6 +22,7 @@ pub(super) struct Listeners {
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
+    pub(crate) ingest: SocketAddr,
     pub(crate) ops: SocketAddr,
 }
 
@@ -28,12 +33,19 @@ impl Listeners {
             ops: bind(settings.listen.ops, exposure).context("open the address for operators")?,
             http: bind(settings.listen.http, exposure).context("open the address for HTTP")?,
             grpc: bind(settings.producer.grpc_listen, exposure).context("open the address for gRPC")?,
+            ingest: bind(settings.producer.ingest_listen.unwrap_or(INGEST), exposure)
+                .context("open the address for agents")?,
         })
     }
 
     pub(super) fn addresses(&self) -> Result<Addresses> {
         let address = |listener: &TcpListener| listener.local_addr().context("ask for a bound address");
-        Ok(Addresses { http: address(&self.http)?, grpc: address(&self.grpc)?, ops: address(&self.ops)? })
+        Ok(Addresses {
+            http: address(&self.http)?,
+            grpc: address(&self.grpc)?,
+            ingest: address(&self.ingest)?,
+            ops: address(&self.ops)?,
+        })
     }
 }
 

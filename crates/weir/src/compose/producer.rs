@@ -26,6 +26,8 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     let exposure = settings.listen.exposure;
     let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
     let grpc = bind(settings.producer.grpc_listen, exposure).context("open the address for gRPC")?;
+    let ingest = settings.producer.ingest_listen.map(|address| bind(address, exposure));
+    let ingest = ingest.transpose().context("open the address for agents")?;
     let rest = match settings.producer.rest_gateway {
         RestGateway::Open => Some(bind(settings.listen.http, exposure).context("open the address for HTTP")?),
         RestGateway::Closed => None,
@@ -48,6 +50,9 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     let status = status(process, [&listening, &grpc], rest.as_ref())?;
     let ops = show(listening, status, process, metrics)?;
     producer.serve_grpc(grpc).context("serve gRPC")?;
+    if let Some(listener) = ingest {
+        producer.serve_ingest(listener).context("serve agents")?;
+    }
     if let Some(listener) = rest {
         let serving = http::Process { spawner, clock };
         let router = producer.router().fallback(weir_server::not_found);

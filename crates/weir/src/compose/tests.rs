@@ -39,6 +39,7 @@ impl World {
             flag("listen.http", "127.0.0.1:0"),
             flag("listen.ops", "127.0.0.1:0"),
             flag("producer.grpc_listen", "127.0.0.1:0"),
+            flag("producer.ingest_listen", "127.0.0.1:0"),
         ];
         let given = Given { flags, ..Given::default() };
         let settings = given.read().settings.expect("the settings are good");

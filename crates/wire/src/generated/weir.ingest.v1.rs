@@ -54,6 +54,9 @@ pub struct Stretch {
     /// The first position behind it.
     #[prost(uint64, tag = "3")]
     pub end: u64,
+    /// How far the source is stored by the answers that the agent has had, at most `start`. What is between is under way.
+    #[prost(uint64, tag = "4")]
+    pub stored: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerMessage {

@@ -1,0 +1,91 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::transport::Endpoint;
+use weir_foundation::clock::Clock;
+use weir_foundation::retry::Backoff;
+use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
+
+use crate::flight::Sending;
+use crate::link::Connector;
+use crate::parcel::{Parcel, Verdict};
+
+/// Parcels that wait for their turn; whoever has another one waits.
+const QUEUE: usize = 16;
+
+/// How to reach the server, and who asks.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the server takes agents.
+    pub server: Endpoint,
+    /// What this agent is called: the same for as long as its state lasts.
+    pub agent: String,
+    /// How long connecting, and the welcome of the server, may take.
+    pub connect_timeout: Duration,
+    /// How long an answer may take; then the stream is given up.
+    pub answer_timeout: Duration,
+    /// Between attempts to connect.
+    pub backoff: Backoff,
+}
+
+/// How the connection is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Link {
+    /// It was not tried yet.
+    #[default]
+    New,
+    Connected {
+        /// The largest parcel that the server takes, in bytes before it is packed.
+        max_parcel: usize,
+    },
+    /// With the reason.
+    Disconnected(Arc<str>),
+}
+
+/// The way to the server. Clones are the same.
+#[derive(Clone)]
+pub struct Uplink {
+    queue: mpsc::Sender<Sending>,
+    link: watch::Receiver<Link>,
+}
+
+impl Uplink {
+    /// Starts to connect, by a task named `uplink`. On drain it takes no more parcels in
+    /// [`DrainPhase::FlushJournal`]; what was sent by then is answered or comes back.
+    #[must_use]
+    pub fn start(settings: Settings, clock: Arc<dyn Clock>, spawner: &Spawner) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (tell, link) = watch::channel(Link::New);
+        let grace = spawner.deadline(DrainPhase::FlushJournal) / 2;
+        let connector = Connector { settings, clock, waiting, tell, grace };
+        spawner.spawn("uplink", Policy::essential(DrainPhase::FlushJournal), |drain| async move {
+            connector.run(&drain).await;
+            Ok::<(), Infallible>(())
+        });
+        Self { queue, link }
+    }
+
+    /// Sends a parcel, once there is room, and tells what becomes of it. Parcels go in the order in which they were
+    /// taken. The verdict is an error once the process drains.
+    pub async fn send(&self, parcel: Parcel) -> oneshot::Receiver<Verdict> {
+        let (verdict, answered) = oneshot::channel();
+        // Dropped when the process drains, which the receiver tells.
+        drop(self.queue.send(Sending { parcel, verdict }).await);
+        answered
+    }
+
+    /// How the connection is, now and later.
+    #[must_use]
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+}
+
+impl fmt::Debug for Uplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uplink").field("link", &*self.link.borrow()).finish_non_exhaustive()
+    }
+}
