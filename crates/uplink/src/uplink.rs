@@ -77,6 +77,24 @@ impl Uplink {
         answered
     }
 
+    /// Whether a parcel would be taken at once, if nobody else sends one.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.queue.capacity() > 0
+    }
+
+    /// As [`Uplink::send`], without waiting: none if there is no room.
+    #[must_use]
+    pub fn try_send(&self, parcel: Parcel) -> Option<oneshot::Receiver<Verdict>> {
+        let (verdict, answered) = oneshot::channel();
+        let sent = self.queue.try_send(Sending { parcel, verdict });
+        match sent {
+            Err(mpsc::error::TrySendError::Full(_)) => None,
+            // Dropped when the process drains, which the receiver tells.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Some(answered),
+        }
+    }
+
     /// How the connection is, now and later.
     #[must_use]
     pub fn link(&self) -> watch::Receiver<Link> {

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use weir_foundation::exit::ExitCode;
 
 use crate::commands::{
-    audit, check, completions, dead, demo, groups, indices, journal, man, query, role, send, server, stores,
-    streams, tail, up,
+    agent, audit, check, completions, dead, demo, groups, indices, journal, man, query, role, send, server,
+    stores, streams, tail, up,
 };
 use crate::console::Advised;
 use crate::{console, output};
@@ -43,6 +43,8 @@ enum Command {
     /// The other commands ask it about what `weir consumer` delivers. It also removes indices that are older than the
     /// settings keep them.
     Server(Box<server::Arguments>),
+    /// Collect on this machine what a server keeps
+    Agent(agent::Arguments),
     /// Say what to use instead
     #[command(name = "consumer-gcs", hide = true)]
     ConsumerGcs(role::Gone),
@@ -123,6 +125,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Producer(arguments) => role::producer(&arguments),
         Command::Consumer(arguments) => role::consumer(&arguments),
         Command::Server(arguments) => server::run(&arguments),
+        Command::Agent(arguments) => agent::run(&arguments),
         Command::ConsumerGcs(arguments) => Ok(role::consumer_gcs(&arguments)),
         Command::Send(arguments) => send::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),

@@ -2,6 +2,7 @@
 //!
 //! Everything that can fail early does: addresses are bound and stores are opened before anything is served.
 
+mod agent;
 mod auditor;
 mod consumer;
 mod counts;
@@ -37,6 +38,7 @@ use weir_server::{JournalFiles, Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
 
+pub(crate) use self::agent::agent;
 use self::auditor::Books;
 pub(crate) use self::consumer::consumer;
 use self::door::Doors;

@@ -1,5 +1,6 @@
 //! The settings of the whole process, put together from the sections of its components.
 
+mod agent;
 mod aliases;
 mod barito;
 mod section;
@@ -20,6 +21,7 @@ use weir_limits_redis::RedisLimitsSettings;
 use weir_redaction::RedactionSettings;
 use weir_server::ServerSettings;
 
+pub(crate) use self::agent::AgentSettings;
 pub(crate) use self::aliases::ALIASES;
 use self::barito::PRESET;
 use self::section::Compat;

@@ -98,6 +98,7 @@ impl Problems {
             problem.path = match (section, &*problem.path) {
                 ("", path) => path.to_owned(),
                 (section, "") => section.to_owned(),
+                (section, item) if item.starts_with('[') => format!("{section}{item}"),
                 (section, path) => format!("{section}.{path}"),
             };
         }

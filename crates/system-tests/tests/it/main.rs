@@ -8,6 +8,7 @@
     reason = "tests of a real process run in real time"
 )]
 
+mod agent;
 mod bad_events;
 mod bad_records;
 mod bad_settings;

@@ -8,7 +8,8 @@ use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
 use weir_foundation::ops::Ops;
 use weir_foundation::settings::Environment;
-use weir_foundation::supervise::{Signals, Supervisor};
+use weir_foundation::supervise::{DrainDeadlines, Signals, Supervisor};
+use weir_foundation::telemetry::LogSettings;
 use weir_foundation::{descriptors, telemetry, umask};
 
 use super::SettingsArgs;
@@ -29,8 +30,18 @@ pub(super) fn run(
         Ok(settings) => settings,
         Err(problems) => return Ok(super::refuse(&problems, role)),
     };
-    telemetry::init(&settings.log, &environment).context("start logging")?;
-    for notice in &outcome.notices {
+    live(&settings.log, settings.drain, &outcome.notices, async |process| start(&settings, process).await)
+}
+
+/// Serves what `start` starts until a signal or a failure, and drains.
+pub(super) fn live(
+    log: &LogSettings,
+    drain: DrainDeadlines,
+    notices: &[String],
+    start: impl AsyncFnOnce(&Process) -> Result<Ops>,
+) -> Result<ExitCode> {
+    telemetry::init(log, &Environment::of_process()).context("start logging")?;
+    for notice in notices {
         tracing::warn!("{notice}");
     }
     umask::keep_files_private();
@@ -39,24 +50,24 @@ pub(super) fn run(
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let ended = live(&runtime, &settings, start);
+    let ended = serve(&runtime, drain, start);
     runtime.shutdown_background();
     ended
 }
 
 /// From signals to the last phase of the drain.
-fn live(
+fn serve(
     runtime: &Runtime,
-    settings: &Settings,
-    start: impl AsyncFnOnce(&Settings, &Process) -> Result<Ops>,
+    drain: DrainDeadlines,
+    start: impl AsyncFnOnce(&Process) -> Result<Ops>,
 ) -> Result<ExitCode> {
     let signals = Signals::listen().context("listen to signals")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let supervisor = Supervisor::new(runtime.handle().clone(), Arc::clone(&clock), settings.drain);
+    let supervisor = Supervisor::new(runtime.handle().clone(), Arc::clone(&clock), drain);
     let process = Process::new(clock, supervisor.spawner());
     runtime.block_on(async {
         let ops = tokio::select! {
-            started = Box::pin(start(settings, &process)) => started?,
+            started = Box::pin(start(&process)) => started?,
             signal = signals.first() => {
                 tracing::info!(%signal, "ended before it was ready");
                 return Ok(ExitCode::Good);

@@ -151,7 +151,7 @@ fn documented_defaults_are_the_real_ones() {
 }
 
 /// Writes the committed file anew where `UPDATE_GENERATED` is set, as `cargo xtask codegen` does.
-fn is_committed(path: &str, generated: &str) {
+pub(super) fn is_committed(path: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     if Environment::of_process().get("UPDATE_GENERATED").is_some() {
         fs::create_dir_all(path.parent().expect("it has one")).expect("there is space");

@@ -1,0 +1,21 @@
+//! Files as an input.
+//!
+//! ```text
+//! patterns ──scan──▶ tracked files ──read, cut, pack──▶ uplink
+//!                        ▲    ▲                            │
+//!          register ◀────╯    ╰────────── verdicts ────────╯
+//! ```
+//!
+//! A file is known by device, inode and what it begins with, not by its name: renamed files are read on, and one that is
+//! put in the place of another is noticed. One thread looks for files, reads them in turn, a piece of each at a time, and
+//! moves them on by the verdicts of the server.
+
+mod identity;
+mod lines;
+mod register;
+mod scan;
+mod tracked;
+mod worker;
+
+pub use register::RegisterError;
+pub(crate) use worker::{Parts, Worker};

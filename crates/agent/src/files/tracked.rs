@@ -1,0 +1,177 @@
+//! A file that is read.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use weir_model::{IndexPrefix, Timestamp};
+use weir_uplink::{Course, Parcel, Place};
+use weir_wire::EventsBuilder;
+
+use super::identity::Fingerprint;
+use super::lines::{self, Rest};
+use super::register::Entry;
+
+/// Bytes that are read of a file at a time, unless its lines may be longer.
+const READ: usize = 256 << 10;
+
+/// What an event has beside its text, at most, and the frame around it.
+const AROUND: usize = 64;
+
+/// How much larger a text can be as JSON: every byte of it `\u0000`.
+const ESCAPED: usize = 6;
+
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) file: File,
+    pub(super) entry: Entry,
+    pub(super) course: Course,
+    /// Which input it is of.
+    pub(super) input: usize,
+    /// Whether the last scan found it under a name.
+    pub(super) listed: bool,
+    /// How long it was when it was last looked at, and since when.
+    pub(super) length: u64,
+    /// How long it was when no line was found that had ended.
+    pub(super) tried: u64,
+    pub(super) unchanged_since: Instant,
+    /// Not sent before.
+    pub(super) not_before: Instant,
+    /// What every event of it ends with.
+    ending: String,
+}
+
+/// What a piece of a file is packed for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packing<'a> {
+    pub(super) app: &'a str,
+    pub(super) prefix: &'a IndexPrefix,
+    /// Bytes of a line at most.
+    pub(super) max_line: usize,
+    /// Bytes of a parcel at most.
+    pub(super) max_parcel: usize,
+    pub(super) now: Timestamp,
+}
+
+/// What was found at the place where a file goes on.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) place: Place,
+    pub(super) parcel: Parcel,
+    pub(super) lines: u64,
+    /// Bytes that were no UTF-8 were replaced in so many lines.
+    pub(super) mended: u64,
+}
+
+impl Tracked {
+    pub(super) fn new(file: File, entry: Entry, input: usize, host: &str, now: Instant) -> Self {
+        let course = Course::new(entry.source, entry.stored);
+        let ending = ending(host, &entry.path);
+        let (listed, length) = (true, entry.stored);
+        let (unchanged_since, not_before) = (now, now);
+        Self {
+            file,
+            entry,
+            course,
+            input,
+            listed,
+            length,
+            tried: length,
+            unchanged_since,
+            not_before,
+            ending,
+        }
+    }
+
+    /// It has another name now.
+    pub(super) fn is_called(&mut self, path: PathBuf, host: &str) {
+        self.ending = ending(host, &path);
+        self.entry.path = path;
+    }
+
+    /// The file was emptied or written anew in place: what comes is of another life.
+    pub(super) fn begin_again(&mut self, source: [u8; 16], now: Instant) {
+        self.entry = Entry { source, stored: 0, fingerprint: Fingerprint::default(), ..self.entry.clone() };
+        self.course = Course::new(source, 0);
+        self.length = 0;
+        self.tried = 0;
+        self.unchanged_since = now;
+        self.not_before = now;
+    }
+
+    /// Whether there is something that was not sent.
+    pub(super) fn has_more(&self) -> bool {
+        self.tried != self.length && self.course.next().is_some_and(|next| next < self.length)
+    }
+
+    /// Reads the next lines and packs them; none if no line has ended.
+    pub(super) fn next_piece(
+        &mut self,
+        packing: Packing<'_>,
+        rest: Rest,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<Option<Piece>> {
+        let Some(start) = self.course.next() else { return Ok(None) };
+        let max_line = packing.max_line.min(packing.max_parcel / (ESCAPED + 2));
+        buffer.resize(READ.max(max_line + 2), 0);
+        let read = read_at(&self.file, buffer, start)?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        // What is behind the buffer is still to come.
+        let rest = if read < buffer.len() { rest } else { Rest::MayGrow };
+        let mut events = EventsBuilder::with_capacity(packing.prefix, read + read / 2);
+        let (mut used, mut count, mut mended) = (0, 0, 0);
+        let mut json = Vec::new();
+        while let Some(line) = lines::first(bytes.get(used..).unwrap_or_default(), max_line, rest) {
+            if !line.text.is_empty() {
+                let text = String::from_utf8_lossy(line.text);
+                self.content(&text, &mut json)?;
+                if events.bytes() + json.len() + AROUND > packing.max_parcel && !events.is_empty() {
+                    break;
+                }
+                mended += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
+                let json = std::str::from_utf8(&json).map_err(io::Error::other)?;
+                events.push_json(json, Some(packing.now));
+                count += 1;
+            }
+            used += line.used;
+        }
+        if used == 0 {
+            return Ok(None);
+        }
+        let Some(place) = self.course.depart(start + used as u64) else { return Ok(None) };
+        let parcel = Parcel::pack(packing.app, Some(place), events)?;
+        Ok(Some(Piece { place, parcel, lines: count, mended }))
+    }
+
+    /// The content of an event as JSON.
+    fn content(&self, text: &str, json: &mut Vec<u8>) -> io::Result<()> {
+        json.clear();
+        json.extend_from_slice(b"{\"message\":");
+        serde_json::to_writer(&mut *json, text)?;
+        json.extend_from_slice(self.ending.as_bytes());
+        Ok(())
+    }
+}
+
+/// The end of every event of a file: where it is from.
+fn ending(host: &str, path: &Path) -> String {
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    format!(",\"host\":{},\"file\":{}}}", text(host), text(&path.to_string_lossy()))
+}
+
+/// Fills the buffer as far as the file goes.
+fn read_at(file: &File, buffer: &mut [u8], from: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        let room = buffer.get_mut(read..).unwrap_or_default();
+        match file.read_at(room, from + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}

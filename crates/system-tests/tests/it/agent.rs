@@ -1,0 +1,359 @@
+//! The agent on a node: files grow and are rotated while it and its server are killed.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use tempfile::TempDir;
+use weir_system_tests::process::{Addresses, Setup, Weir, binary};
+use weir_system_tests::seed;
+use weir_system_tests::wait::{until, until_seldom};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A machine with files and an agent.
+struct Node {
+    directory: TempDir,
+    ops: SocketAddr,
+    server: SocketAddr,
+}
+
+impl Node {
+    fn new(server: SocketAddr, inputs: &str) -> Self {
+        let directory = tempfile::tempdir().expect("there is space");
+        std::fs::create_dir(directory.path().join("logs")).expect("there is space");
+        let ops = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+        let node = Self { directory, ops, server };
+        let inputs = inputs.replace("LOGS", &node.logs().display().to_string());
+        std::fs::write(node.config(), inputs).expect("there is space");
+        node
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.directory.path().join("logs")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.directory.path().join("agent.yaml")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .env_clear()
+            .env("TZ", "UTC")
+            .env("WEIR_LISTEN__OPS", self.ops.to_string())
+            .args(["agent", "run", "--config"])
+            .arg(self.config())
+            .arg("--data-dir")
+            .arg(self.directory.path().join("state"))
+            .args(["--server", &format!("http://{}", self.server)])
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn start(&self) -> Child {
+        self.command().stdout(Stdio::null()).spawn().expect("the binary starts")
+    }
+
+    async fn ready(&self) {
+        let url = format!("http://{}/readyz", self.ops);
+        until("the agent is ready", PATIENCE, async || {
+            reqwest::get(&url).await.ok().filter(|answer| answer.status().is_success()).map(drop)
+        })
+        .await;
+    }
+
+    async fn metric(&self, name: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.ops);
+        let text = reqwest::get(url).await.expect("it answers").text().await.expect("a body");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.expect("it is shown")
+    }
+}
+
+fn kill(mut agent: Child) {
+    agent.kill().expect("it runs");
+    agent.wait().expect("it was started here");
+}
+
+async fn terminate(mut agent: Child) {
+    let pid = rustix::process::Pid::from_child(&agent);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    let status =
+        until("the agent ends", PATIENCE, async || agent.try_wait().expect("it was started here")).await;
+    assert!(status.success(), "it ended with {status}");
+}
+
+/// Partition, offset, index.
+type Place = (u32, u64, u32);
+
+/// The lines of one file of one writer, with where they are.
+type Found = BTreeMap<(usize, usize), Vec<(Place, u64)>>;
+
+/// An event as it is stored.
+#[derive(Debug, Clone)]
+struct Stored {
+    place: Place,
+    content: Value,
+}
+
+impl Stored {
+    fn message(&self) -> &str {
+        self.content["message"].as_str().expect("a text")
+    }
+}
+
+/// Everything that is stored of an app.
+async fn stored(addresses: Addresses, app: &str) -> Vec<Stored> {
+    let client = reqwest::Client::new();
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let mut query = vec![("prefix", app.to_owned()), ("limit", "10000".to_owned())];
+        query.extend(after.take().map(|cursor| ("after", cursor)));
+        let url = format!("http://{}/api/v1/search", addresses.http);
+        let url = reqwest::Url::parse_with_params(&url, &query).expect("a URL");
+        let answer = client.get(url).send().await.expect("the API answers");
+        let page: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("it is JSON");
+        for hit in page["hits"].as_array().into_iter().flatten() {
+            let id = hit["id"].as_str().expect("it has an id");
+            let mut parts = id.rsplitn(3, '-');
+            let (offset, index) = parts.next().and_then(|last| last.split_once('.')).expect("offset.index");
+            let partition = parts.next().expect("the partition");
+            let number = |text: &str| text.parse::<u64>().expect("a number");
+            let small = |text: &str| u32::try_from(number(text)).expect("it is small");
+            let place = (small(partition), number(offset), small(index));
+            all.push(Stored { place, content: hit["content"].clone() });
+        }
+        match page["next"].as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => return all,
+        }
+    }
+}
+
+async fn count(addresses: Addresses, app: &str) -> usize {
+    stored(addresses, app).await.len()
+}
+
+/// What one writer has written: how many lines into each of its files.
+type Written = Vec<u64>;
+
+/// Writes `<writer> <file> <number>` until told to stop, and begins a new file now and then.
+fn write(logs: &Path, writer: usize, seed: u64, stop: &AtomicBool) -> Written {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let path = logs.join(format!("app-{writer}.log"));
+    let open = || OpenOptions::new().create(true).append(true).open(&path).expect("there is space");
+    let (mut file, mut written): (File, Written) = (open(), vec![0]);
+    while !stop.load(Ordering::Relaxed) {
+        let number = written.len() - 1;
+        let mut text = String::new();
+        for _ in 0..rng.random_range(1..30) {
+            let filler = "x".repeat(rng.random_range(0..150));
+            text.push_str(&format!("{writer} {number} {} {filler}\n", written[number]));
+            written[number] += 1;
+        }
+        // Sometimes a line comes in two pieces.
+        let (first, second) = text.split_at(rng.random_range(0..text.len()));
+        file.write_all(first.as_bytes()).expect("there is space");
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..10)));
+        file.write_all(second.as_bytes()).expect("there is space");
+        if rng.random_bool(0.02) {
+            std::fs::rename(&path, logs.join(format!("app-{writer}.log.{number}"))).expect("it is there");
+            // Whoever rotates may go on for a moment in the file that has another name now.
+            file.write_all(format!("{writer} {number} {} last\n", written[number]).as_bytes())
+                .expect("there is space");
+            written[number] += 1;
+            file = open();
+            written.push(0);
+        }
+    }
+    written
+}
+
+/// Each line of each file once, in its order.
+async fn check_each(addresses: Addresses, written: &[Written]) {
+    let mut found = Found::new();
+    for event in stored(addresses, "shop").await {
+        let mut words = event.message().split(' ');
+        let mut next = || words.next().and_then(|word| word.parse().ok()).expect("a number");
+        let (writer, file, line) = (next(), next(), next());
+        let place = (usize::try_from(writer).expect("is small"), usize::try_from(file).expect("is small"));
+        found.entry(place).or_default().push((event.place, line));
+    }
+    for (writer, files) in written.iter().enumerate() {
+        for (file, lines) in files.iter().enumerate() {
+            let mut events = found.remove(&(writer, file)).unwrap_or_default();
+            events.sort_unstable();
+            let partitions: HashSet<u32> = events.iter().map(|((partition, _, _), _)| *partition).collect();
+            assert!(partitions.len() <= 1, "{writer}/{file}: {partitions:?}");
+            let order = events.iter().map(|(_, line)| *line);
+            assert!(
+                order.eq(0..*lines),
+                "{writer}/{file}: {} of {lines} lines, once and in order",
+                events.len()
+            );
+        }
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_line_is_stored_once_and_in_order_whoever_is_killed() {
+    const WRITERS: usize = 4;
+    const KILLS: usize = 24;
+    let mut rng = seed::rng();
+    let directory = tempfile::tempdir().expect("there is space");
+    let setup = Setup::new(directory.path()).restless();
+    let mut server: Weir = setup.start().await;
+    let inputs = "inputs: [{app: shop, paths: [LOGS/app-*.log*], scan_interval: 50ms, close_after: 500ms}]\nagent: \
+         {retry_longest: 500ms, name: web-1}\n";
+    let node = Node::new(setup.addresses.ingest, inputs);
+    let mut agent = node.start();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (logs, stop, seed) = (node.logs(), Arc::clone(&stop), rng.random());
+            std::thread::spawn(move || write(&logs, writer, seed, &stop))
+        })
+        .collect();
+    for _ in 0..KILLS {
+        tokio::time::sleep(Duration::from_millis(rng.random_range(10..400))).await;
+        if rng.random_bool(0.6) {
+            kill(agent);
+            tokio::time::sleep(Duration::from_millis(rng.random_range(0..300))).await;
+            agent = node.start();
+        } else {
+            server.kill();
+            tokio::time::sleep(Duration::from_millis(rng.random_range(0..300))).await;
+            server = setup.start().await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let written: Vec<Written> = writers.into_iter().map(|writer| writer.join().expect("it writes")).collect();
+    let expected: u64 = written.iter().flatten().sum();
+    let files: usize = written.iter().map(Vec::len).sum();
+    eprintln!("{expected} lines in {files} files, {KILLS} kills");
+    assert!(files > WRITERS, "something was rotated");
+    until_seldom("every line is stored", PATIENCE, async || {
+        (count(setup.addresses, "shop").await as u64 >= expected).then_some(())
+    })
+    .await;
+    check_each(setup.addresses, &written).await;
+    terminate(agent).await;
+    assert!(server.terminate().await.success());
+}
+
+/// What a file may be, and what its events say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_files_are_read_and_odd_bytes_are_mended() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let setup = Setup::new(directory.path());
+    let server = setup.start().await;
+    let inputs = "inputs:\n  - {app: odd, paths: ['LOGS/**/*.log'], exclude: ['**/skip*'], max_line: 1KiB, \
+                  scan_interval: 50ms, close_after: 200ms}\nagent: {name: web-1}\n";
+    let node = Node::new(setup.addresses.ingest, inputs);
+    let logs = node.logs();
+    std::fs::create_dir_all(logs.join("deep/er")).expect("there is space");
+    std::fs::create_dir(logs.join("folder.log")).expect("there is space");
+    std::os::unix::fs::symlink(&logs, logs.join("deep/loop")).expect("there is space");
+    std::os::unix::fs::symlink(logs.join("nowhere"), logs.join("dangling.log")).expect("there is space");
+    std::fs::write(logs.join("deep/er/a.log"), "crlf\r\n\r\n\nlast of a\n").expect("there is space");
+    std::fs::write(logs.join("skip.log"), "not read\n").expect("there is space");
+    std::fs::write(logs.join("empty.log"), "").expect("there is space");
+    let long = "é".repeat(700);
+    std::fs::write(logs.join("long.log"), format!("{long}\nbehind\n")).expect("there is space");
+    std::fs::write(logs.join("bytes.log"), b"\xff\xfe bad\n\0 nul \x1b[1m\n").expect("there is space");
+    std::fs::write(logs.join("tail.log"), "no end yet").expect("there is space");
+    let agent = node.start();
+    node.ready().await;
+    let wait = async |wanted: usize| {
+        until_seldom("the lines are stored", PATIENCE, async || {
+            (count(setup.addresses, "odd").await == wanted).then_some(())
+        })
+        .await;
+    };
+    // crlf, last of a, two pieces of the long line, behind, and two of bytes.
+    wait(7).await;
+    let events = stored(setup.addresses, "odd").await;
+    let mut messages: Vec<_> = events.iter().map(|event| event.message().to_owned()).collect();
+    messages.sort_unstable();
+    let mut expected = vec![
+        "\0 nul \u{1b}[1m".to_owned(),
+        "\u{fffd}\u{fffd} bad".to_owned(),
+        "behind".to_owned(),
+        "crlf".to_owned(),
+        "last of a".to_owned(),
+        "é".repeat(188),
+        "é".repeat(512),
+    ];
+    expected.sort_unstable();
+    assert_eq!(messages, expected);
+    let crlf = events.iter().find(|event| event.message() == "crlf").expect("it is there");
+    let file = crlf.content["file"].as_str().expect("it says where it is from");
+    assert!(file.ends_with("er/a.log"), "{file}");
+    assert_eq!(crlf.content["host"], "web-1");
+    // A line that has no end is one when the file is gone.
+    std::fs::remove_file(logs.join("tail.log")).expect("it is there");
+    wait(8).await;
+    // Another file in the place of one that is read, and one that is emptied and written anew.
+    std::fs::rename(logs.join("long.log"), logs.join("long.old")).expect("it is there");
+    std::fs::write(logs.join("long.log"), "another file\n").expect("there is space");
+    std::fs::write(logs.join("bytes.log"), "anew, and longer than it was before\n").expect("there is space");
+    wait(10).await;
+    until("the file is said to be written anew", PATIENCE, async || {
+        (node.metric("weir_agent_truncated_files_total").await >= 1.0).then_some(())
+    })
+    .await;
+    terminate(agent).await;
+    assert!(server.terminate().await.success());
+}
+
+/// An agent is of use before its server is, and says what it waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_without_a_server_waits_and_says_so() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let setup = Setup::new(directory.path());
+    let inputs = "inputs: [{app: shop, paths: [LOGS/*.log], start_at: end}]\nagent: {retry_longest: 300ms}\n";
+    let node = Node::new(setup.addresses.ingest, inputs);
+    std::fs::write(node.logs().join("a.log"), "before the agent came\n").expect("there is space");
+    let agent = node.start();
+    let url = format!("http://{}/readyz?verbose", node.ops);
+    let reason = until("the agent says what it waits for", PATIENCE, async || {
+        let answer = reqwest::get(&url).await.ok().filter(|answer| answer.status() == 503)?;
+        answer.text().await.ok().filter(|text| text.contains("could not connect to the server"))
+    })
+    .await;
+    assert!(reason.contains("uplink"), "{reason}");
+    let second = node.command().output().expect("the binary starts");
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        !second.status.success() && (text.contains("another agent uses") || text.contains("address")),
+        "{text}"
+    );
+    until("the file is known", PATIENCE, async || {
+        (node.metric("weir_agent_open_files").await == 1.0).then_some(())
+    })
+    .await;
+    let mut file = OpenOptions::new().append(true).open(node.logs().join("a.log")).expect("it is there");
+    file.write_all(b"while the server was away\n").expect("there is space");
+    let server = setup.start().await;
+    node.ready().await;
+    until_seldom("the line is stored", PATIENCE, async || {
+        (count(setup.addresses, "shop").await == 1).then_some(())
+    })
+    .await;
+    let events = stored(setup.addresses, "shop").await;
+    assert_eq!(events[0].message(), "while the server was away");
+    terminate(agent).await;
+    assert!(server.terminate().await.success());
+}

@@ -1,0 +1,165 @@
+//! The settings of an agent, which shares none with the other roles: it lives on other machines.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use weir_agent::{AgentSection, FilesSettings, InputSection};
+use weir_foundation::listen::{Exposure, permit};
+use weir_foundation::settings::env::CONFIG;
+use weir_foundation::settings::{
+    Environment, FlagValue, Loaded, Problem, Problems, Sources, WrongAliases, load,
+};
+use weir_foundation::supervise::{DrainDeadlines, DrainSection};
+use weir_foundation::telemetry::{LogSection, LogSettings};
+
+/// The settings of `weir agent run`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawAgentSettings {
+    /// Where the agent keeps how far it is; made with mode 0700 if it is not there. Default: `weir-agent-data`.
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) agent: AgentSection,
+    /// What is read.
+    pub(crate) inputs: Vec<InputSection>,
+    pub(crate) listen: AgentListenSection,
+    pub(crate) log: LogSection,
+    pub(crate) drain: DrainSection,
+}
+
+/// Where an agent can be reached.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AgentListenSection {
+    /// Address for operators: health, status and metrics. Default: `127.0.0.1:8009`.
+    pub(crate) ops: Option<SocketAddr>,
+    /// Whether it may be one that other machines can reach. Default: `false`.
+    pub(crate) allow_public: Option<bool>,
+}
+
+/// Everything that an agent needs, validated.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentSettings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) agent: weir_agent::Settings,
+    pub(crate) ops: SocketAddr,
+    pub(crate) exposure: Exposure,
+    pub(crate) log: LogSettings,
+    pub(crate) drain: DrainDeadlines,
+}
+
+const DATA_DIR: &str = "weir-agent-data";
+const OPS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8009);
+
+impl AgentSettings {
+    /// Reads all layers and validates every section, so that all problems are known at once.
+    pub(crate) fn read(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: &[FlagValue],
+        host: &str,
+    ) -> Result<Self, Problems> {
+        let named = environment.get(CONFIG).map(PathBuf::from);
+        let file = file.or(named.as_deref());
+        let wrong_aliases = WrongAliases::Refused;
+        let sources =
+            Sources { presets: &[], implied: &[], file, environment, aliases: &[], wrong_aliases, flags };
+        let mut loaded: Loaded<RawAgentSettings> = load(sources);
+        let settings = validate(&mut loaded, host);
+        loaded.finish().and_then(|_| settings.ok_or_else(super::unexplained))
+    }
+}
+
+fn validate(loaded: &mut Loaded<RawAgentSettings>, host: &str) -> Option<AgentSettings> {
+    let data_dir = loaded.raw.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR));
+    let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+    let inputs = loaded.section("inputs", |raw| FilesSettings::validate_all(&raw.inputs));
+    let known = inputs.clone().unwrap_or_default();
+    let agent = loaded.section("agent", |raw| weir_agent::Settings::validate(&raw.agent, known, host));
+    let listen = loaded.section("listen", |raw| raw.listen.validate());
+    let log = loaded.section("log", |raw| LogSettings::validate(&raw.log));
+    let drain = loaded.section("drain", |raw| DrainDeadlines::validate(&raw.drain));
+    inputs?;
+    let (ops, exposure) = listen?;
+    Some(AgentSettings { data_dir, agent: agent?, ops, exposure, log: log?, drain: drain? })
+}
+
+impl AgentListenSection {
+    fn validate(&self) -> Result<(SocketAddr, Exposure), Problems> {
+        let ops = self.ops.unwrap_or(OPS);
+        let exposure = match self.allow_public {
+            Some(true) => Exposure::Public,
+            Some(false) | None => Exposure::Loopback { allow_with: "listen.allow_public" },
+        };
+        match permit(ops, exposure) {
+            Ok(()) => Ok((ops, exposure)),
+            Err(error) => Err(Problem::at("ops", error.to_string()).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_foundation::settings::{documented_defaults, json_schema, reference_page};
+
+    use super::*;
+    use crate::settings::tests::is_committed;
+
+    #[test]
+    fn the_documented_defaults_are_the_real_ones() {
+        let documented: AgentSection = documented_defaults();
+        let read =
+            |raw: &AgentSection| format!("{:?}", weir_agent::Settings::validate(raw, Vec::new(), "web-3"));
+        assert_eq!(read(&documented), read(&AgentSection::default()));
+        let input = |raw: InputSection| {
+            let named = InputSection { app: Some("shop".into()), paths: vec!["/a".into()], ..raw };
+            FilesSettings::validate_all(&[named])
+        };
+        assert_eq!(input(documented_defaults()), input(InputSection::default()));
+        let documented: AgentListenSection = documented_defaults();
+        assert_eq!(documented.validate(), AgentListenSection::default().validate());
+    }
+
+    #[test]
+    fn the_reference_is_committed() {
+        is_committed("docs/reference/agent.md", &reference_page::<RawAgentSettings>(&[]));
+        let schema = serde_json::to_string_pretty(&json_schema::<RawAgentSettings>()).expect("is JSON");
+        is_committed("docs/reference/agent.schema.json", &format!("{schema}\n"));
+    }
+
+    fn read(text: &str) -> Result<AgentSettings, String> {
+        let directory = tempfile::tempdir().expect("there is space");
+        let file = directory.path().join("agent.yaml");
+        std::fs::write(&file, text).expect("there is space");
+        let outcome = AgentSettings::read(Some(&file), &Environment::default(), &[], "web-3");
+        let folder = format!("{}/", directory.path().display());
+        outcome.map_err(|problems| problems.to_string().replace(&folder, ""))
+    }
+
+    #[test]
+    fn a_file_is_enough() {
+        let text = "inputs:\n  - {kind: files, app: shop, paths: [/var/log/app/*.log], max_line: 64KiB}\n";
+        let settings = read(text).expect("it is good");
+        assert_eq!((settings.agent.name.as_str(), settings.ops.port()), ("web-3", 8009));
+        let [input] = settings.agent.inputs.as_slice() else { unreachable!("{:?}", settings.agent.inputs) };
+        assert_eq!((input.app.as_str(), input.max_line.bytes()), ("shop", 64 << 10));
+        assert!(settings.data_dir.is_absolute());
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        insta::assert_snapshot!(read("").expect_err("nothing is read"));
+        insta::assert_snapshot!(
+            read(
+                "agent: {server: web, name: '', retry_longest: 1ms}\nlisten: {ops: 0.0.0.0:8009}\ninputs:\n  \
+                 - {app: 'No App', paths: [], exclude: ['[']}\n  - {app: shop, paths: [app.log, '/a**'], max_line: 1MiB, \
+                 scan_interval: 0s}\n"
+            )
+            .expect_err("all of it is wrong")
+        );
+        insta::assert_snapshot!(
+            read("inputs: [{app: shop, path: [/var/log/a.log]}]").expect_err("it is misspelt")
+        );
+    }
+}
