@@ -63,6 +63,7 @@ pub(crate) fn bars(limits: &Limits, figures: &Figures) -> Vec<Bar> {
         door(limits),
         journal(limits, figures),
         whole(limits),
+        agent(),
         kafka(),
         store(limits, figures),
         searches(limits),
@@ -153,6 +154,22 @@ fn whole(limits: &Limits) -> Vec<Bar> {
         bar("idle.memory", "the same, resident", Bound::AtMost(80.0), "MiB", none()),
         bar("restart.ready", "ready with the delivered journal below", Bound::AtMost(2.0), "s", start),
         bar("restart.bytes", "files of that journal", Bound::None, "GB", none()),
+    ]
+}
+
+fn agent() -> Vec<Bar> {
+    let bar = |line, what, bound, unit| bar(line, what, bound, unit, none());
+    vec![
+        bar(
+            "agent.cpu",
+            "the agent, a file to durable at `weir up`",
+            Bound::AtMost(1.0),
+            "CPU-s per million",
+        ),
+        bar("agent.rate", "the same, both sides on this machine", Bound::AtLeast(300_000.0), "lines/s"),
+        bar("agent.memory", "peak memory of the agent", Bound::None, "MiB"),
+        bar("agent_many.memory", "the same with 1,000 files open", Bound::AtMost(40.0), "MiB"),
+        bar("agent_idle.cpu", "that agent when all is sent", Bound::AtMost(0.3), "% of a core"),
     ]
 }
 

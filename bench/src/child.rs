@@ -15,6 +15,9 @@ pub(crate) struct Measured {
     child: Child,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Where it takes agents.
+    pub(crate) ingest: SocketAddr,
+    pub(crate) ops: SocketAddr,
     /// From its start until it said that it is ready.
     pub(crate) ready_after: Duration,
 }
@@ -29,7 +32,9 @@ impl Measured {
         BufReader::new(output).read_line(&mut line)?;
         let (grpc, http) = line.trim().split_once(' ').ok_or("the door did not say where it is")?;
         let ready_after = began.elapsed();
-        Ok(Self { child, grpc: grpc.parse()?, http: http.parse()?, ready_after })
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (grpc, http) = (grpc.parse()?, http.parse()?);
+        Ok(Self { child, grpc, http, ingest: nowhere, ops: nowhere, ready_after })
     }
 
     /// All of weir, with these variables.
@@ -56,25 +61,32 @@ impl Measured {
         Self::listening(command).await
     }
 
+    /// An agent with this settings file, which sends to a server that takes agents there.
+    pub(crate) async fn agent(directory: &Path, config: &Path, server: SocketAddr) -> Outcome<Self> {
+        let mut command = Command::new(sibling("weir")?);
+        command.args(["agent", "run", "--config"]).arg(config).arg("--data-dir").arg(directory);
+        command.arg("--server").arg(format!("http://{server}"));
+        let [ops, ..] = free()?;
+        command.env("WEIR_LISTEN__OPS", ops.to_string());
+        Self::ready(command, [ops; 4]).await
+    }
+
     /// Starts a weir on free ports and waits until it is ready.
     async fn listening(mut command: Command) -> Outcome<Self> {
-        let held = [
-            TcpListener::bind("127.0.0.1:0")?,
-            TcpListener::bind("127.0.0.1:0")?,
-            TcpListener::bind("127.0.0.1:0")?,
-        ];
-        let [grpc, http, ops] = [held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?];
-        drop(held);
-        let began = Instant::now();
-        let child = command
+        let addresses = free()?;
+        let [grpc, http, ingest, ops] = addresses;
+        command
             .env("WEIR_LISTEN__HTTP", http.to_string())
             .env("WEIR_LISTEN__OPS", ops.to_string())
             .env("WEIR_PRODUCER__GRPC_LISTEN", grpc.to_string())
-            .env("WEIR_PRODUCER__INGEST_LISTEN", "127.0.0.1:0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut measured = Self { child, grpc, http, ready_after: Duration::ZERO };
+            .env("WEIR_PRODUCER__INGEST_LISTEN", ingest.to_string());
+        Self::ready(command, addresses).await
+    }
+
+    async fn ready(mut command: Command, [grpc, http, ingest, ops]: [SocketAddr; 4]) -> Outcome<Self> {
+        let began = Instant::now();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut measured = Self { child, grpc, http, ingest, ops, ready_after: Duration::ZERO };
         let url = format!("http://{ops}/readyz");
         while began.elapsed() < PATIENCE {
             if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
@@ -110,6 +122,14 @@ impl Drop for Measured {
             drop(self.child.wait());
         }
     }
+}
+
+/// Addresses that were free a moment ago.
+fn free() -> Outcome<[SocketAddr; 4]> {
+    let bind = || TcpListener::bind("127.0.0.1:0");
+    // All are held until all are known, so that no two are the same.
+    let held = [bind()?, bind()?, bind()?, bind()?];
+    Ok([held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?, held[3].local_addr()?])
 }
 
 /// A program beside this one.

@@ -73,9 +73,9 @@ const QUICK: Extent = Extent {
     limit: Duration::from_millis(50),
 };
 
-const SCENARIOS: [&str; 13] = [
-    "door", "rate", "rest", "whole", "latency", "idle", "restart", "kafka", "redis", "consumer", "scaling",
-    "journal", "store",
+const SCENARIOS: [&str; 14] = [
+    "door", "rate", "rest", "whole", "latency", "idle", "restart", "agent", "kafka", "redis", "consumer",
+    "scaling", "journal", "store",
 ];
 
 fn main() -> Outcome<()> {
@@ -98,6 +98,7 @@ fn main() -> Outcome<()> {
                 "latency" => latency::latency(report, extent, &lines).await,
                 "idle" => scenarios::idle(report, extent).await,
                 "restart" => scenarios::restart(report, extent, &lines).await,
+                "agent" => scenarios::agent(report, extent, &lines).await,
                 "kafka" => scenarios::kafka(report, extent, &lines).await,
                 "redis" => scenarios::redis(report, extent, &lines).await,
                 "consumer" => scenarios::consumer(report, extent, &lines).await,

@@ -23,8 +23,10 @@ macro_rules! names {
     };
 }
 
+mod agent;
 mod fleet;
 
+pub(crate) use self::agent::agent;
 pub(crate) use self::fleet::{consumer, kafka, redis, scaling};
 
 /// gRPC into the durable journal, as fast as it goes.

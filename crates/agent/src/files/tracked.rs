@@ -34,8 +34,8 @@ pub(super) struct Tracked {
     pub(super) listed: bool,
     /// How long it was when it was last looked at, and since when.
     pub(super) length: u64,
-    /// How long it was when no line was found that had ended.
-    pub(super) tried: u64,
+    /// Where no line was found that had ended, and how long the file was then.
+    tried: Option<(u64, u64)>,
     pub(super) unchanged_since: Instant,
     /// Not sent before.
     pub(super) not_before: Instant,
@@ -71,18 +71,7 @@ impl Tracked {
         let ending = ending(host, &entry.path);
         let (listed, length) = (true, entry.stored);
         let (unchanged_since, not_before) = (now, now);
-        Self {
-            file,
-            entry,
-            course,
-            input,
-            listed,
-            length,
-            tried: length,
-            unchanged_since,
-            not_before,
-            ending,
-        }
+        Self { file, entry, course, input, listed, length, tried: None, unchanged_since, not_before, ending }
     }
 
     /// It has another name now.
@@ -96,14 +85,19 @@ impl Tracked {
         self.entry = Entry { source, stored: 0, fingerprint: Fingerprint::default(), ..self.entry.clone() };
         self.course = Course::new(source, 0);
         self.length = 0;
-        self.tried = 0;
+        self.tried = None;
         self.unchanged_since = now;
         self.not_before = now;
     }
 
     /// Whether there is something that was not sent.
     pub(super) fn has_more(&self) -> bool {
-        self.tried != self.length && self.course.next().is_some_and(|next| next < self.length)
+        self.course.next().is_some_and(|next| next < self.length && self.tried != Some((next, self.length)))
+    }
+
+    /// Nothing could be read: it is tried again once there is more, or once it goes on elsewhere.
+    pub(super) fn rests(&mut self) {
+        self.tried = self.course.next().map(|next| (next, self.length));
     }
 
     /// Reads the next lines and packs them; none if no line has ended.

@@ -1,6 +1,6 @@
 //! The thread that reads.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     link: watch::Receiver<Link>,
     register: Register,
     files: BTreeMap<FileId, Tracked>,
+    /// Those of them that may have something to send: few of many, as a rule.
+    ready: BTreeSet<FileId>,
     /// What is known of files that are not open.
     known: HashMap<FileId, Entry>,
     verdicts: Verdicts,
@@ -88,6 +90,7 @@ impl Worker {
             prefixes,
             register,
             files: BTreeMap::new(),
+            ready: BTreeSet::new(),
             verdicts: FuturesUnordered::new(),
             buffer: Vec::new(),
             turn: None,
@@ -156,6 +159,7 @@ impl Worker {
         };
         let before = tracked.course.stored();
         let effect = tracked.course.arrived(place, verdict);
+        self.ready.insert(id);
         let stored = tracked.course.stored();
         if stored > before {
             tracked.entry.stored = stored;
@@ -180,8 +184,11 @@ impl Worker {
         loop {
             let mut sent = false;
             for id in self.in_turn() {
-                let Some(tracked) = self.files.get(&id) else { continue };
-                if !tracked.has_more() || tracked.course.under_way() >= AHEAD {
+                let Some(tracked) = self.files.get(&id).filter(|tracked| tracked.has_more()) else {
+                    self.ready.remove(&id);
+                    continue;
+                };
+                if tracked.course.under_way() >= AHEAD {
                     continue;
                 }
                 if tracked.not_before > now {
@@ -200,9 +207,9 @@ impl Worker {
         }
     }
 
-    /// All files, those behind the one that had the last turn first.
+    /// All that are ready, those behind the one that had the last turn first.
     fn in_turn(&self) -> Vec<FileId> {
-        let ids: Vec<FileId> = self.files.keys().copied().collect();
+        let ids: Vec<FileId> = self.ready.iter().copied().collect();
         let at = self.turn.map_or(0, |turn| ids.partition_point(|id| *id <= turn));
         let (before, behind) = ids.split_at(at);
         [behind, before].concat()
@@ -235,11 +242,11 @@ impl Worker {
             }
             Ok(None) => {
                 // What is there has not ended: it is looked at again when there is more.
-                tracked.tried = tracked.length;
+                tracked.rests();
                 false
             }
             Err(error) => {
-                tracked.tried = tracked.length;
+                tracked.rests();
                 let path = tracked.entry.path.clone();
                 self.complain(&path, &error, "a file can not be read");
                 false
@@ -337,11 +344,13 @@ impl Worker {
             self.parts.metrics.truncated.inc();
             tracked.begin_again(rand::random(), now);
             tracked.length = length;
+            self.ready.insert(id);
             return true;
         }
         if grew {
             tracked.length = length;
             tracked.unchanged_since = now;
+            self.ready.insert(id);
         }
         if tracked.entry.fingerprint.may_grow(position)
             && let Ok(fingerprint) = Fingerprint::of(&tracked.file, position)
