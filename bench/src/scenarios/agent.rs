@@ -26,6 +26,8 @@ pub(crate) async fn agent(report: &mut Report, extent: &Extent, lines: &Lines) -
         report.figures.note("agent.cpu", agent.cpu()? / millions);
         report.figures.note("agent.rate", extent.events as f64 / took);
         report.figures.note("agent.memory", agent.memory("VmHWM")?);
+        report.figures.note("agent_idle.cpu", idle(&agent, extent).await?);
+        report.figures.note("agent_idle.memory", agent.memory("VmRSS")?);
     }
     for _ in 0..extent.runs {
         let directory = tempfile::tempdir()?;
@@ -33,12 +35,16 @@ pub(crate) async fn agent(report: &mut Report, extent: &Extent, lines: &Lines) -
         let (_server, agent, _) = start(directory.path()).await?;
         stored(&agent, bytes).await?;
         report.figures.note("agent_many.memory", agent.memory("VmHWM")?);
-        let cpu = agent.cpu()?;
-        tokio::time::sleep(Duration::from_secs(extent.idle_seconds)).await;
-        let share = (agent.cpu()? - cpu) / extent.idle_seconds as f64 * 100.0;
-        report.figures.note("agent_idle.cpu", share);
+        report.figures.note("agent_many_idle.cpu", idle(&agent, extent).await?);
     }
     Ok(())
+}
+
+/// Per cent of a core that it takes while nothing is written.
+async fn idle(agent: &Measured, extent: &Extent) -> Outcome<f64> {
+    let cpu = agent.cpu()?;
+    tokio::time::sleep(Duration::from_secs(extent.idle_seconds)).await;
+    Ok((agent.cpu()? - cpu) / extent.idle_seconds as f64 * 100.0)
 }
 
 /// A server and an agent that reads the files of this folder; and when it was started.

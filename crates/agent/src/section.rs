@@ -42,7 +42,7 @@ pub struct InputSection {
     pub start_at: Option<StartAt>,
     /// The longest event, at most `512KiB`; a line that is longer becomes several. Default: `256KiB`.
     pub max_line: Option<SizeText>,
-    /// How often new files and new lines are looked for. Default: `500ms`.
+    /// How often new files and new lines are looked for. Default: `1s`.
     pub scan_interval: Option<DurationText>,
     /// How long a file is read on that has another name now or none, after its last line. Default: `10s`.
     pub close_after: Option<DurationText>,
@@ -172,7 +172,7 @@ impl FilesSettings {
         if !(1_024..=512 << 10).contains(&max_line) {
             problems.push(Problem::at("max_line", "must be at least `1KiB` and at most `512KiB`"));
         }
-        let scan_interval = raw.scan_interval.map_or(Duration::from_millis(500), DurationText::duration);
+        let scan_interval = raw.scan_interval.map_or(Duration::from_secs(1), DurationText::duration);
         if scan_interval.is_zero() {
             problems.push(Problem::at("scan_interval", "must be longer than zero"));
         }

@@ -131,7 +131,7 @@ impl Worker {
 
     fn scan_interval(&self) -> Duration {
         let intervals = self.parts.inputs.iter().map(|input| input.scan_interval);
-        intervals.min().unwrap_or(Duration::from_millis(500))
+        intervals.min().unwrap_or(Duration::from_secs(1))
     }
 
     /// Waits for a verdict, for the time, or for the end.
