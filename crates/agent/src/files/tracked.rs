@@ -28,6 +28,8 @@ pub(super) struct Tracked {
     pub(super) file: File,
     pub(super) entry: Entry,
     pub(super) course: Course,
+    /// Whether its source is written down: before, nothing of it is sent.
+    pub(super) registered: bool,
     /// Which input it is of.
     pub(super) input: usize,
     /// Whether the last scan found it under a name.
@@ -69,9 +71,20 @@ impl Tracked {
     pub(super) fn new(file: File, entry: Entry, input: usize, host: &str, now: Instant) -> Self {
         let course = Course::new(entry.source, entry.stored);
         let ending = ending(host, &entry.path);
-        let (listed, length) = (true, entry.stored);
-        let (unchanged_since, not_before) = (now, now);
-        Self { file, entry, course, input, listed, length, tried: None, unchanged_since, not_before, ending }
+        let length = entry.stored;
+        Self {
+            file,
+            entry,
+            course,
+            registered: false,
+            input,
+            listed: true,
+            length,
+            tried: None,
+            unchanged_since: now,
+            not_before: now,
+            ending,
+        }
     }
 
     /// It has another name now.
@@ -84,6 +97,7 @@ impl Tracked {
     pub(super) fn begin_again(&mut self, source: [u8; 16], now: Instant) {
         self.entry = Entry { source, stored: 0, fingerprint: Fingerprint::default(), ..self.entry.clone() };
         self.course = Course::new(source, 0);
+        self.registered = false;
         self.length = 0;
         self.tried = None;
         self.unchanged_since = now;
@@ -92,7 +106,8 @@ impl Tracked {
 
     /// Whether there is something that was not sent.
     pub(super) fn has_more(&self) -> bool {
-        self.course.next().is_some_and(|next| next < self.length && self.tried != Some((next, self.length)))
+        let next = self.course.next().filter(|_| self.registered);
+        next.is_some_and(|next| next < self.length && self.tried != Some((next, self.length)))
     }
 
     /// Nothing could be read: it is tried again once there is more, or once it goes on elsewhere.

@@ -261,7 +261,6 @@ impl Worker {
             self.complain(path, error, "a file can not be looked at");
         }
         let now = self.now();
-        let mut new = false;
         for tracked in self.files.values_mut() {
             tracked.listed = false;
         }
@@ -273,15 +272,15 @@ impl Worker {
                         tracked.is_called(path, &self.parts.host);
                     }
                 }
-                None => new |= self.begin(id, input, &path, now),
+                None => self.begin(id, input, &path, now),
             }
         }
         self.first_scan = false;
         let ids: Vec<FileId> = self.files.keys().copied().collect();
         for id in ids {
-            new |= self.look_at(id, now);
+            self.look_at(id, now);
         }
-        if new {
+        if self.files.values().any(|tracked| !tracked.registered) {
             self.save(Sync::Yes);
         }
         let lags = self.files.values().map(|tracked| tracked.length.saturating_sub(tracked.course.stored()));
@@ -290,22 +289,17 @@ impl Worker {
         metrics.open_files.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
     }
 
-    /// Begins to read a file. Whether it has to be written down.
-    fn begin(&mut self, id: FileId, input: usize, path: &Path, now: Instant) -> bool {
+    /// Begins to read a file, where it was left if it is known.
+    fn begin(&mut self, id: FileId, input: usize, path: &Path, now: Instant) {
         let (file, length) = match scan::open(path, id) {
             Ok(Some(opened)) => opened,
-            Ok(None) => return false,
-            Err(error) => {
-                self.complain(path, &error, "a file can not be opened");
-                return false;
-            }
+            Ok(None) => return,
+            Err(error) => return self.complain(path, &error, "a file can not be opened"),
         };
         self.complained.remove(path);
         let known = self
-            .known
-            .remove(&id)
+            .recognize(id, path)
             .filter(|entry| entry.stored <= length && entry.fingerprint.fits(&file).unwrap_or(false));
-        let is_new = known.is_none();
         let from_end = self.first_scan
             && self.parts.inputs.get(input).is_some_and(|input| input.start_at == StartAt::End);
         let entry = known.unwrap_or_else(|| Entry {
@@ -317,21 +311,31 @@ impl Worker {
             seen: 0,
         });
         tracing::info!(file = %path.display(), from = entry.stored, "reading a file");
-        let entry = Entry { path: path.to_owned(), ..entry };
+        let entry = Entry { id, path: path.to_owned(), ..entry };
         self.files.insert(id, Tracked::new(file, entry, input, &self.parts.host, now));
-        is_new
     }
 
-    /// Sees how long a file is, whether it is still the same, and whether it is done with. Whether its source is new.
-    fn look_at(&mut self, id: FileId, now: Instant) -> bool {
+    /// What is known of a file: by what it is, or by its name where only the number of its disk has changed, as happens
+    /// when a machine starts again.
+    fn recognize(&mut self, id: FileId, path: &Path) -> Option<Entry> {
+        if let Some(entry) = self.known.remove(&id) {
+            return Some(entry);
+        }
+        let is_it =
+            |entry: &Entry| entry.id.inode == id.inode && entry.path == path && entry.fingerprint.bytes > 0;
+        let former = self.known.values().find(|entry| is_it(entry)).map(|entry| entry.id)?;
+        self.known.remove(&former)
+    }
+
+    /// Sees how long a file is, whether it is still the same, and whether it is done with.
+    fn look_at(&mut self, id: FileId, now: Instant) {
         let seen = seconds(self.parts.clock.now());
-        let Some(tracked) = self.files.get_mut(&id) else { return false };
+        let Some(tracked) = self.files.get_mut(&id) else { return };
         let length = match tracked.file.metadata() {
             Ok(metadata) => metadata.len(),
             Err(error) => {
                 let path = tracked.entry.path.clone();
-                self.complain(&path, &error, "a file can not be looked at");
-                return false;
+                return self.complain(&path, &error, "a file can not be looked at");
             }
         };
         tracked.entry.seen = seen;
@@ -345,7 +349,7 @@ impl Worker {
             tracked.begin_again(rand::random(), now);
             tracked.length = length;
             self.ready.insert(id);
-            return true;
+            return;
         }
         if grew {
             tracked.length = length;
@@ -364,7 +368,6 @@ impl Worker {
         if !tracked.listed && is_quiet {
             self.finish(id, length);
         }
-        false
     }
 
     /// A file without a name gets no more: what its last line has is a line, and then it is closed.
@@ -406,7 +409,15 @@ impl Worker {
         let entries: Vec<&Entry> =
             self.files.values().map(|tracked| &tracked.entry).chain(self.known.values()).collect();
         match self.register.write(&entries, seconds(self.parts.clock.now()), sync) {
-            Ok(()) => self.dirty = false,
+            Ok(()) => {
+                self.dirty = false;
+                if sync == Sync::Yes {
+                    for (id, tracked) in self.files.iter_mut().filter(|(_, tracked)| !tracked.registered) {
+                        tracked.registered = true;
+                        self.ready.insert(*id);
+                    }
+                }
+            }
             Err(error) => {
                 // What was sent is known to the server; what is not written down is found out by asking it again.
                 tracing::error!(%error, "how far files are read could not be written down");

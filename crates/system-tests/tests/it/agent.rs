@@ -210,7 +210,7 @@ async fn check_each(addresses: Addresses, written: &[Written]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_line_is_stored_once_and_in_order_whoever_is_killed() {
     const WRITERS: usize = 4;
-    const KILLS: usize = 24;
+    const KILLS: usize = 100;
     let mut rng = seed::rng();
     let directory = tempfile::tempdir().expect("there is space");
     let setup = Setup::new(directory.path()).restless();
@@ -227,7 +227,7 @@ async fn every_line_is_stored_once_and_in_order_whoever_is_killed() {
         })
         .collect();
     for _ in 0..KILLS {
-        tokio::time::sleep(Duration::from_millis(rng.random_range(10..400))).await;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(10..250))).await;
         if rng.random_bool(0.6) {
             kill(agent);
             tokio::time::sleep(Duration::from_millis(rng.random_range(0..300))).await;
