@@ -23,7 +23,10 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 /// One that does not answer a ping for this long is given up.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A stream that lasted for this long was a good one: the next attempt comes at once.
+/// Batches that a server must take: a long line has to fit.
+const SMALLEST: u64 = 64 << 10;
+
+/// A stream that lasted for this long was a good one: the delays begin anew.
 const GOOD: Duration = Duration::from_secs(10);
 
 /// What an answer may have at most.
@@ -60,6 +63,8 @@ enum Broken {
     Nonsense(#[from] Nonsense),
     #[error("the server does not begin with a welcome")]
     NoWelcome,
+    #[error("the server takes batches of {0} bytes, an agent needs {SMALLEST}")]
+    Small(u64),
     /// Nothing is wrong.
     #[error("the process ends")]
     Draining,
@@ -123,6 +128,9 @@ impl Connector {
             drop(outgoing.send(hello).await);
             let mut incoming = client.stream(ReceiverStream::new(messages)).await?.into_inner();
             match incoming.message().await?.and_then(|message| message.kind) {
+                Some(server_message::Kind::Welcome(window)) if window.max_batch_bytes < SMALLEST => {
+                    Err(Broken::Small(window.max_batch_bytes))
+                }
                 Some(server_message::Kind::Welcome(window)) => Ok(Stream { outgoing, incoming, window }),
                 _ => Err(Broken::NoWelcome),
             }

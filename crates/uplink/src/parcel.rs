@@ -56,6 +56,12 @@ impl Parcel {
         Ok(Self { app: app.to_owned(), place, events, payload })
     }
 
+    /// The same, from there.
+    #[must_use]
+    pub fn of(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
     /// Where it is from, if it is from somewhere.
     #[must_use]
     pub fn place(&self) -> Option<Place> {

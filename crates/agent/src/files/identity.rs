@@ -31,6 +31,12 @@ impl FileId {
     }
 }
 
+/// When a file was made, in nanoseconds since 1970, where its disk knows.
+pub(crate) fn born(metadata: &std::fs::Metadata) -> Option<u64> {
+    let since = metadata.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
+}
+
 impl Fingerprint {
     /// Of as much as there is, and never changes: at most of `end` bytes.
     pub(crate) fn of(file: &File, end: u64) -> io::Result<Self> {

@@ -1,12 +1,12 @@
 //! How far each file is sent, on disk: `files.json` in the folder of the agent.
 //!
 //! ```json
-//! {"format": 1, "files": [{"id": {"device": 1, "inode": 2}, "fingerprint": {"bytes": 1024, "hash": 3},
+//! {"format": 1, "files": [{"id": {"device": 1, "inode": 2}, "fingerprint": {"bytes": 1024, "hash": 3}, "born": 5,
 //!   "source": "…32 hex digits…", "stored": 4096, "path": "/var/log/app.log", "seen": 1795910400}]}
 //! ```
 //!
-//! A source is written down, and synced, before its first line is sent: what is stored of it is then found again under the
-//! same name. Positions follow later and need no sync: one that is too low costs an answer of the server, which knows.
+//! A source is written down before its first line is sent, so that the disk has it for certain: what is stored of it is then
+//! found again under the same name. Positions follow later: one that is too low costs an answer of the server, which knows.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 const NAME: &str = "files.json";
 
 /// How long, in seconds, a file is remembered that is not there: a disk may come back.
-const REMEMBERED: u64 = 7 * 24 * 3_600;
+pub(crate) const REMEMBERED: u64 = 7 * 24 * 3_600;
 
 /// The register could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum RegisterError {
 pub(crate) struct Entry {
     pub(crate) id: FileId,
     pub(crate) fingerprint: Fingerprint,
+    /// When it was made, in nanoseconds since 1970, if that is known: another file may have its place, and begin alike.
+    #[serde(default)]
+    pub(crate) born: Option<u64>,
     #[serde(with = "hex")]
     pub(crate) source: [u8; 16],
     /// Everything before this is stored by the server's word.
@@ -54,7 +57,7 @@ struct Document {
     files: Vec<Entry>,
 }
 
-/// Whether what is written has to survive the death of the machine.
+/// Whether what is written has to survive the death of the machine. What was there before does in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sync {
     Yes,
@@ -68,34 +71,32 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    /// With the entries that are there; none for a folder that is new.
-    pub(crate) fn open(folder: &Path) -> Result<(Self, Vec<Entry>), RegisterError> {
+    /// With the entries that are there; none for a folder that has no register.
+    pub(crate) fn open(folder: &Path) -> Result<(Self, Option<Vec<Entry>>), RegisterError> {
         let path = folder.join(NAME);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Self { path }, Vec::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Self { path }, None)),
             Err(source) => return Err(RegisterError::Read { path, source }),
         };
         match serde_json::from_slice(&text) {
             Ok(Document { format, .. }) if format > FORMAT => {
                 Err(RegisterError::Newer { path, found: format })
             }
-            Ok(Document { files, .. }) => Ok((Self { path }, files)),
+            Ok(Document { files, .. }) => Ok((Self { path }, Some(files))),
             Err(source) => Err(RegisterError::Malformed { path, source }),
         }
     }
 
-    /// Writes all entries in the place of those that are there, at once. Those not seen for a week are forgotten.
-    pub(crate) fn write(&self, entries: &[&Entry], now: u64, sync: Sync) -> io::Result<()> {
-        let files = entries.iter().filter(|entry| now.saturating_sub(entry.seen) < REMEMBERED);
-        let files = files.map(|entry| (*entry).clone()).collect();
+    /// Writes all entries in the place of those that are there, at once.
+    pub(crate) fn write(&self, entries: &[&Entry], sync: Sync) -> io::Result<()> {
+        let files = entries.iter().map(|entry| (*entry).clone()).collect();
         let text = serde_json::to_vec(&Document { format: FORMAT, files })?;
         let draft = self.path.with_extension("json.new");
         let mut file = File::create(&draft)?;
         file.write_all(&text)?;
-        if sync == Sync::Yes {
-            file.sync_all()?;
-        }
+        // A name that has no bytes yet must not take the place of one that has.
+        file.sync_all()?;
         std::fs::rename(&draft, &self.path)?;
         if sync == Sync::Yes
             && let Some(folder) = self.path.parent()
@@ -130,6 +131,7 @@ mod tests {
         Entry {
             id: FileId { device: 1, inode },
             fingerprint: Fingerprint { bytes: 3, hash: u64::MAX },
+            born: Some(1 << 60),
             source: [u8::try_from(inode).unwrap_or(0); 16],
             stored: 1 << 40,
             path: "/var/log/é.log".into(),
@@ -141,12 +143,14 @@ mod tests {
     fn what_is_written_is_found_again() {
         let folder = tempfile::tempdir().expect("there is space");
         let (register, found) = Register::open(folder.path()).expect("it is new");
-        assert_eq!(found, []);
-        let (kept, old) = (entry(7, 1_000_000), entry(8, 1_000_000 - REMEMBERED));
+        assert_eq!(found, None);
+        register.write(&[], Sync::Yes).expect("there is space");
+        assert_eq!(Register::open(folder.path()).expect("it can be read").1, Some(Vec::new()));
+        let entries = [entry(7, 1_000_000), Entry { born: None, ..entry(8, 2_000_000) }];
         for sync in [Sync::Yes, Sync::No] {
-            register.write(&[&kept, &old], 1_000_000, sync).expect("there is space");
+            register.write(&entries.each_ref(), sync).expect("there is space");
             let (_, found) = Register::open(folder.path()).expect("it can be read");
-            assert_eq!(found, std::slice::from_ref(&kept), "what was not seen for a week is forgotten");
+            assert_eq!(found.as_deref(), Some(&entries[..]));
         }
     }
 

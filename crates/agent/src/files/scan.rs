@@ -1,7 +1,7 @@
 //! Looking for files.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ impl Found {
 }
 
 /// Opens the file that a scan has found, if it is still the one.
-pub(super) fn open(path: &Path, id: FileId) -> io::Result<Option<(File, u64)>> {
+pub(super) fn open(path: &Path, id: FileId) -> io::Result<Option<(File, Metadata)>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -64,5 +64,5 @@ pub(super) fn open(path: &Path, id: FileId) -> io::Result<Option<(File, u64)>> {
     };
     let metadata = file.metadata()?;
     let is_the_one = metadata.is_file() && FileId::of(&metadata) == id;
-    Ok(is_the_one.then_some((file, metadata.len())))
+    Ok(is_the_one.then_some((file, metadata)))
 }

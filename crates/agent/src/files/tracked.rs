@@ -32,8 +32,11 @@ pub(super) struct Tracked {
     pub(super) registered: bool,
     /// Which input it is of.
     pub(super) input: usize,
-    /// Whether the last scan found it under a name.
+    /// Whether the last scan found it under a name, and since when none did.
     pub(super) listed: bool,
+    pub(super) unlisted_since: Option<Instant>,
+    /// It does not begin any more as it did.
+    pub(super) is_other: bool,
     /// How long it was when it was last looked at, and since when.
     pub(super) length: u64,
     /// Where no line was found that had ended, and how long the file was then.
@@ -79,6 +82,8 @@ impl Tracked {
             registered: false,
             input,
             listed: true,
+            unlisted_since: None,
+            is_other: false,
             length,
             tried: None,
             unchanged_since: now,
@@ -96,6 +101,7 @@ impl Tracked {
     /// The file was emptied or written anew in place: what comes is of another life.
     pub(super) fn begin_again(&mut self, source: [u8; 16], now: Instant) {
         self.entry = Entry { source, stored: 0, fingerprint: Fingerprint::default(), ..self.entry.clone() };
+        self.is_other = false;
         self.course = Course::new(source, 0);
         self.registered = false;
         self.length = 0;
@@ -126,6 +132,10 @@ impl Tracked {
         let max_line = packing.max_line.min(packing.max_parcel / (ESCAPED + 2));
         buffer.resize(READ.max(max_line + 2), 0);
         let read = read_at(&self.file, buffer, start)?;
+        if !self.entry.fingerprint.fits(&self.file)? {
+            self.is_other = true;
+            return Ok(None);
+        }
         let bytes = buffer.get(..read).unwrap_or_default();
         // What is behind the buffer is still to come.
         let rest = if read < buffer.len() { rest } else { Rest::MayGrow };
@@ -149,9 +159,9 @@ impl Tracked {
         if used == 0 {
             return Ok(None);
         }
+        let parcel = Parcel::pack(packing.app, None, events)?;
         let Some(place) = self.course.depart(start + used as u64) else { return Ok(None) };
-        let parcel = Parcel::pack(packing.app, Some(place), events)?;
-        Ok(Some(Piece { place, parcel, lines: count, mended }))
+        Ok(Some(Piece { place, parcel: parcel.of(place), lines: count, mended }))
     }
 
     /// The content of an event as JSON.

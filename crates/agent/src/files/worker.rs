@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use weir_foundation::supervise::DrainToken;
 use weir_model::{IndexPrefix, Timestamp};
 use weir_uplink::{Effect, Link, Place, Uplink, Verdict};
 
-use super::identity::{FileId, Fingerprint};
+use super::identity::{self, FileId, Fingerprint};
 use super::lines::Rest;
-use super::register::{Entry, Register, RegisterError, Sync};
+use super::register::{Entry, REMEMBERED, Register, RegisterError, Sync};
 use super::scan;
 use super::tracked::{Packing, Piece, Tracked};
 use crate::metrics::Metrics;
@@ -31,6 +32,9 @@ const AHEAD: usize = 4;
 
 /// How often positions are written down.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// How soon a file is read again that could not be.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How soon it is tried again to send where the uplink had no room.
 const CROWDED: Duration = Duration::from_millis(5);
@@ -62,7 +66,7 @@ pub(crate) struct Worker {
     buffer: Vec<u8>,
     /// The file after which the next one has its turn.
     turn: Option<FileId>,
-    /// Whether a scan was made in the life of the register.
+    /// Whether no scan was ever made, by the register.
     first_scan: bool,
     dirty: bool,
     saved_at: Instant,
@@ -85,8 +89,8 @@ impl Worker {
         let prefixes = parts.inputs.iter().filter_map(|input| IndexPrefix::new(&input.app).ok()).collect();
         Ok(Self {
             link: parts.uplink.link(),
-            first_scan: entries.is_empty(),
-            known: entries.into_iter().map(|entry| (entry.id, entry)).collect(),
+            first_scan: entries.is_none(),
+            known: entries.into_iter().flatten().map(|entry| (entry.id, entry)).collect(),
             prefixes,
             register,
             files: BTreeMap::new(),
@@ -144,6 +148,7 @@ impl Worker {
         tokio::select! {
             () = stop.draining() => {}
             () = clock.sleep(time) => {}
+            Ok(()) = self.link.changed() => {}
             Some(heard) = self.verdicts.next(), if !self.verdicts.is_empty() => self.hear(heard),
         }
     }
@@ -246,7 +251,7 @@ impl Worker {
                 false
             }
             Err(error) => {
-                tracked.rests();
+                tracked.not_before = self.parts.clock.monotonic() + AGAIN;
                 let path = tracked.entry.path.clone();
                 self.complain(&path, &error, "a file can not be read");
                 false
@@ -275,14 +280,14 @@ impl Worker {
                 None => self.begin(id, input, &path, now),
             }
         }
-        self.first_scan = false;
         let ids: Vec<FileId> = self.files.keys().copied().collect();
         for id in ids {
             self.look_at(id, now);
         }
-        if self.files.values().any(|tracked| !tracked.registered) {
+        if self.first_scan || self.files.values().any(|tracked| !tracked.registered) {
             self.save(Sync::Yes);
         }
+        self.first_scan = false;
         let lags = self.files.values().map(|tracked| tracked.length.saturating_sub(tracked.course.stored()));
         let metrics = &self.parts.metrics;
         metrics.lag_bytes.set(i64::try_from(lags.sum::<u64>()).unwrap_or(i64::MAX));
@@ -291,40 +296,56 @@ impl Worker {
 
     /// Begins to read a file, where it was left if it is known.
     fn begin(&mut self, id: FileId, input: usize, path: &Path, now: Instant) {
-        let (file, length) = match scan::open(path, id) {
+        let (file, metadata) = match scan::open(path, id) {
             Ok(Some(opened)) => opened,
             Ok(None) => return,
             Err(error) => return self.complain(path, &error, "a file can not be opened"),
         };
+        let (length, born) = (metadata.len(), identity::born(&metadata));
+        // Where the file can not be read now it is looked at again by the next scan, and is not taken for another one.
+        let recognized = self.recognize(id, path, length, born, &file);
+        let begun = recognized.and_then(|known| Ok((known, Fingerprint::of(&file, length)?)));
+        let (known, fingerprint) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return self.complain(path, &error, "a file can not be read"),
+        };
         self.complained.remove(path);
-        let known = self
-            .recognize(id, path)
-            .filter(|entry| entry.stored <= length && entry.fingerprint.fits(&file).unwrap_or(false));
         let from_end = self.first_scan
             && self.parts.inputs.get(input).is_some_and(|input| input.start_at == StartAt::End);
-        let entry = known.unwrap_or_else(|| Entry {
-            id,
-            fingerprint: Fingerprint::default(),
-            source: rand::random(),
-            stored: if from_end { length } else { 0 },
-            path: path.to_owned(),
-            seen: 0,
-        });
+        let new = || (rand::random(), if from_end { length } else { 0 });
+        let (source, stored) = known.map_or_else(new, |known| (known.source, known.stored));
+        let entry = Entry { id, fingerprint, born, source, stored, path: path.to_owned(), seen: 0 };
         tracing::info!(file = %path.display(), from = entry.stored, "reading a file");
-        let entry = Entry { id, path: path.to_owned(), ..entry };
         self.files.insert(id, Tracked::new(file, entry, input, &self.parts.host, now));
     }
 
     /// What is known of a file: by what it is, or by its name where only the number of its disk has changed, as happens
     /// when a machine starts again.
-    fn recognize(&mut self, id: FileId, path: &Path) -> Option<Entry> {
-        if let Some(entry) = self.known.remove(&id) {
-            return Some(entry);
-        }
-        let is_it =
-            |entry: &Entry| entry.id.inode == id.inode && entry.path == path && entry.fingerprint.bytes > 0;
-        let former = self.known.values().find(|entry| is_it(entry)).map(|entry| entry.id)?;
-        self.known.remove(&former)
+    fn recognize(
+        &mut self,
+        id: FileId,
+        path: &Path,
+        length: u64,
+        born: Option<u64>,
+        file: &File,
+    ) -> io::Result<Option<Entry>> {
+        let is_it = |entry: &&Entry| {
+            // Without a time of birth only its beginning tells it from another one in its place.
+            let is_born_alike = match (entry.born, born) {
+                (Some(then), Some(now)) => then == now,
+                _ => entry.fingerprint.bytes > 0,
+            };
+            let is_placed_alike = entry.id == id || (entry.id.inode == id.inode && entry.path == path);
+            is_placed_alike && is_born_alike && entry.stored <= length
+        };
+        let by_id = self.known.get(&id).filter(is_it);
+        let Some(entry) = by_id.or_else(|| self.known.values().find(is_it)).cloned() else {
+            self.known.remove(&id);
+            return Ok(None);
+        };
+        let fits = entry.fingerprint.fits(file)?;
+        self.known.remove(&entry.id);
+        Ok(fits.then_some(entry))
     }
 
     /// Sees how long a file is, whether it is still the same, and whether it is done with.
@@ -340,9 +361,10 @@ impl Worker {
         };
         tracked.entry.seen = seen;
         let position = tracked.course.next().unwrap_or(tracked.course.stored());
-        let grew = length > tracked.length;
-        let is_other =
-            length < position || (grew && !tracked.entry.fingerprint.fits(&tracked.file).unwrap_or(true));
+        let changed = length != tracked.length;
+        let is_other = length < position
+            || (changed && !tracked.entry.fingerprint.fits(&tracked.file).unwrap_or(true))
+            || tracked.is_other;
         if is_other {
             tracing::warn!(file = %tracked.entry.path.display(), "a file was written anew in place: it is read from its beginning");
             self.parts.metrics.truncated.inc();
@@ -351,21 +373,26 @@ impl Worker {
             self.ready.insert(id);
             return;
         }
-        if grew {
+        if changed {
             tracked.length = length;
             tracked.unchanged_since = now;
             self.ready.insert(id);
         }
-        if tracked.entry.fingerprint.may_grow(position)
-            && let Ok(fingerprint) = Fingerprint::of(&tracked.file, position)
+        if tracked.entry.fingerprint.may_grow(length)
+            && let Ok(fingerprint) = Fingerprint::of(&tracked.file, length)
         {
             tracked.entry.fingerprint = fingerprint;
             self.dirty = true;
         }
         let close_after =
             self.parts.inputs.get(tracked.input).map_or(Duration::ZERO, |input| input.close_after);
-        let is_quiet = now.saturating_duration_since(tracked.unchanged_since) >= close_after;
-        if !tracked.listed && is_quiet {
+        tracked.unlisted_since =
+            if tracked.listed { None } else { Some(tracked.unlisted_since.unwrap_or(now)) };
+        // It may be written to under its new name, or none, however long nobody did under the old one.
+        let is_done = tracked.unlisted_since.is_some_and(|since| {
+            now.saturating_duration_since(since.max(tracked.unchanged_since)) >= close_after
+        });
+        if is_done {
             self.finish(id, length);
         }
     }
@@ -373,7 +400,7 @@ impl Worker {
     /// A file without a name gets no more: what its last line has is a line, and then it is closed.
     fn finish(&mut self, id: FileId, length: u64) {
         let Some(tracked) = self.files.get(&id) else { return };
-        if tracked.course.under_way() > 0 {
+        if tracked.course.under_way() > 0 || !tracked.registered || tracked.not_before > self.now() {
             return;
         }
         if tracked.course.stored() >= length {
@@ -406,9 +433,11 @@ impl Worker {
     }
 
     fn save(&mut self, sync: Sync) {
+        let now = seconds(self.parts.clock.now());
+        self.known.retain(|_, entry| now.saturating_sub(entry.seen) < REMEMBERED);
         let entries: Vec<&Entry> =
             self.files.values().map(|tracked| &tracked.entry).chain(self.known.values()).collect();
-        match self.register.write(&entries, seconds(self.parts.clock.now()), sync) {
+        match self.register.write(&entries, sync) {
             Ok(()) => {
                 self.dirty = false;
                 if sync == Sync::Yes {

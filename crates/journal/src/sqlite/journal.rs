@@ -428,7 +428,7 @@ impl Journal for SqliteJournal {
     }
 
     async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
-        self.shared.blocking("journal.mark", move |shared| shared.mark_after(0, source)).await
+        self.shared.blocking("journal.mark", move |shared| shared.mark(source)).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -33,6 +33,7 @@ pub(super) struct MarkRow {
 
 pub(super) const PUT: &str = "insert into mark (source, end, touched, sum) values (?, ?, ?, ?)
     on conflict (source) do update set end = excluded.end, touched = excluded.touched, sum = excluded.sum";
+const KEEP: &str = "insert into mark (source, end, touched, sum) values (?, ?, ?, ?) on conflict do nothing";
 const FIND: &str = "select source, end, touched, sum from mark where source = ?";
 const SINCE: &str = "select source, end, touched, sum from mark where touched >= ?";
 
@@ -53,7 +54,16 @@ impl MarkRow {
 
 /// Writes a mark in the place of the one that there is.
 pub(super) fn put(connection: &Connection, row: &MarkRow) -> rusqlite::Result<()> {
-    connection.prepare_cached(PUT)?.execute(params![
+    write(connection, PUT, row)
+}
+
+/// Writes a mark unless there is one, which is later.
+pub(super) fn keep(connection: &Connection, row: &MarkRow) -> rusqlite::Result<()> {
+    write(connection, KEEP, row)
+}
+
+fn write(connection: &Connection, sql: &str, row: &MarkRow) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(params![
         row.mark.source.0.to_le_bytes(),
         row.mark.end.cast_signed(),
         row.touched.micros(),
@@ -68,6 +78,23 @@ fn find(connection: &Connection, source: SourceId) -> Result<Option<MarkRow>, Fi
     }
     let mut statement = connection.prepare_cached(FIND)?;
     Ok(statement.query_row([source.0.to_le_bytes()], MarkRow::of).optional()?.flatten())
+}
+
+/// Takes out the marks of sources of which the file has one.
+pub(super) fn take_out(
+    connection: &Connection,
+    marks: &mut HashMap<SourceId, MarkRow>,
+) -> Result<(), FileError> {
+    let mut known = Vec::new();
+    for source in marks.keys() {
+        if find(connection, *source)?.is_some() {
+            known.push(*source);
+        }
+    }
+    for source in known {
+        marks.remove(&source);
+    }
+    Ok(())
 }
 
 /// Adds the marks of sources that were appended since then, where the map has none.
@@ -90,13 +117,15 @@ pub(super) fn collect(
 }
 
 impl Shared {
-    /// The mark of a source in the files behind that one. The newest that has one has the last.
-    pub(super) fn mark_after(&self, file: u32, source: SourceId) -> Result<Option<u64>, FileError> {
-        let files: Vec<u32> = self.files().range(file + 1..).map(|(file, _)| *file).rev().collect();
+    /// The mark of a source. The newest file that has one has the last.
+    pub(super) fn mark(&self, source: SourceId) -> Result<Option<u64>, FileError> {
+        let files: Vec<u32> = self.files().keys().rev().copied().collect();
         for file in files {
             match self.reader.with(file, |connection| find(connection, source)) {
                 Ok(Some(found)) => return Ok(Some(found.mark.end)),
                 Ok(None) => {}
+                // It was removed meanwhile: its marks are in another one by now.
+                Err(_) if !self.files().contains_key(&file) => return self.mark(source),
                 Err(FileError::Damaged(error) | FileError::Unreadable(error)) => {
                     tracing::error!(file, %error, "the marks of a damaged journal file are not known");
                 }

@@ -62,6 +62,10 @@ pub(super) struct Skip {
 #[derive(Debug)]
 pub(super) struct Remember {
     pub(super) marks: Vec<MarkRow>,
+    /// The file that was written when it was found that no later file has them.
+    pub(super) newest: u32,
+    /// Another one is by now: nothing is taken over.
+    pub(super) is_late: bool,
     /// Whether they are durable.
     pub(super) answer: oneshot::Sender<bool>,
 }

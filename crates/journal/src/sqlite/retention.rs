@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use weir_model::Timestamp;
 
 use super::catalog::Partition;
+use super::condition::Condition;
 use super::file::{self, FileError};
 use super::groups::{GroupsError, Position};
 use super::inventory::Summary;
@@ -134,23 +135,30 @@ fn keep_marks(shared: &Shared, file: u32, now: Timestamp) -> Result<bool, FileEr
         }
         collected => collected?,
     }
-    if marks.is_empty() {
-        return Ok(true);
-    }
-    let mut left = Vec::new();
-    for row in marks.into_values() {
-        let later = shared.mark_after(file, row.mark.source)?;
-        if later.is_none() {
-            left.push(row);
+    let later: Vec<u32> = shared.files().range(file + 1..).map(|(file, _)| *file).collect();
+    let newest = later.last().copied().unwrap_or(file);
+    for later in later.into_iter().rev() {
+        match shared.reader.with(later, |connection| marks::take_out(connection, &mut marks)) {
+            Err(FileError::Damaged(_) | FileError::Unreadable(_)) | Ok(()) => {}
+            Err(error) => return Err(error),
         }
     }
+    let left: Vec<_> = marks.into_values().collect();
     for chunk in left.chunks(MARKS_AT_ONCE) {
         let (answer, answered) = oneshot::channel();
-        let job = Job::Remember(Remember { marks: chunk.to_vec(), answer });
-        let is_taken = matches!(shared.queue.try_push(job), Ok(None));
-        if !is_taken || !answered.blocking_recv().unwrap_or(false) {
-            return Ok(false);
+        let remember = Remember { marks: chunk.to_vec(), newest, is_late: false, answer };
+        let is_taken = matches!(shared.queue.try_push(Job::Remember(remember)), Ok(None));
+        if is_taken && answered.blocking_recv().unwrap_or(false) {
+            continue;
         }
+        if matches!(shared.condition.get(), Condition::Full(_)) {
+            tracing::error!(
+                file,
+                "there is no space to keep marks: what agents send again may be stored again"
+            );
+            return Ok(true);
+        }
+        return Ok(false);
     }
     Ok(true)
 }

@@ -98,7 +98,15 @@ impl Writer {
 
     fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<(), FileError> {
         if let Err(why) = self.space(jobs) {
+            // What has to be kept so that a file may go: that frees space, and the reserve is for such things.
+            let mut marks: Vec<Job> = jobs.extract_if(.., |job| matches!(job, Job::Remember(_))).collect();
             self.refuse_full(jobs, why);
+            if !marks.is_empty() {
+                match self.store(&mut marks) {
+                    Ok(group) => group.publish(&self.shared, self.file.sequence(), &mut marks),
+                    Err(_) => group::refuse(&mut marks, Refusal::Full, &"no space for marks".into()),
+                }
+            }
             return Ok(());
         }
         let group = match self.store(jobs) {

@@ -18,9 +18,9 @@ use crate::support::{
 const STREAM: &str = "shop_logs";
 
 /// A disk whose space the test decides.
-#[derive(Debug)]
-struct FakeDisk {
-    free: AtomicU64,
+#[derive(Debug, Default)]
+pub(crate) struct FakeDisk {
+    pub(crate) free: AtomicU64,
     pages: AtomicU64,
 }
 

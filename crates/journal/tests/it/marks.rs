@@ -1,14 +1,17 @@
 //! How far sources are, over restarts, damage and the removal of files.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use weir_foundation::clock::{Clock as _, SystemClock};
-use weir_journal::sqlite::{Retention, Settings, SqliteJournal, Undelivered};
-use weir_journal::{Journal, Origin};
+use weir_journal::sqlite::{Codec, Retention, Settings, SqliteJournal, Undelivered};
+use weir_journal::{AppendError, Journal, Origin};
 use weir_model::{ByteSize, Mark, Record, SourceId, Timestamp};
 
-use crate::support::{create, eventually, files_like, name, open, record, settings, try_open};
+use crate::full::FakeDisk;
+use crate::support::{create, eventually, files_like, name, open, record, settings, spawner, try_open};
 
 const STREAM: &str = "shop_logs";
 
@@ -27,16 +30,45 @@ async fn marks(journal: &SqliteJournal, sources: std::ops::Range<u128>) -> Vec<O
     marks
 }
 
+/// Small files, which go beyond this size in all.
+fn rolling(directory: &Path, size: Option<ByteSize>) -> Settings {
+    Settings {
+        file_size: ByteSize(2_000),
+        codec: Codec::None,
+        retention: Retention { age: None, size, undelivered: Undelivered::Drop },
+        maintenance: Duration::from_millis(10),
+        ..settings(directory)
+    }
+}
+
+/// Files are removed to make room: what has to be kept of them needs room as well.
+#[tokio::test]
+async fn marks_are_kept_where_there_is_no_space_for_records() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = try_open(rolling(directory.path(), None)).expect("it opens");
+    create(&*journal, STREAM, 2).await;
+    for source in 0..40 {
+        append_from(&journal, source, 100 + source as u64, 10).await;
+    }
+    for number in 0..60 {
+        append_from(&journal, 99, number, 1_000).await;
+    }
+    journal.close().await;
+    let full = Settings { reserve: ByteSize::mib(64), ..rolling(directory.path(), Some(ByteSize(300_000))) };
+    let disk = Arc::new(FakeDisk::default());
+    let journal = SqliteJournal::open_on(disk, full, Arc::new(SystemClock), &spawner()).expect("it opens");
+    eventually("the files of the marks go", async || journal.stats().removed_files > 20).await;
+    let refused = journal.append(&name(STREAM), Origin::Any, vec![record("x", 1)]).await;
+    assert!(matches!(refused, Err(AppendError::Full(_))), "{refused:?}");
+    let expected: Vec<_> = (0..40).map(|source| Some(100 + source)).collect();
+    assert_eq!(marks(&journal, 0..40).await, expected);
+    journal.close().await;
+}
+
 #[tokio::test]
 async fn marks_outlive_the_process_and_the_files_that_they_were_set_in() {
     let directory = tempfile::tempdir().expect("a directory");
-    let rolling = Settings {
-        file_size: ByteSize(2_000),
-        codec: weir_journal::sqlite::Codec::None,
-        retention: Retention { age: None, size: Some(ByteSize(300_000)), undelivered: Undelivered::Drop },
-        maintenance: Duration::from_millis(10),
-        ..settings(directory.path())
-    };
+    let rolling = rolling(directory.path(), Some(ByteSize(300_000)));
     let journal = try_open(rolling.clone()).expect("it opens");
     create(&*journal, STREAM, 2).await;
     for source in 0..40 {

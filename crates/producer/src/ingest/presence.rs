@@ -33,9 +33,13 @@ pub(super) struct Seat {
 impl Presence {
     /// Asks the former session of the agent to leave, and waits until it has.
     pub(super) async fn enter(&self, agent: &str) -> Seat {
-        let place = Arc::clone(self.places().entry(agent.to_owned()).or_default());
-        place.comers.send_modify(|comers| *comers += 1);
-        let newer = place.comers.subscribe();
+        let (place, newer) = {
+            // Held meanwhile, so that whoever comes next is noticed.
+            let mut places = self.places();
+            let place = places.entry(agent.to_owned()).or_default();
+            place.comers.send_modify(|comers| *comers += 1);
+            (Arc::clone(place), place.comers.subscribe())
+        };
         let turn = Arc::clone(&place.turn);
         let mut seat = Seat { presence: self.clone(), agent: agent.to_owned(), place, newer, turn: None };
         seat.turn = Some(turn.lock_owned().await);

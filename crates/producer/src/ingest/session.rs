@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 use weir_foundation::clock::timeout;
@@ -102,7 +103,13 @@ impl Session {
         if agent.is_empty() || agent.len() > NAME {
             return Err(Status::invalid_argument(format!("the name of an agent has 1 to {NAME} bytes")));
         }
-        let seat = presence.enter(&agent).await;
+        let seat = tokio::select! {
+            seat = presence.enter(&agent) => seat,
+            early = self.incoming.message() => {
+                early?;
+                return Err(Status::invalid_argument("an agent waits for the Welcome"));
+            }
+        };
         tracing::info!(agent, version, "an agent is connected");
         self.agent = agent;
         let welcome = Welcome {
@@ -115,9 +122,21 @@ impl Session {
     }
 
     /// Takes batches until the agent ends the stream or begins another one, or the process drains, and answers all that
-    /// came.
+    /// came. However that ends: what the journal has in hand is dealt with before another session of the agent may ask
+    /// how far its sources are.
     async fn serve(&mut self, mut seat: Seat, drain: &DrainToken) -> Result<(), Status> {
         let mut working = FuturesUnordered::new();
+        let outcome = self.exchange(&mut working, &mut seat, drain).await;
+        while working.next().await.is_some() {}
+        outcome
+    }
+
+    async fn exchange(
+        &mut self,
+        working: &mut FuturesUnordered<BoxFuture<'static, Dealt>>,
+        seat: &mut Seat,
+        drain: &DrainToken,
+    ) -> Result<(), Status> {
         let (mut ending, mut open) = (false, true);
         while (open && !ending) || self.in_hand.batches > 0 {
             let event = tokio::select! {
@@ -151,7 +170,7 @@ impl Session {
                 }
             };
             if let Some((arrived, next)) = ready {
-                working.push(arrived.take(Arc::clone(&self.admission), next));
+                working.push(arrived.take(Arc::clone(&self.admission), next).boxed());
             }
         }
         Ok(())

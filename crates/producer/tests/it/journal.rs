@@ -25,7 +25,8 @@ pub(crate) struct MoodyJournal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Good,
-    /// Appends wait until the mood changes.
+    /// Appends wait until the mood changes, and then go on even if nobody wants their answer any more, as those of a
+    /// real journal do.
     Slow,
     Full,
     Failing,
@@ -45,6 +46,35 @@ impl MoodyJournal {
             stored: Arc::default(),
             specs: Arc::default(),
         }
+    }
+
+    async fn settle(
+        &self,
+        stream: &StreamName,
+        origin: Origin<'_>,
+        records: Vec<Record>,
+    ) -> Result<Vec<Appended>, AppendError> {
+        let mut mood = self.mood.subscribe();
+        let mood = *mood.wait_for(|mood| *mood != Mood::Slow).await.expect("the journal lives");
+        match mood {
+            Mood::Full => return Err(AppendError::Full(None)),
+            Mood::Failing => return Err(AppendError::Failed("the disk is on fire".into())),
+            Mood::Forgetful => return Err(AppendError::UnknownStream(stream.clone())),
+            Mood::Partial => {
+                self.set(Mood::Good);
+                let stored: Vec<bool> = (0..records.len()).map(|index| index % 2 == 0).collect();
+                let kept =
+                    records.into_iter().zip(&stored).filter(|(_, kept)| **kept).map(|(record, _)| record);
+                Box::pin(self.settle(stream, origin, kept.collect())).await?;
+                let source = Box::new(AppendError::Unavailable("a broker died".into()));
+                return Err(AppendError::Partial { stored, source });
+            }
+            Mood::Good | Mood::Slow => {}
+        }
+        let appended = self.inner.append(stream, origin, records.clone()).await?;
+        let stored = records.into_iter().map(|record| (stream.clone(), record));
+        self.stored.lock().expect("no test panics with it").extend(stored);
+        Ok(appended)
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -82,27 +112,15 @@ impl Journal for MoodyJournal {
         records: Vec<Record>,
     ) -> Result<Vec<Appended>, AppendError> {
         self.asked.send_modify(|asked| *asked += 1);
-        let mut mood = self.mood.subscribe();
-        let mood = *mood.wait_for(|mood| *mood != Mood::Slow).await.expect("the journal lives");
-        match mood {
-            Mood::Full => return Err(AppendError::Full(None)),
-            Mood::Failing => return Err(AppendError::Failed("the disk is on fire".into())),
-            Mood::Forgetful => return Err(AppendError::UnknownStream(stream.clone())),
-            Mood::Partial => {
-                self.set(Mood::Good);
-                let stored: Vec<bool> = (0..records.len()).map(|index| index % 2 == 0).collect();
-                let kept =
-                    records.into_iter().zip(&stored).filter(|(_, kept)| **kept).map(|(record, _)| record);
-                self.append(stream, origin, kept.collect()).await?;
-                let source = Box::new(AppendError::Unavailable("a broker died".into()));
-                return Err(AppendError::Partial { stored, source });
-            }
-            Mood::Good | Mood::Slow => {}
+        if *self.mood.borrow() != Mood::Slow {
+            return self.settle(stream, origin, records).await;
         }
-        let appended = self.inner.append(stream, origin, records.clone()).await?;
-        let stored = records.into_iter().map(|record| (stream.clone(), record));
-        self.stored.lock().expect("no test panics with it").extend(stored);
-        Ok(appended)
+        let (journal, stream, mark) = (self.clone(), stream.clone(), origin.mark());
+        let settling = async move {
+            let origin = mark.map_or(Origin::Any, Origin::Source);
+            journal.settle(&stream, origin, records).await
+        };
+        tokio::runtime::Handle::current().spawn(settling).await.expect("it does not panic")
     }
 
     async fn create_stream(&self, spec: StreamSpec) -> Result<Creation, CreateStreamError> {

@@ -220,3 +220,32 @@ async fn parcels_of_one_source_need_not_wait_for_each_other() {
     }
     assert_eq!((course.stored(), world.journal.stored_events()), (200, 200));
 }
+
+/// The journal can not be stopped when the connection is: what it has in hand counts before anything is sent again.
+#[tokio::test]
+async fn what_the_journal_has_in_hand_when_the_connection_breaks_is_not_stored_again() {
+    let world = World::new().await;
+    let cable = Cable::to(world.ingest).await.expect("there is a free port");
+    let agent = Agent::start(&cable);
+    let mut course = Course::new([1; 16], 0);
+    world.journal.set(Mood::Slow);
+    let (place, verdict) = agent.send(&mut course, 3).await;
+    world.journal.asked(1).await;
+    cable.snap();
+    let verdict = verdict.await.expect("the process goes on");
+    assert!(matches!(course.arrived(place, verdict), Effect::Held { .. }));
+    let (place, verdict) = agent.send(&mut course, 2).await;
+    // The agent comes back, and waits for its former stream.
+    let mut link = agent.uplink.link();
+    link.wait_for(|link| matches!(link, Link::Disconnected(_))).await.expect("it lives");
+    let back = link.wait_for(|link| matches!(link, Link::Connected { .. }));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(600), back).await.is_err(),
+        "nobody is let in meanwhile"
+    );
+    world.journal.set(Mood::Good);
+    let verdict = verdict.await.expect("the process goes on");
+    assert_eq!(verdict, Verdict::Stored { mark: 3 }, "more than it has sent again");
+    assert_eq!(course.arrived(place, verdict), Effect::Turned);
+    assert_eq!((course.next(), world.journal.stored_events()), (Some(3), 3));
+}

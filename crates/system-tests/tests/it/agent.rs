@@ -318,6 +318,51 @@ async fn odd_files_are_read_and_odd_bytes_are_mended() {
     assert!(server.terminate().await.success());
 }
 
+/// Emptied while a line waits for its end, and another file in the place of one that was deleted, which begins alike.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_becomes_another_one_is_read_from_its_beginning() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let setup = Setup::new(directory.path());
+    let server = setup.start().await;
+    let inputs = "inputs: [{app: shop, paths: [LOGS/*.log], scan_interval: 30ms, close_after: 100ms}]\nagent: {name: \
+                  web-1}\n";
+    let node = Node::new(setup.addresses.ingest, inputs);
+    let path = node.logs().join("a.log");
+    let rests = "x".repeat(1_000);
+    std::fs::write(&path, format!("one\n{rests}")).expect("there is space");
+    let agent = node.start();
+    node.ready().await;
+    let wait = async |wanted: &[&str]| {
+        until_seldom("the lines are stored", PATIENCE, async || {
+            let events = stored(setup.addresses, "shop").await;
+            let mut found: Vec<_> = events.iter().map(|event| event.message().to_owned()).collect();
+            found.sort_unstable();
+            (found == wanted).then_some(())
+        })
+        .await;
+    };
+    wait(&["one"]).await;
+    // Shorter than what was seen, and not shorter than what was sent.
+    std::fs::write(&path, "two\nthree\n").expect("there is space");
+    wait(&["one", "three", "two"]).await;
+    for _ in 0..3 {
+        std::fs::remove_file(&path).expect("it is there");
+        until("the file is done with", PATIENCE, async || {
+            (node.metric("weir_agent_open_files").await == 0.0).then_some(())
+        })
+        .await;
+        // Often with the number that the former one had.
+        std::fs::write(&path, "two\nthree\n").expect("there is space");
+        until("the file is read", PATIENCE, async || {
+            (node.metric("weir_agent_open_files").await == 1.0).then_some(())
+        })
+        .await;
+    }
+    wait(&["one", "three", "three", "three", "three", "two", "two", "two", "two"]).await;
+    terminate(agent).await;
+    assert!(server.terminate().await.success());
+}
+
 /// An agent is of use before its server is, and says what it waits for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_without_a_server_waits_and_says_so() {

@@ -134,7 +134,7 @@ pub struct Refused {
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
-/// The server is about to end the stream: what was sent is still answered, and what is sent from now on is not.
+/// The server is about to end the stream: what it has taken is still answered, and the rest is sent again on the next one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drain {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -143,6 +143,14 @@ impl ActiveFile {
         Ok(marks::put(&self.connection, row)?)
     }
 
+    /// Where there are none by now.
+    pub(super) fn keep_marks(&self, rows: &[MarkRow]) -> Result<(), Trouble> {
+        for row in rows {
+            marks::keep(&self.connection, row)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn insert_stream(&self, row: &StreamRow) -> Result<(), Trouble> {
         inventory::insert_stream(&self.connection, row)?;
         for id in row.first_partition..row.first_partition + row.partitions {

@@ -131,8 +131,10 @@ impl Group {
                 Job::Create(create) => self.create(shared, file, &create.name, create.partitions)?,
                 Job::Skip(skip) => self.skip(file, skip)?,
                 Job::Remember(remember) => {
-                    for mark in &remember.marks {
-                        file.put_mark(mark)?;
+                    // Else a later mark may be in a file that was not looked at.
+                    remember.is_late = file.sequence() != remember.newest;
+                    if !remember.is_late {
+                        file.keep_marks(&remember.marks)?;
                     }
                     Outcome::Nothing
                 }
@@ -269,7 +271,7 @@ impl Group {
                     drop(create.answer.send(answer));
                 }
                 (Job::Skip(skip), _) => drop(skip.answer.send(Ok(()))),
-                (Job::Remember(remember), _) => drop(remember.answer.send(true)),
+                (Job::Remember(remember), _) => drop(remember.answer.send(!remember.is_late)),
                 _ => {}
             }
         }
