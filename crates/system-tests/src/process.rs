@@ -1,12 +1,15 @@
 //! The binary as a child process.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rand::RngExt as _;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 
 use crate::cli::{Outcome, Running};
@@ -65,13 +68,25 @@ pub fn allow_open_files(needed: u64) {
 }
 
 impl Addresses {
-    /// Addresses that were free a moment ago.
+    /// Addresses that were free a moment ago, and that this process gives nobody else.
     pub fn free() -> Self {
-        // All are held until all are known, so that no two are the same.
-        let held: Vec<TcpListener> =
-            (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let address = |at: usize| held[at].local_addr().expect("it is bound");
-        Self { http: address(0), grpc: address(1), ingest: address(2), ops: address(3) }
+        Self { http: free_address(), grpc: free_address(), ingest: free_address(), ops: free_address() }
+    }
+}
+
+/// Below those that the system gives to whoever asks for any, also to connections that go out: an address is to be free
+/// still when a process that was killed is started again.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// An address that was free a moment ago, and that this process gives nobody else.
+pub fn free_address() -> SocketAddr {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], rand::rng().random_range(PORTS)));
+        if TcpListener::bind(address).is_ok() && given.insert(address.port()) {
+            return address;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tempfile::TempDir;
-use weir_system_tests::process::{Addresses, Setup, Weir, binary};
+use weir_system_tests::process::{Addresses, Setup, Weir, binary, free_address};
 use weir_system_tests::seed;
 use weir_system_tests::wait::{until, until_seldom};
 
@@ -31,8 +31,7 @@ impl Node {
     fn new(server: SocketAddr, inputs: &str) -> Self {
         let directory = tempfile::tempdir().expect("there is space");
         std::fs::create_dir(directory.path().join("logs")).expect("there is space");
-        let ops = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
-        let node = Self { directory, ops, server };
+        let node = Self { directory, ops: free_address(), server };
         let inputs = inputs.replace("LOGS", &node.logs().display().to_string());
         std::fs::write(node.config(), inputs).expect("there is space");
         node
@@ -61,8 +60,8 @@ impl Node {
         command
     }
 
-    fn start(&self) -> Child {
-        self.command().stdout(Stdio::null()).spawn().expect("the binary starts")
+    fn start(&self) -> Agent {
+        Agent(self.command().stdout(Stdio::null()).spawn().expect("the binary starts"))
     }
 
     async fn ready(&self) {
@@ -81,17 +80,26 @@ impl Node {
     }
 }
 
-fn kill(mut agent: Child) {
-    agent.kill().expect("it runs");
-    agent.wait().expect("it was started here");
+/// An agent that ends with its test.
+struct Agent(Child);
+
+impl Agent {
+    async fn terminate(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        let agent = &mut self.0;
+        let status =
+            until("the agent ends", PATIENCE, async || agent.try_wait().expect("it was started here")).await;
+        assert!(status.success(), "it ended with {status}");
+    }
 }
 
-async fn terminate(mut agent: Child) {
-    let pid = rustix::process::Pid::from_child(&agent);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-    let status =
-        until("the agent ends", PATIENCE, async || agent.try_wait().expect("it was started here")).await;
-    assert!(status.success(), "it ended with {status}");
+impl Drop for Agent {
+    /// SIGKILL, unless it has ended.
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 /// Partition, offset, index.
@@ -229,7 +237,7 @@ async fn every_line_is_stored_once_and_in_order_whoever_is_killed() {
     for _ in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(rng.random_range(10..250))).await;
         if rng.random_bool(0.6) {
-            kill(agent);
+            drop(agent);
             tokio::time::sleep(Duration::from_millis(rng.random_range(0..300))).await;
             agent = node.start();
         } else {
@@ -249,7 +257,7 @@ async fn every_line_is_stored_once_and_in_order_whoever_is_killed() {
     })
     .await;
     check_each(setup.addresses, &written).await;
-    terminate(agent).await;
+    agent.terminate().await;
     assert!(server.terminate().await.success());
 }
 
@@ -314,7 +322,7 @@ async fn odd_files_are_read_and_odd_bytes_are_mended() {
         (node.metric("weir_agent_truncated_files_total").await >= 1.0).then_some(())
     })
     .await;
-    terminate(agent).await;
+    agent.terminate().await;
     assert!(server.terminate().await.success());
 }
 
@@ -359,7 +367,7 @@ async fn a_file_that_becomes_another_one_is_read_from_its_beginning() {
         .await;
     }
     wait(&["one", "three", "three", "three", "three", "two", "two", "two", "two"]).await;
-    terminate(agent).await;
+    agent.terminate().await;
     assert!(server.terminate().await.success());
 }
 
@@ -399,6 +407,6 @@ async fn an_agent_without_a_server_waits_and_says_so() {
     .await;
     let events = stored(setup.addresses, "shop").await;
     assert_eq!(events[0].message(), "while the server was away");
-    terminate(agent).await;
+    agent.terminate().await;
     assert!(server.terminate().await.success());
 }
