@@ -43,8 +43,8 @@ impl Agent {
             server: tonic::transport::Endpoint::from_shared(format!("http://{}", cable.address()))
                 .expect("a URL"),
             agent: "web-1".to_owned(),
-            connect_timeout: milliseconds(300),
-            answer_timeout: milliseconds(300),
+            connect_timeout: milliseconds(600),
+            answer_timeout: milliseconds(600),
             backoff: Backoff::new(milliseconds(5), milliseconds(50), Attempts::Unlimited).expect("is valid"),
         };
         let uplink = Uplink::start(settings, Arc::clone(&clock), &supervisor.spawner());
@@ -144,7 +144,7 @@ async fn suffer(world: &World, cable: &Cable, rng: &mut StdRng, clock: &dyn Cloc
             _ => CableState::Whole,
         };
         cable.becomes(state);
-        let lasts = rng.random_range(5..500);
+        let lasts = rng.random_range(5..900);
         clock.sleep(Duration::from_millis(lasts)).await;
         cable.becomes(CableState::Whole);
     }
@@ -240,7 +240,7 @@ async fn what_the_journal_has_in_hand_when_the_connection_breaks_is_not_stored_a
     link.wait_for(|link| matches!(link, Link::Disconnected(_))).await.expect("it lives");
     let back = link.wait_for(|link| matches!(link, Link::Connected { .. }));
     assert!(
-        tokio::time::timeout(Duration::from_millis(600), back).await.is_err(),
+        tokio::time::timeout(Duration::from_millis(900), back).await.is_err(),
         "nobody is let in meanwhile"
     );
     world.journal.set(Mood::Good);

@@ -18,7 +18,7 @@ use weir_system_tests::process::{Addresses, Setup, Weir, binary, free_address};
 use weir_system_tests::seed;
 use weir_system_tests::wait::{until, until_seldom};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A machine with files and an agent.
 struct Node {

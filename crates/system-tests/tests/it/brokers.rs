@@ -94,8 +94,8 @@ async fn processes_end_well_while_no_broker_answers() {
     let mut kafka = Kafka::start(&Home::of_the_tree(), directory.path(), 1).expect("it starts");
     let world = World::around("silence", kafka.addresses());
     let setup = |role| {
-        let setup = world.setup(role).with("drain.stop_intake", "5s");
-        setup.with("drain.commit", "3s").with("drain.close", "5s")
+        let setup = world.setup(role).with("drain.stop_intake", "8s");
+        setup.with("drain.commit", "5s").with("drain.close", "8s")
     };
     let ledger = Arc::new(Ledger::default());
     for (round, hangs) in [true, false].into_iter().enumerate() {
