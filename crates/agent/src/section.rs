@@ -1,6 +1,6 @@
 //! Settings of the agent: as written by people, and validated.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use glob::Pattern;
@@ -150,23 +150,14 @@ impl FilesSettings {
             problems.push(Problem::at("paths", "must have at least one pattern"));
         }
         for (index, path) in raw.paths.iter().enumerate() {
-            if let Err(error) = Pattern::new(path) {
-                problems
-                    .push(Problem::at(format!("paths[{index}]"), format!("`{path}` is no pattern: {error}")));
-            } else if !PathBuf::from(path).is_absolute() {
-                problems
-                    .push(Problem::at(format!("paths[{index}]"), format!("`{path}` must begin with `/`")));
+            let at = format!("paths[{index}]");
+            if pattern(&at, path, &mut problems).is_some() && !Path::new(path).is_absolute() {
+                problems.push(Problem::at(at, format!("`{path}` must begin with `/`")));
             }
         }
         let mut exclude = Vec::new();
         for (index, path) in raw.exclude.iter().flatten().enumerate() {
-            match Pattern::new(path) {
-                Ok(pattern) => exclude.push(pattern),
-                Err(error) => problems.push(Problem::at(
-                    format!("exclude[{index}]"),
-                    format!("`{path}` is no pattern: {error}"),
-                )),
-            }
+            exclude.extend(pattern(&format!("exclude[{index}]"), path, &mut problems));
         }
         let max_line = raw.max_line.map_or(256 << 10, SizeText::bytes);
         if !(1_024..=512 << 10).contains(&max_line) {
@@ -186,4 +177,10 @@ impl FilesSettings {
             close_after: raw.close_after.map_or(Duration::from_secs(10), DurationText::duration),
         })
     }
+}
+
+fn pattern(at: &str, text: &str, problems: &mut Problems) -> Option<Pattern> {
+    Pattern::new(text)
+        .map_err(|error| problems.push(Problem::at(at, format!("`{text}` is no pattern: {error}"))))
+        .ok()
 }

@@ -1,18 +1,18 @@
 //! The settings of an agent, which shares none with the other roles: it lives on other machines.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_agent::{AgentSection, FilesSettings, InputSection};
-use weir_foundation::listen::{Exposure, permit};
+use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
-use weir_foundation::settings::{
-    Environment, FlagValue, Loaded, Problem, Problems, Sources, WrongAliases, load,
-};
+use weir_foundation::settings::{Environment, FlagValue, Loaded, Problems, Sources, WrongAliases, load};
 use weir_foundation::supervise::{DrainDeadlines, DrainSection};
 use weir_foundation::telemetry::{LogSection, LogSettings};
+
+use super::section::{check_reach, exposure, loopback};
 
 /// The settings of `weir agent run`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -50,7 +50,6 @@ pub(crate) struct AgentSettings {
 }
 
 const DATA_DIR: &str = "weir-agent-data";
-const OPS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8009);
 
 impl AgentSettings {
     /// Reads all layers and validates every section, so that all problems are known at once.
@@ -87,15 +86,11 @@ fn validate(loaded: &mut Loaded<RawAgentSettings>, host: &str) -> Option<AgentSe
 
 impl AgentListenSection {
     fn validate(&self) -> Result<(SocketAddr, Exposure), Problems> {
-        let ops = self.ops.unwrap_or(OPS);
-        let exposure = match self.allow_public {
-            Some(true) => Exposure::Public,
-            Some(false) | None => Exposure::Loopback { allow_with: "listen.allow_public" },
-        };
-        match permit(ops, exposure) {
-            Ok(()) => Ok((ops, exposure)),
-            Err(error) => Err(Problem::at("ops", error.to_string()).into()),
-        }
+        let ops = self.ops.unwrap_or(loopback(8009));
+        let exposure = exposure(self.allow_public);
+        let mut problems = Problems::default();
+        check_reach(&mut problems, "ops", ops, exposure);
+        problems.or((ops, exposure))
     }
 }
 

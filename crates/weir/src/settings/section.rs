@@ -74,16 +74,21 @@ pub(crate) struct Listen {
     pub(crate) exposure: Exposure,
 }
 
-const fn loopback(port: u16) -> SocketAddr {
+pub(super) const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
 impl ListenSection {
     pub(super) fn exposure(&self) -> Exposure {
-        match self.allow_public {
-            Some(true) => Exposure::Public,
-            Some(false) | None => Exposure::Loopback { allow_with: "listen.allow_public" },
-        }
+        exposure(self.allow_public)
+    }
+}
+
+/// What `listen.allow_public` permits.
+pub(super) fn exposure(allow_public: Option<bool>) -> Exposure {
+    match allow_public {
+        Some(true) => Exposure::Public,
+        Some(false) | None => Exposure::Loopback { allow_with: "listen.allow_public" },
     }
 }
 
