@@ -19,10 +19,22 @@ pub(crate) enum Mode {
     Check,
 }
 
-const SOURCES: [&str; 3] = ["producer.proto", "weir/v1/events.proto", "weir/ingest/v1/ingest.proto"];
+const SOURCES: [&str; 4] = [
+    "producer.proto",
+    "weir/v1/events.proto",
+    "weir/ingest/v1/ingest.proto",
+    "weir/control/v1/control.proto",
+];
 /// The packages of services that are served as generated. The producer serves the raw bytes of a request and has a
 /// service of its own.
-const SERVED: [&str; 1] = ["weir.ingest.v1"];
+const SERVED: [&str; 2] = ["weir.ingest.v1", "weir.control.v1"];
+/// Messages with secrets.
+const SECRETIVE: [&str; 4] = [
+    ".producer.TimberContext",
+    ".weir.ingest.v1.Token",
+    ".weir.control.v1.EnrolRequest",
+    ".weir.control.v1.TokenResponse",
+];
 const OUTPUT: &str = "crates/wire/src/generated";
 const DESCRIPTORS: &str = "descriptors.binpb";
 
@@ -63,8 +75,8 @@ fn rust_code(descriptors: FileDescriptorSet) -> anyhow::Result<BTreeMap<String, 
             .emit_rerun_if_changed(false)
             .bytes(".weir.v1.Event")
             .bytes(".weir.ingest.v1.Batch.payload")
-            // It holds a secret; `proto.rs` says how it is printed.
-            .skip_debug([".producer.TimberContext"])
+            // They hold secrets; `proto.rs` says how they are printed.
+            .skip_debug(SECRETIVE)
             .compile_fds(FileDescriptorSet { file: files })
             .context("could not generate code")?;
     }

@@ -15,12 +15,12 @@
 mod activity;
 mod body;
 mod rest;
+mod secure;
 mod timer;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +36,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 pub use self::body::{Pace, Stalled};
+pub use self::secure::{Listener, Peer, Plaintext, Security};
 
 use self::activity::{Activity, HeldBody};
 use self::body::PacedBody;
 use self::rest::Rest;
+use self::secure::Stream;
 use self::timer::ClockTimer;
 use crate::clock::{self, Clock};
 use crate::descriptors;
@@ -107,7 +109,7 @@ impl Default for Http2Limits {
     }
 }
 
-/// Serves `router` until the drain phase begins.
+/// Serves `router` until the drain phase begins. Each request has the [`Peer`] that sent it as an extension.
 ///
 /// `name` is the first part of the tasks' names: `<name>.accept`, one `<name>.connection` per connection, and one
 /// `<name>.rest` per HTTP/2 request that was answered before its body had come.
@@ -115,13 +117,14 @@ impl Default for Http2Limits {
 /// [`Limits::drain`].
 pub fn serve(
     name: &str,
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     router: Router,
     mut limits: Limits,
     phase: DrainPhase,
     process: Process<'_>,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
+    let Listener { socket, security } = listener.into();
+    socket.set_nonblocking(true)?;
     let spawner = process.spawner.clone();
     let most = descriptors::most_connections();
     if limits.connections > most {
@@ -139,6 +142,7 @@ pub fn serve(
     let server = Server {
         connection_name: format!("{name}.connection"),
         builder: protocol(&limits, process.clock),
+        security,
         router,
         limits,
         phase,
@@ -147,7 +151,7 @@ pub fn serve(
         rest: Arc::new(rest),
     };
     let accept = format!("{name}.accept");
-    spawner.spawn(&accept, Policy::essential(phase), |drain| server.accept(listener, drain));
+    spawner.spawn(&accept, Policy::essential(phase), |drain| server.accept(socket, drain));
     Ok(())
 }
 
@@ -190,6 +194,7 @@ fn protocol(limits: &Limits, clock: &Arc<dyn Clock>) -> Protocol {
 struct Server {
     connection_name: String,
     builder: Protocol,
+    security: Security,
     router: Router,
     limits: Limits,
     phase: DrainPhase,
@@ -199,7 +204,7 @@ struct Server {
 }
 
 impl Server {
-    async fn accept(self, listener: TcpListener, drain: DrainToken) -> io::Result<()> {
+    async fn accept(self, listener: std::net::TcpListener, drain: DrainToken) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let places = Arc::new(Semaphore::new(self.limits.connections));
         loop {
@@ -224,7 +229,9 @@ impl Server {
     fn start(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
         let connection = Connection {
             builder: self.builder.clone(),
+            security: self.security.clone(),
             requests: Requests {
+                peer: Peer::default(),
                 router: self.router.clone(),
                 pace: self.limits.pace,
                 clock: Arc::clone(&self.clock),
@@ -257,16 +264,17 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 
 struct Connection {
     builder: Protocol,
+    security: Security,
     requests: Requests,
     limits: Limits,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, drain: DrainToken) {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "connection lost before it was served");
-            return;
-        }
+    async fn serve(mut self, socket: TcpStream, drain: DrainToken) {
+        let stream = match self.secure(socket, &drain).await {
+            Ok(stream) => stream,
+            Err(error) => return debug!(%error, "connection lost before it was served"),
+        };
         let Requests { activity, clock, .. } = self.requests.clone();
         let service = hyper::service::service_fn(move |request| self.requests.clone().answer(request));
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
@@ -297,6 +305,21 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// A client that does not come to an end of its greeting has as long as for the head of a first request.
+    async fn secure(&mut self, socket: TcpStream, drain: &DrainToken) -> io::Result<Stream> {
+        socket.set_nodelay(true)?;
+        let accepted = tokio::select! {
+            accepted = self.security.accept(socket) => accepted,
+            () = self.requests.clock.sleep(self.limits.first_request) => Err(io::ErrorKind::TimedOut.into()),
+            () = drain.draining() => Err(io::ErrorKind::ConnectionAborted.into()),
+        };
+        let (stream, peer) = accepted?;
+        self.requests.peer = peer;
+        Ok(stream)
+    }
+}
+
 /// Why a connection is closed by this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -313,6 +336,7 @@ fn ended(outcome: Result<(), BoxError>) {
 /// Answers the requests of one connection.
 #[derive(Clone)]
 struct Requests {
+    peer: Peer,
     router: Router,
     pace: Pace,
     clock: Arc<dyn Clock>,
@@ -328,7 +352,8 @@ impl Requests {
         let held = self.activity.begin();
         // hyper itself sees to the rest of an HTTP/1 request.
         let rest = (request.version() == Version::HTTP_2).then_some(self.rest);
-        let request = request.map(|body| PacedBody::new(body, self.pace, self.clock, rest));
+        let mut request = request.map(|body| PacedBody::new(body, self.pace, self.clock, rest));
+        request.extensions_mut().insert(self.peer);
         let service = TowerToHyperService::new(self.router);
         let response = hyper::service::Service::call(&service, request).await?;
         Ok(response.map(|body| HeldBody::new(body, held)))

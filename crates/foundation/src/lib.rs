@@ -12,6 +12,7 @@ pub mod descriptors;
 pub mod exit;
 pub mod failure;
 pub mod fetch;
+pub mod file;
 pub mod health;
 pub mod http;
 pub mod listen;

@@ -63,7 +63,7 @@ mod yaml;
 pub use self::env::{Alias, Environment};
 pub use self::explain::Explained;
 pub use self::layers::FlagValue;
-pub use self::load::{Loaded, Sources, WrongAliases, documented_defaults, load};
+pub use self::load::{Loaded, Sources, WrongAliases, documented_defaults, load, load_text};
 pub use self::origin::Origin;
 pub use self::presets::{Implied, Preset};
 pub use self::problem::{Problem, Problems};

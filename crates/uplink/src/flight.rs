@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn flight(batches: u32, bytes: u64) -> Flight {
-        Flight::new(Welcome { window_bytes: bytes, window_batches: batches, max_batch_bytes: 1 << 20 })
+        Flight::new(Welcome { window_bytes: bytes, window_batches: batches, ..Welcome::default() })
     }
 
     fn sending(bytes: usize) -> (Sending, oneshot::Receiver<Verdict>) {

@@ -121,8 +121,11 @@ impl Connector {
                 .await?;
             let mut client = IngestClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
             let (outgoing, messages) = mpsc::channel(1);
-            let hello =
-                Hello { agent: self.settings.agent.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+            let hello = Hello {
+                agent: self.settings.agent.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                seal_public: Vec::new(),
+            };
             // There is room for one.
             let hello = AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) };
             drop(outgoing.send(hello).await);
@@ -143,7 +146,7 @@ impl Connector {
         tracing::info!(agent = self.settings.agent, "connected to the server");
         let max_parcel = usize::try_from(stream.window.max_batch_bytes).unwrap_or(usize::MAX);
         self.tell.send_replace(Link::Connected { max_parcel });
-        let mut flight = Flight::new(stream.window);
+        let mut flight = Flight::new(stream.window.clone());
         let broken = match self.exchange(&mut flight, stream, drain).await {
             Ok(()) => Broken::Draining,
             Err(broken) => broken,

@@ -37,6 +37,20 @@ pub mod v1;
 #[path = "generated/weir.ingest.v1.rs"]
 pub mod ingest;
 
+/// Enrolment and control of agents, with client and server.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    missing_debug_implementations,
+    unused_qualifications,
+    unreachable_pub,
+    reason = "generated"
+)]
+#[rustfmt::skip]
+#[path = "generated/weir.control.v1.rs"]
+pub mod control;
+
 /// The secret shows as `***`.
 impl fmt::Debug for producer::TimberContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,6 +66,34 @@ impl fmt::Debug for producer::TimberContext {
             .field("disable_app_tps", &self.disable_app_tps)
             .field("app_group_max_tps", &self.app_group_max_tps)
             .finish()
+    }
+}
+
+/// Shows nothing of the token.
+impl fmt::Debug for ingest::Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").finish_non_exhaustive()
+    }
+}
+
+/// Shows nothing of the secret.
+impl fmt::Debug for control::EnrolRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnrolRequest")
+            .field("key_id", &self.key_id)
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows nothing of the token.
+impl fmt::Debug for control::TokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenResponse")
+            .field("expires_in_millis", &self.expires_in_millis)
+            .field("now_millis", &self.now_millis)
+            .finish_non_exhaustive()
     }
 }
 

@@ -83,6 +83,21 @@ pub fn load<Raw: DeserializeOwned + JsonSchema + Default>(sources: Sources<'_>) 
     Loaded { raw, tree, shape, problems, notices }
 }
 
+/// Reads settings that others have written: a text alone, called `name`. Nothing of this machine comes into them:
+/// neither its environment nor its files are interpolated.
+pub fn load_text<Raw: DeserializeOwned + JsonSchema + Default>(name: &str, text: &str) -> Loaded<Raw> {
+    let shape = Shape::of::<Raw>();
+    let mut problems = Problems::default();
+    let mut tree = parse(text, &name.into()).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Tree::empty()
+    });
+    unknown::prune(&mut tree, &shape, &mut problems);
+    layers::give_types(&mut tree, &shape, "", &mut problems);
+    let raw = deserialize(&mut tree, &shape, &mut problems);
+    Loaded { raw, tree, shape, problems, notices: Problems::default() }
+}
+
 fn is_of_alias(problem: &Problem, aliases: &[Alias]) -> bool {
     let Some(Origin::Environment { variable }) = &problem.origin else { return false };
     aliases.iter().any(|alias| alias.name == variable)
@@ -151,7 +166,11 @@ fn read(file: &Path) -> Result<Tree, Problem> {
     let name: Arc<str> = file.display().to_string().into();
     let text = fs::read_to_string(file)
         .map_err(|error| Problem::at("", format!("cannot read `{name}`: {error}")))?;
-    let tree = yaml::parse(&text, &name)?;
+    parse(&text, &name)
+}
+
+fn parse(text: &str, name: &Arc<str>) -> Result<Tree, Problem> {
+    let tree = yaml::parse(text, name)?;
     match tree.content {
         Content::Map(_) => Ok(tree),
         Content::Scalar(_) | Content::Untyped(_) | Content::List(_) => {

@@ -97,7 +97,8 @@ impl Session {
         let clock = Arc::clone(&self.admission.clock);
         let first = timeout(&*clock, HELLO, self.incoming.message()).await;
         let first = first.map_err(|_elapsed| Status::deadline_exceeded("an agent begins with a Hello"))??;
-        let Some(AgentKind::Hello(Hello { agent, version })) = first.and_then(|message| message.kind) else {
+        let Some(AgentKind::Hello(Hello { agent, version, .. })) = first.and_then(|message| message.kind)
+        else {
             return Err(Status::invalid_argument("an agent begins with a Hello"));
         };
         if agent.is_empty() || agent.len() > NAME {
@@ -116,6 +117,7 @@ impl Session {
             window_bytes: WINDOW_BYTES,
             window_batches: u32::try_from(WINDOW_BATCHES).unwrap_or(u32::MAX),
             max_batch_bytes: max_batch(&self.admission),
+            seal_salt: Vec::new(),
         };
         self.tell(Kind::Welcome(welcome)).await?;
         Ok(seat)

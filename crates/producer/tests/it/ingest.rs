@@ -48,10 +48,20 @@ impl Agent {
     /// Connects and says who it is.
     async fn greeting(world: &World, name: &str) -> Self {
         let mut agent = Self::connect(world).await;
-        agent.say(Kind::Hello(Hello { agent: name.to_owned(), version: "1".to_owned() })).await;
+        agent
+            .say(Kind::Hello(Hello {
+                agent: name.to_owned(),
+                version: "1".to_owned(),
+                seal_public: Vec::new(),
+            }))
+            .await;
         let welcome = agent.hear().await.expect("the stream goes on");
-        let Some(server_message::Kind::Welcome(Welcome { window_bytes, window_batches, max_batch_bytes })) =
-            welcome
+        let Some(server_message::Kind::Welcome(Welcome {
+            window_bytes,
+            window_batches,
+            max_batch_bytes,
+            ..
+        })) = welcome
         else {
             unreachable!("{welcome:?}")
         };

@@ -418,3 +418,15 @@ fn the_reference_has_every_setting() {
     | `roll_at` | size | `1GiB` | A file of this size is closed. |
     ");
 }
+
+#[test]
+fn a_text_of_others_sees_nothing_of_this_machine() {
+    let loaded: Loaded<Root> =
+        load_text("offered", "data_dir: '${file:/etc/hostname}'\njournal: {keep: 2d}\n");
+    let root = loaded.finish().expect("it is good");
+    assert_eq!(root.data_dir, Some(PathBuf::from("${file:/etc/hostname}")));
+    let loaded: Loaded<Root> = load_text("offered", "journal:\n  rol_at: 1GiB\n  keep: never\n");
+    insta::assert_snapshot!(loaded.finish().expect_err("both are wrong"));
+    let loaded: Loaded<Root> = load_text("offered", "- a\n");
+    insta::assert_snapshot!(loaded.finish().expect_err("it is no map"), @"offered:1: expected settings in the form `key: value`");
+}

@@ -1,0 +1,51 @@
+//! Putting a small file in the place of another one, whole or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Writes `bytes` to a file that only its owner may read. Whoever looks, at any time, finds what was there before or all
+/// of this; once it returns, the disk has it.
+///
+/// It blocks for as long as the disk takes. There is one writer for each path.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let draft = Path::new(&draft);
+    // One that was left behind may have other permissions.
+    match std::fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(draft, path)?;
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nobody_else_may_read_it() {
+        let folder = tempfile::tempdir().expect("there is space");
+        let path = folder.path().join("identity.json");
+        std::fs::write(folder.path().join("identity.json.new"), "left behind").expect("there is space");
+        for text in ["one", "another"] {
+            replace(&path, text.as_bytes()).expect("there is space");
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there"), text);
+        }
+        let mode = path.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(folder.path().read_dir().expect("it is there").count(), 1);
+        replace(&folder.path().join("absent/file"), b"").expect_err("there is no such folder");
+    }
+}
