@@ -29,10 +29,11 @@ const SOURCES: [&str; 4] = [
 /// service of its own.
 const SERVED: [&str; 2] = ["weir.ingest.v1", "weir.control.v1"];
 /// Messages with secrets.
-const SECRETIVE: [&str; 4] = [
+const SECRETIVE: [&str; 5] = [
     ".producer.TimberContext",
     ".weir.ingest.v1.Token",
     ".weir.control.v1.EnrolRequest",
+    ".weir.control.v1.Token",
     ".weir.control.v1.TokenResponse",
 ];
 const OUTPUT: &str = "crates/wire/src/generated";

@@ -52,8 +52,10 @@ impl Agent {
         let Parts { clock, spawner, health, metrics, folder } = parts;
         let lock = lock(&folder)?;
         let uplink = weir_uplink::Settings {
-            server: settings.server,
-            agent: settings.name.clone(),
+            server: weir_uplink::Server::Open {
+                endpoint: Box::new(settings.server),
+                agent: settings.name.clone(),
+            },
             connect_timeout: CONNECT.min(settings.answer_timeout),
             answer_timeout: settings.answer_timeout,
             backoff: settings.retry,
@@ -108,7 +110,7 @@ fn watch(mut link: watch::Receiver<Link>, health: &Health, spawner: &Spawner) {
                     progress.recovered();
                     progress.idle();
                 }
-                Link::Disconnected(why) => progress.failed(why.to_string()),
+                Link::Disconnected(why) | Link::Refused(why) => progress.failed(why.to_string()),
             }
             tokio::select! {
                 changed = link.changed() => if changed.is_err() { break },

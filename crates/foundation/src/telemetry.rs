@@ -3,6 +3,8 @@
 //! Text for people on a terminal, a JSON object a line otherwise. Levels: error = someone must act, warn =
 //! unexpected but handled, info = events in the life of the process. Fields come before the message.
 
+mod last_lines;
+
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 use std::str::FromStr;
@@ -10,10 +12,13 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::{Level, Subscriber, error};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use tracing_subscriber::{EnvFilter, Registry, fmt};
+
+pub use self::last_lines::LastLines;
 use crate::settings::{Environment, Problem, Problems};
 
 /// What is logged, and how.
@@ -88,26 +93,34 @@ fn check_filter(filter: &str) -> Result<(), String> {
     EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
 }
 
-/// Starts logging and has panics logged. Once per process, by `main`.
-pub fn init(settings: &LogSettings, environment: &Environment) -> Result<(), InitError> {
+/// Starts logging and has panics logged. Once per process, by `main`. Gives what is logged last.
+pub fn init(settings: &LogSettings, environment: &Environment) -> Result<LastLines, InitError> {
     let style = style(settings.format, io::stderr().is_terminal(), environment);
-    subscriber(settings, style, io::stderr).try_init().map_err(InitError::Twice)?;
+    let last = LastLines::default();
+    subscriber(settings, style, io::stderr, &last).try_init().map_err(InitError::Twice)?;
     log_panics();
-    Ok(())
+    Ok(last)
 }
 
-fn subscriber<W>(settings: &LogSettings, style: Style, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    settings: &LogSettings,
+    style: Style,
+    writer: W,
+    last: &LastLines,
+) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     // Validated, see `check_filter`.
     let filter = EnvFilter::new(&settings.filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match style {
-        Style::Colored => Box::new(builder.with_ansi(true).finish()),
-        Style::Plain => Box::new(builder.with_ansi(false).finish()),
-        Style::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
-    }
+    let shown = fmt::layer().with_writer(writer);
+    let shown = match style {
+        Style::Colored => shown.with_ansi(true).boxed(),
+        Style::Plain => shown.with_ansi(false).boxed(),
+        Style::Json => shown.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let kept = fmt::layer().with_writer(last.clone()).with_ansi(false);
+    Registry::default().with(shown).with(kept).with(filter)
 }
 
 fn style(format: LogFormat, terminal: bool, environment: &Environment) -> Style {
@@ -181,7 +194,7 @@ mod tests {
     fn logged(style: Style) -> String {
         let buffer = Arc::new(Mutex::new(Vec::new()));
         let settings = LogSettings { filter: "warn".to_owned(), format: LogFormat::Auto };
-        let subscriber = subscriber(&settings, style, Shared(Arc::clone(&buffer)));
+        let subscriber = subscriber(&settings, style, Shared(Arc::clone(&buffer)), &LastLines::default());
         tracing::subscriber::with_default(subscriber, || {
             let _task = tracing::error_span!("task", task = "journal.writer").entered();
             tracing::info!("not heard");

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use weir_wire::proto::ingest::agent_message::Kind;
+use weir_auth::seal::Sealer;
 use weir_wire::proto::ingest::answer::Outcome;
-use weir_wire::proto::ingest::{
-    AgentMessage, Answer, Batch, Compression, Later, Refused, Stored, Stretch, Welcome,
-};
+use weir_wire::proto::ingest::{Answer, Batch, Compression, Later, Refused, Stored, Stretch, Welcome};
 
 use crate::parcel::{Parcel, Verdict};
 
@@ -23,9 +21,18 @@ pub(crate) struct Sending {
 #[derive(Debug)]
 pub(crate) struct Flight {
     window: Welcome,
+    /// Absent where payloads are not sealed.
+    seal: Option<Seal>,
     sequence: u64,
     pending: BTreeMap<u64, Pending>,
     bytes: u64,
+}
+
+/// How payloads are sealed on this stream, and whose they are.
+#[derive(Debug)]
+pub(crate) struct Seal {
+    pub(crate) sealer: Sealer,
+    pub(crate) agent: String,
 }
 
 #[derive(Debug)]
@@ -45,8 +52,8 @@ pub(crate) enum Nonsense {
 }
 
 impl Flight {
-    pub(crate) fn new(window: Welcome) -> Self {
-        Self { window, sequence: 0, pending: BTreeMap::new(), bytes: 0 }
+    pub(crate) fn new(window: Welcome, seal: Option<Seal>) -> Self {
+        Self { window, seal, sequence: 0, pending: BTreeMap::new(), bytes: 0 }
     }
 
     /// Whether the server wants more before it has answered. One batch it always wants.
@@ -66,13 +73,13 @@ impl Flight {
     }
 
     /// The message that a parcel is sent in.
-    pub(crate) fn depart(&mut self, sending: Sending, now: Instant) -> AgentMessage {
+    pub(crate) fn depart(&mut self, sending: Sending, now: Instant) -> Batch {
         let Sending { parcel, verdict } = sending;
         self.sequence += 1;
         let bytes = parcel.payload.len() as u64;
         self.bytes += bytes;
         self.pending.insert(self.sequence, Pending { verdict, bytes, sent: now });
-        let batch = Batch {
+        let mut batch = Batch {
             sequence: self.sequence,
             app: parcel.app,
             stretch: parcel.place.map(|place| Stretch {
@@ -85,7 +92,12 @@ impl Flight {
             compression: if parcel.events == 0 { Compression::None } else { Compression::Zstd }.into(),
             payload: parcel.payload,
         };
-        AgentMessage { kind: Some(Kind::Batch(batch)) }
+        if let Some(Seal { sealer, agent }) = &mut self.seal {
+            let bound = weir_wire::sealing::bound(agent, &batch);
+            let sealed = sealer.seal(batch.sequence, &bound, &batch.payload);
+            batch.payload = sealed.expect("sequences grow, and no parcel has 64 GiB").into();
+        }
+        batch
     }
 
     /// Tells the one who waits. Nobody may be waiting any more.
@@ -124,7 +136,7 @@ mod tests {
     use super::*;
 
     fn flight(batches: u32, bytes: u64) -> Flight {
-        Flight::new(Welcome { window_bytes: bytes, window_batches: batches, ..Welcome::default() })
+        Flight::new(Welcome { window_bytes: bytes, window_batches: batches, ..Welcome::default() }, None)
     }
 
     fn sending(bytes: usize) -> (Sending, oneshot::Receiver<Verdict>) {

@@ -1,4 +1,4 @@
-//! Connects, serves one stream after the other, and waits between attempts.
+//! Connects, serves one connection after the other, and waits between attempts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,56 +6,49 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use weir_auth::seal::WeakKey;
 use weir_foundation::clock::{Clock, timeout};
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
-use weir_wire::proto::ingest::ingest_client::IngestClient;
-use weir_wire::proto::ingest::{AgentMessage, Hello, ServerMessage, Welcome, agent_message, server_message};
 
+use crate::condition::Offer;
+use crate::control::{Attendance, Control, Word};
+use crate::dial::{DialError, dial, open};
 use crate::flight::{Flight, Nonsense, Sending};
-use crate::uplink::{Link, Settings};
+use crate::identity::IdentityError;
+use crate::stream::{Exchange, Stream};
+use crate::uplink::{Link, Server, Settings};
 
-/// A connection over which nothing came for this long is pinged.
-const PING_AFTER: Duration = Duration::from_secs(20);
-
-/// One that does not answer a ping for this long is given up.
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Batches that a server must take: a long line has to fit.
-const SMALLEST: u64 = 64 << 10;
-
-/// A stream that lasted for this long was a good one: the delays begin anew.
+/// A connection that lasted for this long was a good one: the delays begin anew.
 const GOOD: Duration = Duration::from_secs(10);
-
-/// What an answer may have at most.
-const ANSWER_BYTES: usize = 1 << 20;
 
 pub(crate) struct Connector {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) waiting: mpsc::Receiver<Sending>,
     pub(crate) tell: watch::Sender<Link>,
+    pub(crate) offers: watch::Sender<Option<Arc<Offer>>>,
     /// How long answers are waited for at the end.
     pub(crate) grace: Duration,
 }
 
-/// A stream that the server has welcomed.
-struct Stream {
-    outgoing: mpsc::Sender<AgentMessage>,
-    incoming: Streaming<ServerMessage>,
-    window: Welcome,
+/// A connection on which the server has welcomed the agent.
+struct Connection {
+    stream: Stream,
+    /// Absent where nobody controls the agent.
+    control: Option<(Control, mpsc::Receiver<Word>)>,
 }
 
-/// Why there is no stream, or not any more.
+/// Why there is no connection, or not any more.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+pub(crate) enum Broken {
     #[error("could not connect to the server")]
-    Connect(#[from] tonic::transport::Error),
-    #[error("the server ended the stream")]
+    Dial(#[from] DialError),
+    #[error("the server ended the connection")]
     Status(#[from] Status),
-    #[error("the server ended the stream")]
+    #[error("the server ended the connection")]
     Ended,
     #[error("the server did not answer within {0:?}")]
     Silent(Duration),
@@ -63,41 +56,39 @@ enum Broken {
     Nonsense(#[from] Nonsense),
     #[error("the server does not begin with a welcome")]
     NoWelcome,
-    #[error("the server takes batches of {0} bytes, an agent needs {SMALLEST}")]
+    #[error("the server takes batches of {0} bytes, an agent needs {smallest}", smallest = crate::stream::SMALLEST)]
     Small(u64),
+    #[error(transparent)]
+    Identity(Box<IdentityError>),
+    #[error("payloads can not be sealed for this server")]
+    Seal(#[from] WeakKey),
+    /// Nothing is wrong: there is a new certificate to connect with.
+    #[error("the certificate is renewed")]
+    Renewed,
     /// Nothing is wrong.
     #[error("the process ends")]
     Draining,
-}
-
-enum Event {
-    Parcel(Sending),
-    Message(Result<Option<ServerMessage>, Status>),
-    Overdue,
-    Draining,
-    GraceOver,
 }
 
 impl Connector {
     pub(crate) async fn run(mut self, drain: &DrainToken) {
         let backoff = self.settings.backoff;
         let mut delays = backoff.delays(StdRng::from_rng(&mut rand::rng()));
-        loop {
+        for attempt in 0.. {
             let began = self.clock.monotonic();
             let connected = tokio::select! {
-                connected = self.connect() => connected,
+                connected = self.connect(attempt) => connected,
                 () = drain.draining() => return,
             };
             let broken = match connected {
-                Ok(stream) => self.serve(stream, drain).await,
+                Ok(connection) => self.serve(connection, drain).await,
                 Err(broken) => broken,
             };
-            if matches!(broken, Broken::Draining) {
-                return;
+            match broken {
+                Broken::Draining => return,
+                Broken::Renewed => continue,
+                _ => self.disconnected(&broken),
             }
-            let why: Arc<str> = chain(&broken).to_string().into();
-            tracing::warn!(agent = self.settings.agent, error = %why, "not connected to the server");
-            self.tell.send_replace(Link::Disconnected(why));
             if self.clock.monotonic().saturating_duration_since(began) > GOOD {
                 delays = backoff.delays(StdRng::from_rng(&mut rand::rng()));
             }
@@ -109,105 +100,101 @@ impl Connector {
         }
     }
 
-    async fn connect(&self) -> Result<Stream, Broken> {
-        let limit = self.settings.connect_timeout;
-        let connecting = async {
-            let endpoint = self.settings.server.clone();
-            let channel = endpoint
-                .http2_keep_alive_interval(PING_AFTER)
-                .keep_alive_timeout(PING_TIMEOUT)
-                .keep_alive_while_idle(true)
-                .connect()
-                .await?;
-            let mut client = IngestClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
-            let (outgoing, messages) = mpsc::channel(1);
-            let hello = Hello {
-                agent: self.settings.agent.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                seal_public: Vec::new(),
-            };
-            // There is room for one.
-            let hello = AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) };
-            drop(outgoing.send(hello).await);
-            let mut incoming = client.stream(ReceiverStream::new(messages)).await?.into_inner();
-            match incoming.message().await?.and_then(|message| message.kind) {
-                Some(server_message::Kind::Welcome(window)) if window.max_batch_bytes < SMALLEST => {
-                    Err(Broken::Small(window.max_batch_bytes))
-                }
-                Some(server_message::Kind::Welcome(window)) => Ok(Stream { outgoing, incoming, window }),
-                _ => Err(Broken::NoWelcome),
-            }
+    /// Says why. Whoever has to act is told loudly, once for each reason.
+    fn disconnected(&self, broken: &Broken) {
+        let why: Arc<str> = chain(broken).to_string().into();
+        let agent = self.agent();
+        let is_refused = broken.is_refusal();
+        let is_known = match &*self.tell.borrow() {
+            Link::Refused(known) => is_refused && *known == why,
+            Link::New | Link::Connected { .. } | Link::Disconnected(_) => false,
         };
-        timeout(&*self.clock, limit, connecting).await.unwrap_or(Err(Broken::Silent(limit)))
+        match (is_refused, is_known) {
+            (true, false) => {
+                tracing::error!(agent, error = %why, "the server refuses this agent; everything is kept, and tried again");
+            }
+            (true, true) => tracing::debug!(agent, error = %why, "the server still refuses this agent"),
+            (false, _) => tracing::warn!(agent, error = %why, "not connected to the server"),
+        }
+        let link = if is_refused { Link::Refused(why) } else { Link::Disconnected(why) };
+        self.tell.send_replace(link);
     }
 
-    /// Sends and hears until the stream breaks; what is under way then comes back.
-    async fn serve(&mut self, stream: Stream, drain: &DrainToken) -> Broken {
-        tracing::info!(agent = self.settings.agent, "connected to the server");
-        let max_parcel = usize::try_from(stream.window.max_batch_bytes).unwrap_or(usize::MAX);
-        self.tell.send_replace(Link::Connected { max_parcel });
-        let mut flight = Flight::new(stream.window.clone());
-        let broken = match self.exchange(&mut flight, stream, drain).await {
-            Ok(()) => Broken::Draining,
-            Err(broken) => broken,
+    fn agent(&self) -> String {
+        match &self.settings.server {
+            Server::Open { agent, .. } => agent.clone(),
+            Server::Secured(attendance) => attendance.identity.agent(),
+        }
+    }
+
+    async fn connect(&mut self, attempt: usize) -> Result<Connection, Broken> {
+        let (limit, clock) = (self.settings.connect_timeout, Arc::clone(&self.clock));
+        let connecting = self.begin(attempt);
+        timeout(&*clock, limit, connecting).await.unwrap_or(Err(Broken::Silent(limit)))
+    }
+
+    async fn begin(&mut self, attempt: usize) -> Result<Connection, Broken> {
+        let patience = self.settings.answer_timeout;
+        match &mut self.settings.server {
+            Server::Open { endpoint, agent } => {
+                let channel = open(Endpoint::clone(endpoint)).await?;
+                let stream = Stream::open(channel, agent, None, None).await?;
+                Ok(Connection { stream, control: None })
+            }
+            Server::Secured(attendance) => {
+                let channel = secured(attendance, &*self.clock, attempt).await?;
+                let (offers, clock) = (self.offers.clone(), Arc::clone(&self.clock));
+                let control = Control::begin(channel.clone(), attendance, offers, clock, patience).await?;
+                let (agent, seal) = (attendance.identity.agent(), attendance.identity.seal());
+                let stream = Stream::open(channel, &agent, Some(control.0.token()), seal).await?;
+                Ok(Connection { stream, control: Some(control) })
+            }
+        }
+    }
+
+    /// Serves both sides until one breaks; what is under way then comes back.
+    async fn serve(&mut self, connection: Connection, drain: &DrainToken) -> Broken {
+        let Connection { mut stream, control } = connection;
+        tracing::info!(agent = self.agent(), "connected to the server");
+        self.tell.send_replace(Link::Connected { max_parcel: stream.max_parcel() });
+        let mut flight = Flight::new(stream.window.clone(), stream.seal.take());
+        let (clock, patience, grace) = (&*self.clock, self.settings.answer_timeout, self.grace);
+        let (control, words) = control.unzip();
+        let exchange = Exchange { clock, waiting: &mut self.waiting, words, patience, grace };
+        let broken = match (control, &mut self.settings.server) {
+            (Some(control), Server::Secured(attendance)) => tokio::select! {
+                broken = exchange.run(&mut flight, stream, drain) => broken,
+                broken = control.run(attendance) => broken,
+            },
+            _ => exchange.run(&mut flight, stream, drain).await,
         };
         flight.ended(&broken.to_string());
         broken
     }
+}
 
-    /// Ends well when the process drains and everything is answered, or is not for too long.
-    async fn exchange(
-        &mut self,
-        flight: &mut Flight,
-        stream: Stream,
-        drain: &DrainToken,
-    ) -> Result<(), Broken> {
-        let Stream { outgoing, mut incoming, .. } = stream;
-        let clock = Arc::clone(&self.clock);
-        let patience = self.settings.answer_timeout;
-        // The server is about to end the stream, or this process is.
-        let (mut leaving, mut ending) = (false, false);
-        let grace = async {
-            drain.draining().await;
-            clock.sleep(self.grace).await;
-        };
-        let mut grace = std::pin::pin!(grace);
-        loop {
-            if ending && flight.is_empty() {
-                return Ok(());
-            }
-            let event = tokio::select! {
-                biased;
-                () = drain.draining(), if !ending => Event::Draining,
-                () = &mut grace, if ending => Event::GraceOver,
-                message = incoming.message() => Event::Message(message),
-                () = until(&*clock, flight.oldest().map(|sent| sent + patience)) => Event::Overdue,
-                parcel = self.waiting.recv(), if !ending && !leaving && flight.has_room() => match parcel {
-                    Some(parcel) => Event::Parcel(parcel),
-                    None => Event::Draining,
-                },
-            };
-            match event {
-                Event::Parcel(parcel) => {
-                    let message = flight.depart(parcel, clock.monotonic());
-                    // The stream's end is told by the other side of it.
-                    drop(timeout(&*clock, patience, outgoing.send(message)).await);
-                }
-                Event::Message(message) => match message?.ok_or(Broken::Ended)?.kind {
-                    Some(server_message::Kind::Answer(answer)) => flight.answered(answer)?,
-                    Some(server_message::Kind::Drain(_)) => leaving = true,
-                    // Of a server to come, or the welcome again.
-                    Some(server_message::Kind::Welcome(_)) | None => {}
-                },
-                Event::Overdue => return Err(Broken::Silent(patience)),
-                Event::Draining => ending = true,
-                Event::GraceOver => return Ok(()),
-            }
+/// Each attempt goes to another one of the servers. A certificate that has ended is made good first.
+async fn secured(attendance: &Attendance, clock: &dyn Clock, attempt: usize) -> Result<Channel, Broken> {
+    let identity = &attendance.identity;
+    if identity.not_after() <= clock.now() {
+        identity.recover(attempt).await?;
+    }
+    let (address, tls) = identity.way(attempt)?;
+    Ok(dial(&address, tls).await?)
+}
+
+impl Broken {
+    /// Whether the server knows the agent and does not want it, so that trying again is of no use until somebody acts.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Status(status) => matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied),
+            Self::Identity(error) => error.is_refusal(),
+            _ => false,
         }
     }
 }
 
-async fn until(clock: &dyn Clock, deadline: Option<Instant>) {
+pub(crate) async fn until(clock: &dyn Clock, deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => clock.sleep(deadline.saturating_duration_since(clock.monotonic())).await,
         None => std::future::pending().await,

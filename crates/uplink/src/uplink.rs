@@ -9,6 +9,8 @@ use weir_foundation::clock::Clock;
 use weir_foundation::retry::Backoff;
 use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 
+use crate::condition::Offer;
+use crate::control::Attendance;
 use crate::flight::Sending;
 use crate::link::Connector;
 use crate::parcel::{Parcel, Verdict};
@@ -19,16 +21,26 @@ const QUEUE: usize = 16;
 /// How to reach the server, and who asks.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the server takes agents.
-    pub server: Endpoint,
-    /// What this agent is called: the same for as long as its state lasts.
-    pub agent: String,
+    pub server: Server,
     /// How long connecting, and the welcome of the server, may take.
     pub connect_timeout: Duration,
     /// How long an answer may take; then the stream is given up.
     pub answer_timeout: Duration,
     /// Between attempts to connect.
     pub backoff: Backoff,
+}
+
+/// What is at the other end, and as whom it is asked.
+#[derive(Debug, Clone)]
+pub enum Server {
+    /// A server on this machine, which takes everybody there.
+    Open {
+        endpoint: Box<Endpoint>,
+        /// What this agent is called: the same for as long as its state lasts.
+        agent: String,
+    },
+    /// The servers of the instance that the agent is enrolled with: they show who they are, and are shown who it is.
+    Secured(Attendance),
 }
 
 /// How the connection is.
@@ -43,6 +55,8 @@ pub enum Link {
     },
     /// With the reason.
     Disconnected(Arc<str>),
+    /// The server knows this agent and does not take it, or does not know it: somebody has to act.
+    Refused(Arc<str>),
 }
 
 /// The way to the server. Clones are the same.
@@ -50,6 +64,7 @@ pub enum Link {
 pub struct Uplink {
     queue: mpsc::Sender<Sending>,
     link: watch::Receiver<Link>,
+    offers: watch::Receiver<Option<Arc<Offer>>>,
 }
 
 impl Uplink {
@@ -59,13 +74,14 @@ impl Uplink {
     pub fn start(settings: Settings, clock: Arc<dyn Clock>, spawner: &Spawner) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (tell, link) = watch::channel(Link::New);
+        let (offer, offers) = watch::channel(None);
         let grace = spawner.deadline(DrainPhase::FlushJournal) / 2;
-        let connector = Connector { settings, clock, waiting, tell, grace };
+        let connector = Connector { settings, clock, waiting, tell, offers: offer, grace };
         spawner.spawn("uplink", Policy::essential(DrainPhase::FlushJournal), |drain| async move {
-            connector.run(&drain).await;
+            Box::pin(connector.run(&drain)).await;
             Ok::<(), Infallible>(())
         });
-        Self { queue, link }
+        Self { queue, link, offers }
     }
 
     /// Sends a parcel, once there is room, and tells what becomes of it. Parcels go in the order in which they were
@@ -93,6 +109,12 @@ impl Uplink {
             // Dropped when the process drains, which the receiver tells.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Some(answered),
         }
+    }
+
+    /// What the server would like the agent to run, by the last word that it had; none if it has said nothing.
+    #[must_use]
+    pub fn offers(&self) -> watch::Receiver<Option<Arc<Offer>>> {
+        self.offers.clone()
     }
 
     /// How the connection is, now and later.

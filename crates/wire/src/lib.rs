@@ -7,6 +7,7 @@
 //! * [`rest`]: the JSON of barito-flow's REST gateway.
 //! * [`shape`]: a batch as barito-flow's records, cut to a size.
 //! * [`proto`]: generated messages and a client, for clients and tests.
+//! * [`sealing`]: what a sealed payload of an agent is bound to.
 //! * [`compression`]: gzip and zstd with a limit.
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::cast_possible_truncation))]
@@ -22,6 +23,7 @@ pub mod proto;
 mod protobuf;
 pub mod rest;
 mod scan;
+pub mod sealing;
 pub mod shape;
 mod time;
 

@@ -76,6 +76,13 @@ impl fmt::Debug for ingest::Token {
     }
 }
 
+/// Shows nothing of the token.
+impl fmt::Debug for control::Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").finish_non_exhaustive()
+    }
+}
+
 /// Shows nothing of the secret.
 impl fmt::Debug for control::EnrolRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
@@ -136,6 +137,15 @@ impl Certificate {
     #[must_use]
     pub fn thumbprint(&self) -> Thumbprint {
         self.thumbprint
+    }
+
+    /// Whether who has the key of this certificate has signed `message`: [`PrivateKey::sign`](super::PrivateKey::sign).
+    /// That the certificate can be trusted is another matter.
+    #[must_use]
+    pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Ok(certificate) = parse(&self.der) else { return false };
+        let key = certificate.public_key().subject_public_key.data.as_ref();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(message, signature).is_ok()
     }
 }
 

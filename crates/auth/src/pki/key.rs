@@ -47,6 +47,13 @@ impl PrivateKey {
         Pin::of_public_key(&self.subject_public_key_info())
     }
 
+    /// A signature of `message`, which [`Certificate::has_signed`](super::Certificate::has_signed) takes: ECDSA with SHA-256, as DER.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let signature = self.pair.sign(&SystemRandom::new(), message);
+        signature.expect("the kernel has random bytes for every running process").as_ref().to_vec()
+    }
+
     /// A request for a certificate (PKCS#10, DER), which says nothing but the public key.
     #[must_use]
     pub fn request(&self) -> Vec<u8> {

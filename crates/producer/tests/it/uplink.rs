@@ -16,7 +16,7 @@ use weir_foundation::retry::{Attempts, Backoff};
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_model::IndexPrefix;
 use weir_testkit::{Cable, CableState};
-use weir_uplink::{Course, Effect, Link, Parcel, Place, Settings, Uplink, Verdict};
+use weir_uplink::{Course, Effect, Link, Parcel, Place, Server, Settings, Uplink, Verdict};
 use weir_wire::{EventsBuilder, decode_record};
 
 use crate::harness::World;
@@ -39,10 +39,10 @@ impl Agent {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
         let milliseconds = Duration::from_millis;
+        let endpoint = format!("http://{}", cable.address());
+        let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("a URL");
         let settings = Settings {
-            server: tonic::transport::Endpoint::from_shared(format!("http://{}", cable.address()))
-                .expect("a URL"),
-            agent: "web-1".to_owned(),
+            server: Server::Open { endpoint: Box::new(endpoint), agent: "web-1".to_owned() },
             connect_timeout: milliseconds(600),
             answer_timeout: milliseconds(600),
             backoff: Backoff::new(milliseconds(5), milliseconds(50), Attempts::Unlimited).expect("is valid"),

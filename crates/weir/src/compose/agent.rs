@@ -35,7 +35,7 @@ pub(crate) async fn agent(settings: &AgentSettings, process: &Process) -> Result
         let link = match agent.link() {
             Link::New => "connecting".to_owned(),
             Link::Connected { .. } => "connected".to_owned(),
-            Link::Disconnected(why) => format!("not connected: {why}"),
+            Link::Disconnected(why) | Link::Refused(why) => format!("not connected: {why}"),
         };
         json!({ "name": name, "server": server, "link": link })
     });

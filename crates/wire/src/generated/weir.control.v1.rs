@@ -61,6 +61,21 @@ pub struct RenewRequest {
     pub generation: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverRequest {
+    /// That has ended, as DER.
+    #[prost(bytes = "vec", tag = "1")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    /// Of that certificate.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    /// PKCS#10, as DER, by a new key.
+    #[prost(bytes = "vec", tag = "3")]
+    pub certificate_request: ::prost::alloc::vec::Vec<u8>,
+    /// Of the request, by the key of the certificate that has ended: ECDSA, P-256, SHA-256, as DER.
+    #[prost(bytes = "vec", tag = "4")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewResponse {
     #[prost(message, optional, tag = "1")]
     pub credentials: ::core::option::Option<Credentials>,
@@ -82,7 +97,7 @@ pub struct TokenResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Report {
-    #[prost(oneof = "report::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "report::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -97,7 +112,16 @@ pub mod report {
         Outcome(super::Outcome),
         #[prost(message, tag = "4")]
         LogLines(super::LogLines),
+        #[prost(message, tag = "5")]
+        Token(super::Token),
     }
+}
+/// Takes the place of the token that the stream began with, before that has expired.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Token {
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Introduction {
@@ -327,6 +351,28 @@ pub mod enrolment_client {
                 .insert(GrpcMethod::new("weir.control.v1.Enrolment", "Enrol"));
             self.inner.unary(req, path, codec).await
         }
+        /// A new certificate for an agent whose certificate has ended, as when it was switched off for long.
+        pub async fn recover(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecoverRequest>,
+        ) -> std::result::Result<tonic::Response<super::RenewResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weir.control.v1.Enrolment/Recover",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weir.control.v1.Enrolment", "Recover"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -348,6 +394,11 @@ pub mod enrolment_server {
             &self,
             request: tonic::Request<super::EnrolRequest>,
         ) -> std::result::Result<tonic::Response<super::EnrolResponse>, tonic::Status>;
+        /// A new certificate for an agent whose certificate has ended, as when it was switched off for long.
+        async fn recover(
+            &self,
+            request: tonic::Request<super::RecoverRequest>,
+        ) -> std::result::Result<tonic::Response<super::RenewResponse>, tonic::Status>;
     }
     /// What a node calls that has an access key and nothing else, over TLS on which only the server shows a certificate.
     #[derive(Debug)]
@@ -454,6 +505,49 @@ pub mod enrolment_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EnrolSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/weir.control.v1.Enrolment/Recover" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecoverSvc<T: Enrolment>(pub Arc<T>);
+                    impl<T: Enrolment> tonic::server::UnaryService<super::RecoverRequest>
+                    for RecoverSvc<T> {
+                        type Response = super::RenewResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecoverRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Enrolment>::recover(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecoverSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -634,6 +728,8 @@ pub mod control_client {
                 .insert(GrpcMethod::new("weir.control.v1.Control", "Token"));
             self.inner.unary(req, path, codec).await
         }
+        /// All but Token need a token in the metadata `authorization`, as `Bearer <token>`.
+        ///
         /// Says how the agent is, and hears what it is to do, for as long as both live. The agent begins with an Introduction.
         pub async fn attend(
             &mut self,
@@ -690,6 +786,8 @@ pub mod control_server {
             >
             + std::marker::Send
             + 'static;
+        /// All but Token need a token in the metadata `authorization`, as `Bearer <token>`.
+        ///
         /// Says how the agent is, and hears what it is to do, for as long as both live. The agent begins with an Introduction.
         async fn attend(
             &self,

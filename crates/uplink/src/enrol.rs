@@ -1,0 +1,137 @@
+//! How a node becomes an agent.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tonic::{Code, Request, Status};
+use weir_auth::access_key::AccessKey;
+use weir_auth::tls::{self, TlsError};
+use weir_foundation::clock::{Clock, timeout};
+use weir_wire::proto::control::enrolment_client::EnrolmentClient;
+use weir_wire::proto::control::{EnrolRequest, RecoverRequest, RenewResponse};
+
+use crate::dial::{DialError, dial};
+use crate::identity::{Candidate, IdentityError, IdentityFile};
+
+/// A node could not become an agent.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("could not prepare a connection")]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the server refused: {message}", message = .0.message())]
+    Refused(Status),
+    #[error("the server could not be asked")]
+    Status(#[source] Status),
+    #[error("the server did not answer within {0:?}")]
+    Silent(Duration),
+    #[error("the access key names no server")]
+    Nowhere,
+}
+
+impl EnrolError {
+    /// Whether somebody has to act: asking again is of no use.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Nowhere => true,
+            Self::Identity(_) | Self::Tls(_) => true,
+            Self::Dial(_) | Self::Status(_) | Self::Silent(_) => false,
+        }
+    }
+}
+
+impl From<Status> for EnrolError {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::FailedPrecondition => Self::Refused(status),
+            _ => Self::Status(status),
+        }
+    }
+}
+
+/// What enrolling takes.
+#[derive(Debug)]
+pub struct Enrolment<'a> {
+    /// Where the agent keeps who it is.
+    pub folder: &'a Path,
+    /// Absent for a node that has been an agent before.
+    pub key: Option<&'a AccessKey>,
+    /// What the agent would like to be called.
+    pub name: &'a str,
+    pub clock: Arc<dyn Clock>,
+    /// How long an answer of a server may take.
+    pub patience: Duration,
+}
+
+/// What a certificate that has ended is made good with.
+pub(crate) struct Lost {
+    /// As DER.
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) generation: u64,
+    pub(crate) request: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl Enrolment<'_> {
+    /// Who the agent of the folder is: it is enrolled with the key if it was not before. None without either.
+    ///
+    /// Each attempt asks another one of the servers that the key names. Whoever is interrupted goes on by asking again.
+    pub async fn ask(&self, attempt: usize) -> Result<Option<IdentityFile>, EnrolError> {
+        let Some(mut candidate) = Candidate::open(self.folder, self.key)? else { return Ok(None) };
+        if let Some(key) = self.key.filter(|_| !candidate.is_enrolled()) {
+            let address = key.enrol.get(attempt % key.enrol.len().max(1)).ok_or(EnrolError::Nowhere)?;
+            let asking = self.enrol(&mut candidate, key, address);
+            timeout(&*self.clock, self.patience, asking)
+                .await
+                .map_err(|_elapsed| EnrolError::Silent(self.patience))??;
+        }
+        Ok(Some(candidate.file(Arc::clone(&self.clock), self.patience)?))
+    }
+
+    async fn enrol(
+        &self,
+        candidate: &mut Candidate,
+        key: &AccessKey,
+        address: &str,
+    ) -> Result<(), EnrolError> {
+        let tls = tls::client_pinned(&key.pins, Arc::clone(&self.clock))?;
+        let mut client = EnrolmentClient::new(dial(address, tls).await?);
+        let request = EnrolRequest {
+            key_id: key.id.to_string(),
+            secret: key.secret.reveal().to_owned(),
+            name: self.name.to_owned(),
+            certificate_request: candidate.request()?,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let answer = client.enrol(Request::new(request)).await?.into_inner();
+        candidate.enrolled(answer, self.clock.now())?;
+        Ok(())
+    }
+}
+
+impl Lost {
+    pub(crate) async fn ask(
+        self,
+        address: &str,
+        tls: ClientConfig,
+        clock: &dyn Clock,
+        patience: Duration,
+    ) -> Result<RenewResponse, EnrolError> {
+        let Self { certificate, generation, request, signature } = self;
+        let asking = async {
+            let mut client = EnrolmentClient::new(dial(address, tls).await?);
+            let request = RecoverRequest { certificate, generation, certificate_request: request, signature };
+            Ok(client.recover(Request::new(request)).await?.into_inner())
+        };
+        timeout(clock, patience, asking).await.unwrap_or(Err(EnrolError::Silent(patience)))
+    }
+}
