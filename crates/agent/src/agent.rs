@@ -11,7 +11,7 @@ use weir_foundation::metrics::Builder;
 use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 use weir_uplink::{Link, Uplink};
 
-use crate::files::{self, RegisterError, Worker};
+use crate::files::{self, Inputs, RegisterError, Worker};
 use crate::metrics::Metrics;
 use crate::section::Settings;
 
@@ -43,6 +43,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Agent {
     link: watch::Receiver<Link>,
+    inputs: Inputs,
     _lock: File,
 }
 
@@ -63,8 +64,9 @@ impl Agent {
         let uplink = Uplink::start(uplink, Arc::clone(&clock), &spawner);
         let link = uplink.link();
         watch(link.clone(), health, &spawner);
+        let (inputs, feed) = Inputs::new(settings.inputs);
         let worker = Worker::open(files::Parts {
-            inputs: settings.inputs,
+            inputs: feed,
             folder,
             host: settings.name,
             uplink,
@@ -78,13 +80,19 @@ impl Agent {
                 Ok::<(), io::Error>(())
             })
             .map_err(StartError::Thread)?;
-        Ok(Self { link, _lock: lock })
+        Ok(Self { link, inputs, _lock: lock })
     }
 
     /// How the connection to the server is.
     #[must_use]
     pub fn link(&self) -> Link {
         self.link.borrow().clone()
+    }
+
+    /// What it reads, and how that goes.
+    #[must_use]
+    pub fn inputs(&self) -> Inputs {
+        self.inputs.clone()
     }
 }
 

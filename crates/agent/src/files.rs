@@ -8,14 +8,17 @@
 //!
 //! A file is known by device, inode and what it begins with, not by its name: renamed files are read on, and one that is
 //! put in the place of another is noticed. One thread looks for files, reads them in turn, a piece of each at a time, and
-//! moves them on by the verdicts of the server.
+//! moves them on by the verdicts of the server. Which files, it is told by [`Inputs`], also while it runs.
 
 mod identity;
+mod inputs;
+mod lag;
 mod lines;
 mod register;
 mod scan;
 mod tracked;
 mod worker;
 
+pub use inputs::{InputReport, Inputs, Report, Scan};
 pub use register::RegisterError;
 pub(crate) use worker::{Parts, Worker};

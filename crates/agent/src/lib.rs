@@ -10,5 +10,5 @@ mod metrics;
 mod section;
 
 pub use agent::{Agent, Parts, StartError};
-pub use files::RegisterError;
+pub use files::{InputReport, Inputs, RegisterError, Report, Scan};
 pub use section::{AgentSection, FilesSettings, InputKind, InputSection, Settings, StartAt};

@@ -37,8 +37,8 @@ pub struct InputSection {
     pub paths: Vec<String>,
     /// Patterns of files that are not read all the same. Default: none.
     pub exclude: Option<Vec<String>>,
-    /// Where a file begins that is there when the agent starts for the first time; files that come later begin at their
-    /// beginning. Default: `beginning`.
+    /// Where a file begins that is there when its pattern is looked for for the first time; files that come later begin at
+    /// their beginning. Default: `beginning`.
     pub start_at: Option<StartAt>,
     /// The longest event, at most `512KiB`; a line that is longer becomes several. Default: `256KiB`.
     pub max_line: Option<SizeText>,

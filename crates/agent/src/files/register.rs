@@ -2,12 +2,14 @@
 //!
 //! ```json
 //! {"format": 1, "files": [{"id": {"device": 1, "inode": 2}, "fingerprint": {"bytes": 1024, "hash": 3}, "born": 5,
-//!   "source": "…32 hex digits…", "stored": 4096, "path": "/var/log/app.log", "seen": 1795910400}]}
+//!   "source": "…32 hex digits…", "stored": 4096, "path": "/var/log/app.log", "seen": 1795910400}],
+//!   "patterns": {"/var/log/*.log": 1795910400}}
 //! ```
 //!
 //! A source is written down before its first line is sent, so that the disk has it for certain: what is stored of it is then
 //! found again under the same name. Positions follow later: one that is too low costs an answer of the server, which knows.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -50,11 +52,24 @@ pub(crate) struct Entry {
     pub(crate) seen: u64,
 }
 
+/// Patterns by which files were looked for, and when last, in seconds since 1970.
+pub(crate) type Patterns = BTreeMap<String, u64>;
+
+/// What a register has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) entries: Vec<Entry>,
+    /// None where an older weir has written it: all patterns were looked for then.
+    pub(crate) patterns: Option<Patterns>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
     format: u32,
     #[serde(default)]
     files: Vec<Entry>,
+    #[serde(default)]
+    patterns: Option<Patterns>,
 }
 
 /// Whether what is written has to survive the death of the machine. What was there before does in any case.
@@ -71,8 +86,8 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    /// With the entries that are there; none for a folder that has no register.
-    pub(crate) fn open(folder: &Path) -> Result<(Self, Option<Vec<Entry>>), RegisterError> {
+    /// With what is in it; none for a folder that has no register.
+    pub(crate) fn open(folder: &Path) -> Result<(Self, Option<Contents>), RegisterError> {
         let path = folder.join(NAME);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
@@ -83,15 +98,22 @@ impl Register {
             Ok(Document { format, .. }) if format > FORMAT => {
                 Err(RegisterError::Newer { path, found: format })
             }
-            Ok(Document { files, .. }) => Ok((Self { path }, Some(files))),
+            Ok(Document { files, patterns, .. }) => {
+                Ok((Self { path }, Some(Contents { entries: files, patterns })))
+            }
             Err(source) => Err(RegisterError::Malformed { path, source }),
         }
     }
 
     /// Writes all entries in the place of those that are there, at once.
-    pub(crate) fn write(&self, entries: &[&Entry], sync: Sync) -> io::Result<()> {
+    pub(crate) fn write(
+        &self,
+        entries: &[&Entry],
+        patterns: Option<&Patterns>,
+        sync: Sync,
+    ) -> io::Result<()> {
         let files = entries.iter().map(|entry| (*entry).clone()).collect();
-        let text = serde_json::to_vec(&Document { format: FORMAT, files })?;
+        let text = serde_json::to_vec(&Document { format: FORMAT, files, patterns: patterns.cloned() })?;
         let draft = self.path.with_extension("json.new");
         let mut file = File::create(&draft)?;
         file.write_all(&text)?;
@@ -144,13 +166,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is space");
         let (register, found) = Register::open(folder.path()).expect("it is new");
         assert_eq!(found, None);
-        register.write(&[], Sync::Yes).expect("there is space");
-        assert_eq!(Register::open(folder.path()).expect("it can be read").1, Some(Vec::new()));
+        register.write(&[], None, Sync::Yes).expect("there is space");
+        assert_eq!(Register::open(folder.path()).expect("it can be read").1, Some(Contents::default()));
         let entries = [entry(7, 1_000_000), Entry { born: None, ..entry(8, 2_000_000) }];
+        let patterns = Some(Patterns::from([("/var/log/*.log".to_owned(), 3)]));
         for sync in [Sync::Yes, Sync::No] {
-            register.write(&entries.each_ref(), sync).expect("there is space");
+            register.write(&entries.each_ref(), patterns.as_ref(), sync).expect("there is space");
             let (_, found) = Register::open(folder.path()).expect("it can be read");
-            assert_eq!(found.as_deref(), Some(&entries[..]));
+            let expected = Contents { entries: entries.to_vec(), patterns: patterns.clone() };
+            assert_eq!(found, Some(expected));
         }
     }
 

@@ -4,32 +4,43 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::identity::FileId;
-use crate::section::FilesSettings;
+use super::inputs::Input;
 
 /// What the patterns of all inputs match now.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// By what they are: the input that wants it, and one of its names.
-    pub(super) files: BTreeMap<FileId, (usize, PathBuf)>,
+    pub(super) files: BTreeMap<FileId, Match>,
     /// What could not be looked at.
-    pub(super) errors: Vec<(PathBuf, io::Error)>,
+    pub(super) errors: Vec<(Arc<Input>, PathBuf, io::Error)>,
 }
 
-pub(super) fn find(inputs: &[FilesSettings]) -> Found {
+/// A file that is to be read.
+#[derive(Debug)]
+pub(super) struct Match {
+    /// The first that wants it.
+    pub(super) input: Arc<Input>,
+    /// By which of its patterns.
+    pub(super) pattern: usize,
+    /// One of its names.
+    pub(super) path: PathBuf,
+}
+
+pub(super) fn find<'a>(inputs: impl Iterator<Item = &'a Arc<Input>>) -> Found {
     let mut found = Found::default();
     let mut seen = HashSet::new();
-    for (index, input) in inputs.iter().enumerate() {
-        for pattern in &input.paths {
+    for input in inputs {
+        for (index, pattern) in input.settings.paths.iter().enumerate() {
             // It was validated.
             let Ok(paths) = glob::glob(pattern) else { continue };
             for path in paths {
                 match path {
-                    Ok(path) => found.look_at(index, input, path, &mut seen),
+                    Ok(path) => found.look_at(input, index, path, &mut seen),
                     Err(error) => {
                         let path = error.path().to_owned();
-                        found.errors.push((path, error.into()));
+                        found.errors.push((Arc::clone(input), path, error.into()));
                     }
                 }
             }
@@ -39,18 +50,19 @@ pub(super) fn find(inputs: &[FilesSettings]) -> Found {
 }
 
 impl Found {
-    fn look_at(&mut self, index: usize, input: &FilesSettings, path: PathBuf, seen: &mut HashSet<PathBuf>) {
-        if input.exclude.iter().any(|pattern| pattern.matches_path(&path)) || !seen.insert(path.clone()) {
+    fn look_at(&mut self, input: &Arc<Input>, pattern: usize, path: PathBuf, seen: &mut HashSet<PathBuf>) {
+        if input.excludes(&path) || !seen.insert(path.clone()) {
             return;
         }
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {
-                self.files.entry(FileId::of(&metadata)).or_insert((index, path));
+                let input = Arc::clone(input);
+                self.files.entry(FileId::of(&metadata)).or_insert(Match { input, pattern, path });
             }
             Ok(_) => {}
             // It was there a moment ago.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => self.errors.push((path, error)),
+            Err(error) => self.errors.push((Arc::clone(input), path, error)),
         }
     }
 }

@@ -4,13 +4,16 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use weir_model::{IndexPrefix, Timestamp};
+use weir_model::Timestamp;
 use weir_uplink::{Course, Parcel, Place};
 use weir_wire::EventsBuilder;
 
 use super::identity::Fingerprint;
+use super::inputs::Input;
+use super::lag::Lag;
 use super::lines::{self, Rest};
 use super::register::Entry;
 
@@ -31,7 +34,8 @@ pub(super) struct Tracked {
     /// Whether its source is written down: before, nothing of it is sent.
     pub(super) registered: bool,
     /// Which input it is of.
-    pub(super) input: usize,
+    pub(super) input: Arc<Input>,
+    pub(super) fate: Fate,
     /// Whether the last scan found it under a name, and since when none did.
     pub(super) listed: bool,
     pub(super) unlisted_since: Option<Instant>,
@@ -42,19 +46,26 @@ pub(super) struct Tracked {
     /// Where no line was found that had ended, and how long the file was then.
     tried: Option<(u64, u64)>,
     pub(super) unchanged_since: Instant,
+    pub(super) lag: Lag,
+    /// When the last of what was there at first was written, until it was looked at.
+    pub(super) written: Option<Instant>,
     /// Not sent before.
     pub(super) not_before: Instant,
     /// What every event of it ends with.
     ending: String,
 }
 
+/// Whose a file is once nothing of it is under way; until then nothing more of it is sent, unless it stays.
+#[derive(Debug)]
+pub(super) enum Fate {
+    Stays,
+    Leaves,
+    GoesTo(Arc<Input>),
+}
+
 /// What a piece of a file is packed for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packing<'a> {
-    pub(super) app: &'a str,
-    pub(super) prefix: &'a IndexPrefix,
-    /// Bytes of a line at most.
-    pub(super) max_line: usize,
+pub(super) struct Packing {
     /// Bytes of a parcel at most.
     pub(super) max_parcel: usize,
     pub(super) now: Timestamp,
@@ -71,7 +82,7 @@ pub(super) struct Piece {
 }
 
 impl Tracked {
-    pub(super) fn new(file: File, entry: Entry, input: usize, host: &str, now: Instant) -> Self {
+    pub(super) fn new(file: File, entry: Entry, input: Arc<Input>, host: &str, now: Instant) -> Self {
         let course = Course::new(entry.source, entry.stored);
         let ending = ending(host, &entry.path);
         let length = entry.stored;
@@ -81,12 +92,15 @@ impl Tracked {
             course,
             registered: false,
             input,
+            fate: Fate::Stays,
             listed: true,
             unlisted_since: None,
             is_other: false,
             length,
             tried: None,
             unchanged_since: now,
+            lag: Lag::default(),
+            written: None,
             not_before: now,
             ending,
         }
@@ -107,12 +121,22 @@ impl Tracked {
         self.length = 0;
         self.tried = None;
         self.unchanged_since = now;
+        self.lag = Lag::default();
+        self.not_before = now;
+    }
+
+    /// It goes on from where it is stored, as this input has it.
+    pub(super) fn goes_to(&mut self, input: Arc<Input>, now: Instant) {
+        self.input = input;
+        self.fate = Fate::Stays;
+        self.tried = None;
         self.not_before = now;
     }
 
     /// Whether there is something that was not sent.
     pub(super) fn has_more(&self) -> bool {
-        let next = self.course.next().filter(|_| self.registered);
+        let may_send = self.registered && matches!(self.fate, Fate::Stays);
+        let next = self.course.next().filter(|_| may_send);
         next.is_some_and(|next| next < self.length && self.tried != Some((next, self.length)))
     }
 
@@ -121,15 +145,22 @@ impl Tracked {
         self.tried = self.course.next().map(|next| (next, self.length));
     }
 
+    /// Since when something has been there that is not stored, unless it is a line that has no end.
+    pub(super) fn behind_since(&self) -> Option<Instant> {
+        let is_unended = self.tried == Some((self.course.stored(), self.length));
+        self.lag.since().filter(|_| !is_unended)
+    }
+
     /// Reads the next lines and packs them; none if no line has ended.
     pub(super) fn next_piece(
         &mut self,
-        packing: Packing<'_>,
+        packing: Packing,
         rest: Rest,
         buffer: &mut Vec<u8>,
     ) -> io::Result<Option<Piece>> {
         let Some(start) = self.course.next() else { return Ok(None) };
-        let max_line = packing.max_line.min(packing.max_parcel / (ESCAPED + 2));
+        let Input { settings, prefix, .. } = &*self.input;
+        let max_line = settings.max_line.as_usize().min(packing.max_parcel / (ESCAPED + 2));
         buffer.resize(READ.max(max_line + 2), 0);
         let read = read_at(&self.file, buffer, start)?;
         if !self.entry.fingerprint.fits(&self.file)? {
@@ -139,7 +170,7 @@ impl Tracked {
         let bytes = buffer.get(..read).unwrap_or_default();
         // What is behind the buffer is still to come.
         let rest = if read < buffer.len() { rest } else { Rest::MayGrow };
-        let mut events = EventsBuilder::with_capacity(packing.prefix, read + read / 2);
+        let mut events = EventsBuilder::with_capacity(prefix, read + read / 2);
         let (mut used, mut count, mut mended) = (0, 0, 0);
         let mut json = Vec::new();
         while let Some(line) = lines::first(bytes.get(used..).unwrap_or_default(), max_line, rest) {
@@ -159,7 +190,7 @@ impl Tracked {
         if used == 0 {
             return Ok(None);
         }
-        let parcel = Parcel::pack(packing.app, None, events)?;
+        let parcel = Parcel::pack(&settings.app, None, events)?;
         let Some(place) = self.course.depart(start + used as u64) else { return Ok(None) };
         Ok(Some(Piece { place, parcel: parcel.of(place), lines: count, mended }))
     }

@@ -1,0 +1,289 @@
+//! Looking for files, and at those that are known.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Worker, seconds};
+use crate::files::identity::{self, FileId, Fingerprint};
+use crate::files::inputs::{Input, InputReport, Report, Scan, Slot};
+use crate::files::lines::Rest;
+use crate::files::register::{Entry, Patterns, Sync};
+use crate::files::scan::{self, Match};
+use crate::files::tracked::{Fate, Tracked};
+use crate::section::StartAt;
+
+impl Worker {
+    /// Takes note of which inputs are wanted; whether they are others than before. A scan has to follow.
+    pub(super) fn become_wanted(&mut self) -> bool {
+        let wanted = self.parts.inputs.wanted.borrow_and_update().clone();
+        if wanted.generation == self.inputs.generation {
+            return false;
+        }
+        if self.inputs.generation > 0 {
+            tracing::info!(
+                generation = wanted.generation,
+                inputs = wanted.inputs.len(),
+                "reading other inputs"
+            );
+        }
+        self.inputs.become_wanted(&wanted);
+        true
+    }
+
+    /// Looks for new files, for more in those that are known, and for such as are done with.
+    pub(super) fn scan(&mut self) {
+        let found = scan::find(self.inputs.iter());
+        let mut outcome = if found.errors.is_empty() { Scan::Whole } else { Scan::Partial };
+        for (input, path, error) in &found.errors {
+            self.complain(input, path, error, "a file can not be looked at");
+        }
+        let now = self.now();
+        for tracked in self.files.values_mut() {
+            tracked.listed = false;
+        }
+        for (id, found) in found.files {
+            match self.files.get_mut(&id) {
+                Some(tracked) => {
+                    tracked.listed = true;
+                    tracked.fate = fate(&tracked.input, Some(found.input));
+                    if tracked.entry.path != found.path {
+                        tracked.is_called(found.path, &self.parts.host);
+                    }
+                }
+                None => {
+                    if let Err(error) = self.begin(id, &found, now) {
+                        self.complain(&found.input, &found.path, &error, "a file can not be read");
+                        outcome = Scan::Partial;
+                    }
+                }
+            }
+        }
+        for tracked in self.files.values_mut().filter(|tracked| !tracked.listed) {
+            if self.inputs.position(&tracked.input).is_none() {
+                // Nobody finds it, and it may not be at its end: it is of whoever would have read it.
+                tracked.fate = fate(&tracked.input, self.inputs.that_wants(&tracked.entry.path).cloned());
+            }
+        }
+        let ids: Vec<FileId> = self.files.keys().copied().collect();
+        for id in ids {
+            self.hand_over(id);
+            if let Err((input, path, error)) = self.look_at(id, now) {
+                self.complain(&input, &path, &error, "a file can not be looked at");
+                outcome = Scan::Partial;
+            }
+        }
+        let is_new = self.remember_patterns();
+        if is_new || self.files.values().any(|tracked| !tracked.registered) {
+            self.save(Sync::Yes);
+        }
+        self.tell(outcome, now);
+    }
+
+    /// Takes note of by what was looked for files; whether some of it is new.
+    fn remember_patterns(&mut self) -> bool {
+        let seen = seconds(self.parts.clock.now());
+        let Some(patterns) = &mut self.patterns else {
+            let all = self.inputs.iter().flat_map(|input| &input.settings.paths);
+            self.patterns = Some(all.map(|pattern| (pattern.clone(), seen)).collect());
+            return true;
+        };
+        let mut is_new = false;
+        for pattern in self.inputs.iter().flat_map(|input| &input.settings.paths) {
+            match patterns.get_mut(pattern) {
+                Some(last) => *last = seen,
+                None => {
+                    patterns.insert(pattern.clone(), seen);
+                    is_new = true;
+                }
+            }
+        }
+        is_new
+    }
+
+    /// Says how the inputs are.
+    fn tell(&self, scan: Scan, now: Instant) {
+        let mut inputs: Vec<InputReport> = self.inputs.slots.iter().map(Slot::report).collect();
+        let mut total = 0_u64;
+        for tracked in self.files.values() {
+            let lag = tracked.length.saturating_sub(tracked.course.stored());
+            total = total.saturating_add(lag);
+            let input = if let Fate::GoesTo(input) = &tracked.fate { input } else { &tracked.input };
+            let of = self.inputs.position(input).and_then(|index| inputs.get_mut(index));
+            let Some(report) = of else { continue };
+            report.files += 1;
+            report.lag_bytes += lag;
+            let age = tracked.behind_since().map(|since| now.saturating_duration_since(since));
+            report.lag_age = report.lag_age.max(age);
+        }
+        let metrics = &self.parts.metrics;
+        metrics.lag_bytes.set(i64::try_from(total).unwrap_or(i64::MAX));
+        metrics.open_files.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
+        let report = Report { generation: self.inputs.generation, scan, inputs };
+        self.parts.inputs.report.send_if_modified(|told| {
+            let is_other = *told != report;
+            *told = report;
+            is_other
+        });
+    }
+
+    /// Gives a file to whom it goes, once nothing of it is under way.
+    pub(super) fn hand_over(&mut self, id: FileId) {
+        let now = self.now();
+        let Some(tracked) = self.files.get_mut(&id).filter(|tracked| tracked.course.under_way() == 0) else {
+            return;
+        };
+        match std::mem::replace(&mut tracked.fate, Fate::Stays) {
+            Fate::Stays => {}
+            Fate::GoesTo(input) => {
+                tracked.goes_to(input, now);
+                self.ready.insert(id);
+            }
+            Fate::Leaves => {
+                if let Some(mut tracked) = self.files.remove(&id) {
+                    tracing::info!(file = %tracked.entry.path.display(), "a file is of no input any more");
+                    tracked.entry.seen = seconds(self.parts.clock.now());
+                    self.known.insert(id, tracked.entry);
+                    self.dirty = true;
+                }
+            }
+        }
+    }
+
+    /// Begins to read a file, where it was left if it is known.
+    fn begin(&mut self, id: FileId, found: &Match, now: Instant) -> io::Result<()> {
+        let Match { input, pattern, path } = found;
+        let Some((file, metadata)) = scan::open(path, id)? else { return Ok(()) };
+        let (length, born) = (metadata.len(), identity::born(&metadata));
+        // Where the file can not be read now it is looked at again by the next scan, and is not taken for another one.
+        let known = self.recognize(id, path, length, born, &file)?;
+        let fingerprint = Fingerprint::of(&file, length)?;
+        self.complained.remove(path);
+        let pattern = input.settings.paths.get(*pattern);
+        let is_new = |patterns: &Patterns| pattern.is_some_and(|pattern| !patterns.contains_key(pattern));
+        let from_end = input.settings.start_at == StartAt::End && self.patterns.as_ref().is_some_and(is_new);
+        let new = || (rand::random(), if from_end { length } else { 0 });
+        let (source, stored) = known.map_or_else(new, |known| (known.source, known.stored));
+        let entry = Entry { id, fingerprint, born, source, stored, path: path.clone(), seen: 0 };
+        tracing::info!(file = %path.display(), from = entry.stored, "reading a file");
+        let mut tracked = Tracked::new(file, entry, Arc::clone(input), &self.parts.host, now);
+        tracked.written = age(&metadata, self.parts.clock.now()).and_then(|age| now.checked_sub(age));
+        self.files.insert(id, tracked);
+        Ok(())
+    }
+
+    /// What is known of a file: by what it is, or by its name where only the number of its disk has changed, as happens
+    /// when a machine starts again.
+    fn recognize(
+        &mut self,
+        id: FileId,
+        path: &Path,
+        length: u64,
+        born: Option<u64>,
+        file: &File,
+    ) -> io::Result<Option<Entry>> {
+        let is_it = |entry: &&Entry| {
+            // Without a time of birth only its beginning tells it from another one in its place.
+            let is_born_alike = match (entry.born, born) {
+                (Some(then), Some(now)) => then == now,
+                _ => entry.fingerprint.bytes > 0,
+            };
+            let is_placed_alike = entry.id == id || (entry.id.inode == id.inode && entry.path == path);
+            is_placed_alike && is_born_alike && entry.stored <= length
+        };
+        let by_id = self.known.get(&id).filter(is_it);
+        let Some(entry) = by_id.or_else(|| self.known.values().find(is_it)).cloned() else {
+            self.known.remove(&id);
+            return Ok(None);
+        };
+        let fits = entry.fingerprint.fits(file)?;
+        self.known.remove(&entry.id);
+        Ok(fits.then_some(entry))
+    }
+
+    /// Sees how long a file is, whether it is still the same, and whether it is done with.
+    fn look_at(&mut self, id: FileId, now: Instant) -> Result<(), (Arc<Input>, PathBuf, io::Error)> {
+        let seen = seconds(self.parts.clock.now());
+        let Some(tracked) = self.files.get_mut(&id) else { return Ok(()) };
+        let length = match tracked.file.metadata() {
+            Ok(metadata) => metadata.len(),
+            Err(error) => return Err((Arc::clone(&tracked.input), tracked.entry.path.clone(), error)),
+        };
+        tracked.entry.seen = seen;
+        let position = tracked.course.next().unwrap_or(tracked.course.stored());
+        let changed = length != tracked.length;
+        let is_other = length < position
+            || (changed && !tracked.entry.fingerprint.fits(&tracked.file).unwrap_or(true))
+            || tracked.is_other;
+        if is_other {
+            tracing::warn!(file = %tracked.entry.path.display(), "a file was written anew in place: it is read from its beginning");
+            self.parts.metrics.truncated.inc();
+            tracked.begin_again(rand::random(), now);
+            tracked.length = length;
+            tracked.lag.grew(length, now);
+            self.ready.insert(id);
+            return Ok(());
+        }
+        if changed {
+            tracked.length = length;
+            tracked.lag.grew(length, tracked.written.take().unwrap_or(now));
+            tracked.unchanged_since = now;
+            self.ready.insert(id);
+        }
+        if tracked.entry.fingerprint.may_grow(length)
+            && let Ok(fingerprint) = Fingerprint::of(&tracked.file, length)
+        {
+            tracked.entry.fingerprint = fingerprint;
+            self.dirty = true;
+        }
+        let close_after = tracked.input.settings.close_after;
+        tracked.unlisted_since =
+            if tracked.listed { None } else { Some(tracked.unlisted_since.unwrap_or(now)) };
+        // It may be written to under its new name, or none, however long nobody did under the old one.
+        let is_done = tracked.unlisted_since.is_some_and(|since| {
+            now.saturating_duration_since(since.max(tracked.unchanged_since)) >= close_after
+        });
+        if is_done {
+            self.finish(id, length);
+        }
+        Ok(())
+    }
+
+    /// A file without a name gets no more: what its last line has is a line, and then it is closed.
+    fn finish(&mut self, id: FileId, length: u64) {
+        let Some(tracked) = self.files.get(&id) else { return };
+        let may_send = tracked.registered && matches!(tracked.fate, Fate::Stays);
+        if tracked.course.under_way() > 0 || !may_send || tracked.not_before > self.now() {
+            return;
+        }
+        if tracked.course.stored() >= length {
+            if let Some(tracked) = self.files.remove(&id) {
+                tracing::info!(file = %tracked.entry.path.display(), "a file is done with");
+                self.known.insert(id, tracked.entry);
+                self.dirty = true;
+            }
+            return;
+        }
+        if let Some(max_parcel) = self.max_parcel()
+            && self.parts.uplink.has_room()
+        {
+            self.send_piece(id, max_parcel, Rest::IsAll);
+        }
+    }
+}
+
+/// What becomes of a file of an input that another one wants now, or none.
+fn fate(input: &Arc<Input>, wanted: Option<Arc<Input>>) -> Fate {
+    match wanted {
+        Some(wanted) if Arc::ptr_eq(input, &wanted) => Fate::Stays,
+        Some(wanted) => Fate::GoesTo(wanted),
+        None => Fate::Leaves,
+    }
+}
+
+/// How long ago a file was last written.
+fn age(metadata: &Metadata, now: SystemTime) -> Option<Duration> {
+    now.duration_since(metadata.modified().ok()?).ok()
+}
