@@ -19,6 +19,7 @@ mod scan;
 mod tracked;
 mod worker;
 
+pub(crate) use inputs::Feed;
 pub use inputs::{InputReport, Inputs, Report, Scan};
 pub use register::RegisterError;
 pub(crate) use worker::{Parts, Worker};

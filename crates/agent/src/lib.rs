@@ -3,12 +3,21 @@
 //!
 //! A file is its own spool: how far it is sent moves with the answers of the server, and nothing is kept beside it but a
 //! small register of positions.
+//!
+//! What is read is said by settings on the node, or by the server: then what it offers is read as a whole, tried, and kept
+//! or left for what was good before.
 
 mod agent;
+mod configuration;
 mod files;
 mod metrics;
+mod remote;
 mod section;
+mod steward;
 
-pub use agent::{Agent, Parts, StartError};
+pub use agent::{Agent, Parts, Standing, StartError};
+pub use configuration::ConfigurationError;
 pub use files::{InputReport, Inputs, RegisterError, Report, Scan};
-pub use section::{AgentSection, FilesSettings, InputKind, InputSection, Settings, StartAt};
+pub use remote::{RemoteConfiguration, RemoteSection, check};
+pub use section::{Access, AgentSection, FilesSettings, InputKind, InputSection, Node, Settings, StartAt};
+pub use weir_uplink::{Condition, Link, OwnLog, is_enrolled};

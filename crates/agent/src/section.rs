@@ -7,18 +7,29 @@ use glob::Pattern;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tonic::transport::Endpoint;
+use weir_auth::access_key::AccessKey;
 use weir_foundation::retry::{Attempts, Backoff};
-use weir_foundation::settings::{DurationText, Problem, Problems, SizeText};
+use weir_foundation::settings::{DurationText, Problem, Problems, Secret, SizeText};
 use weir_model::{ByteSize, IndexPrefix};
+
+use crate::remote::RemoteSection;
 
 /// Where an agent sends what it reads, and what it is called.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentSection {
-    /// Where the server takes agents. Default: `http://127.0.0.1:8083`.
+    /// The access key of this node, as `weir agent key create` prints it: with it the agent becomes one of an instance of
+    /// weir, which says where its servers are and, without inputs in this file, what is read. It is needed once. Default:
+    /// none.
+    pub key: Option<Secret>,
+    /// Where a server on this machine takes agents that have no key. Default: `http://127.0.0.1:8083`.
     pub server: Option<String>,
-    /// What this agent is called; no two may be called the same. Default: the name of the host.
+    /// What this agent is called; no two may be called the same. With a key it is a wish. Default: the name of the host.
     pub name: Option<String>,
+    /// What the server may change.
+    pub remote: RemoteSection,
+    /// How long inputs of the server have to run before they count as good. Default: `10s`.
+    pub probation: Option<DurationText>,
     /// How long an answer of the server is waited for before the connection is made anew. Default: `60s`.
     pub answer_timeout: Option<DurationText>,
     /// The longest pause between attempts to connect. Default: `30s`.
@@ -48,6 +59,16 @@ pub struct InputSection {
     pub close_after: Option<DurationText>,
 }
 
+impl InputKind {
+    /// As settings have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+        }
+    }
+}
+
 /// What an input is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -71,11 +92,27 @@ pub enum StartAt {
 /// The validated [`AgentSection`].
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub server: Endpoint,
+    pub access: Access,
+    /// What the agent would like to be called.
     pub name: String,
+    /// Where inputs of the server may read; absent: everywhere.
+    pub remote_paths: Option<Vec<Pattern>>,
+    pub probation: Duration,
     pub answer_timeout: Duration,
     pub retry: Backoff,
     pub inputs: Vec<FilesSettings>,
+}
+
+/// As whom the agent asks the server.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// As anybody on the machine of the server.
+    Open { endpoint: Box<Endpoint>, name: String },
+    /// As an agent of an instance.
+    Enrolled {
+        /// Absent for a node that is an agent already.
+        key: Option<Box<AccessKey>>,
+    },
 }
 
 /// An input that reads files.
@@ -96,17 +133,13 @@ const FIRST_RETRY: Duration = Duration::from_millis(200);
 impl Settings {
     /// `host` is what the agent is called if nothing is said. Problems of the inputs are not among those that are
     /// given: see [`FilesSettings::validate_all`].
-    pub fn validate(raw: &AgentSection, inputs: Vec<FilesSettings>, host: &str) -> Result<Self, Problems> {
+    pub fn validate(
+        raw: &AgentSection,
+        inputs: Vec<FilesSettings>,
+        host: &str,
+        node: Node,
+    ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let server = raw.server.as_deref().unwrap_or(SERVER);
-        let endpoint = match Endpoint::from_shared(server.to_owned()) {
-            Ok(endpoint) if server.starts_with("http://") => Some(endpoint),
-            _ => {
-                let message = format!("`{server}` is no address such as `{SERVER}`");
-                problems.push(Problem::at("server", message));
-                None
-            }
-        };
         let name = raw.name.clone().unwrap_or_else(|| host.to_owned());
         if name.is_empty() || name.len() > 200 {
             problems.push(Problem::at("name", "must have 1 to 200 bytes"));
@@ -117,9 +150,53 @@ impl Settings {
             problems.push(Problem::at("retry_longest", error.to_string()));
         }
         let answer_timeout = raw.answer_timeout.map_or(Duration::from_secs(60), DurationText::duration);
-        match (endpoint, retry) {
-            (Some(server), Ok(retry)) => problems.or(Self { server, name, answer_timeout, retry, inputs }),
+        let remote_paths = problems.take("remote", raw.remote.validate()).flatten();
+        let probation = raw.probation.map_or(Duration::from_secs(10), DurationText::duration);
+        match (access(raw, &name, node, &mut problems), retry) {
+            (Some(access), Ok(retry)) => {
+                problems.or(Self { access, name, remote_paths, probation, answer_timeout, retry, inputs })
+            }
             _ => Err(problems),
+        }
+    }
+}
+
+/// Who the node is before the agent starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    Unknown,
+    /// It was enrolled before.
+    Enrolled,
+}
+
+fn access(raw: &AgentSection, name: &str, node: Node, problems: &mut Problems) -> Option<Access> {
+    let Some(key) = &raw.key else {
+        if node == Node::Enrolled {
+            return Some(Access::Enrolled { key: None });
+        }
+        let endpoint = Box::new(endpoint(raw, problems)?);
+        return Some(Access::Open { endpoint, name: name.to_owned() });
+    };
+    if raw.server.is_some() {
+        problems
+            .push(Problem::at("server", "is for agents without a key: the key says where the servers are"));
+    }
+    match key.reveal().parse() {
+        Ok(key) => Some(Access::Enrolled { key: Some(Box::new(key)) }),
+        Err(error) => {
+            problems.push(Problem::at("key", error.to_string()));
+            None
+        }
+    }
+}
+
+fn endpoint(raw: &AgentSection, problems: &mut Problems) -> Option<Endpoint> {
+    let server = raw.server.as_deref().unwrap_or(SERVER);
+    match Endpoint::from_shared(server.to_owned()) {
+        Ok(endpoint) if server.starts_with("http://") => Some(endpoint),
+        _ => {
+            problems.push(Problem::at("server", format!("`{server}` is no address such as `{SERVER}`")));
+            None
         }
     }
 }

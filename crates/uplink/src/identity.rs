@@ -204,6 +204,15 @@ impl Candidate {
     }
 }
 
+/// Whether the folder is that of an agent. One that can not be read is taken for one.
+#[must_use]
+pub fn is_enrolled(folder: &Path) -> bool {
+    match fs::read(folder.join(NAME)) {
+        Ok(text) => serde_json::from_slice(&text).map_or(true, |found: Document| found.identity.is_some()),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 impl Document {
     /// Fails for what is nobody's.
     fn who(&self) -> Result<Who, IdentityError> {

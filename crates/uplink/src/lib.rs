@@ -23,6 +23,6 @@ pub use control::{Attendance, OwnLog};
 pub use course::{Course, Effect};
 pub use dial::DialError;
 pub use enrol::{EnrolError, Enrolment};
-pub use identity::{IdentityError, IdentityFile};
+pub use identity::{IdentityError, IdentityFile, is_enrolled};
 pub use parcel::{Parcel, Place, Verdict};
 pub use uplink::{Link, Server, Settings, Uplink};

@@ -30,6 +30,7 @@ use weir_foundation::metrics::Builder;
 use weir_foundation::notify::{self, Notifier};
 use weir_foundation::ops::{self, Identity, Ops, StatusBoard, Views};
 use weir_foundation::supervise::{DrainPhase, Spawner};
+use weir_foundation::telemetry::LastLines;
 use weir_journal::Journal;
 use weir_journal::sqlite::SqliteJournal;
 use weir_producer::{Producer, Records};
@@ -54,6 +55,8 @@ pub(crate) struct Process {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) spawner: Spawner,
     pub(crate) health: Health,
+    /// What the process has logged.
+    pub(crate) log: LastLines,
 }
 
 /// A process that serves.
@@ -71,9 +74,9 @@ struct Storage {
 }
 
 impl Process {
-    pub(crate) fn new(clock: Arc<dyn Clock>, spawner: Spawner) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, spawner: Spawner, log: LastLines) -> Self {
         let health = Health::new(Arc::clone(&clock));
-        Self { clock, spawner, health }
+        Self { clock, spawner, health, log }
     }
 }
 
@@ -111,13 +114,13 @@ fn show(listener: TcpListener, status: StatusBoard, process: &Process, metrics: 
 
 /// Tells systemd as soon as everything is ready.
 fn announce(process: &Process) {
-    let Process { clock, spawner, health } = process;
+    let Process { clock, spawner, health, .. } = process;
     notify::start(spawner, Notifier::systemd(), health.clone(), Arc::clone(clock));
 }
 
 impl Storage {
     fn open(settings: &Settings, process: &Process, metrics: &mut Builder) -> Result<Self> {
-        let Process { clock, spawner, health } = process;
+        let Process { clock, spawner, health, .. } = process;
         let journal = SqliteJournal::open(settings.journal.clone(), Arc::clone(clock), spawner)
             .context("open the journal")?;
         watch::journal(&journal, health, spawner);

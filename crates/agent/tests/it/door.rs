@@ -164,7 +164,9 @@ impl Ingest for Service {
                             window_bytes: 64 << 20,
                             window_batches: 64,
                             max_batch_bytes: 4 << 20,
+                            ..Welcome::default()
                         })),
+                        AgentKind::Token(_) => Err(Status::invalid_argument("nobody asked for it")),
                         AgentKind::Batch(batch) => {
                             let mood = mood.wait_for(|mood| *mood != Mood::Slow).await.ok()?.clone();
                             shared.state().take(&batch, &mood).map(Kind::Answer)

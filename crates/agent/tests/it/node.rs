@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use weir_agent::{Agent, AgentSection, FilesSettings, InputSection, Inputs, Parts, Report, Settings};
+use weir_agent::{Agent, AgentSection, FilesSettings, InputSection, Inputs, OwnLog, Parts, Report, Settings};
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
 use weir_foundation::health::Health;
@@ -25,6 +25,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Node {
     directory: TempDir,
+}
+
+/// Nobody asks for it here.
+#[derive(Debug)]
+struct NoLog;
+
+impl OwnLog for NoLog {
+    fn last(&self, _: usize) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// An agent that runs.
@@ -90,13 +100,14 @@ impl Node {
             retry_longest: Some("250ms".parse().expect("a duration")),
             ..AgentSection::default()
         };
-        let settings = Settings::validate(&section, self.inputs(inputs), "web-1");
+        let settings = Settings::validate(&section, self.inputs(inputs), "web-1", weir_agent::Node::Unknown);
         let parts = Parts {
             clock,
             spawner: supervisor.spawner(),
             health: &health,
             metrics: &mut metrics,
             folder: self.state(),
+            log: Arc::new(NoLog),
         };
         let agent = Agent::start(settings.expect("they are valid"), parts).expect("the folder can be used");
         let (stop, stopped) = oneshot::channel::<()>();

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 
 /// The variables that the process reads by name, for the reference page. Every setting has one more, see
 /// [`setting_variable`].
-pub const VARIABLES: [Variable; 8] = [
+pub const VARIABLES: [Variable; 9] = [
     Variable { name: CONFIG, doc: "The YAML file with the settings, if `--config` is not given." },
     Variable { name: "WEIR_SERVER", doc: "Where commands find a running weir, if `--server` is not given." },
+    Variable { name: KEY, doc: "The access key of an agent, `agent.key`." },
     Variable { name: "NO_COLOR", doc: "Not empty: no colours on a terminal." },
     Variable { name: "COLUMNS", doc: "Width of the terminal, where the terminal does not tell." },
     Variable { name: "TZ", doc: "The time zone in which times are shown and read." },
@@ -24,6 +25,9 @@ pub const VARIABLES: [Variable; 8] = [
 
 /// Names the file with the settings.
 pub const CONFIG: &str = "WEIR_CONFIG";
+
+/// Holds the access key of an agent.
+pub const KEY: &str = "WEIR_KEY";
 
 /// Variables with this prefix are settings; see [`setting_variable`].
 pub const PREFIX: &str = "WEIR_";

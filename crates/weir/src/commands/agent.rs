@@ -33,7 +33,10 @@ struct RunArguments {
     /// Where the agent keeps how far it is [default: weir-agent-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the server takes agents [default: http://127.0.0.1:8083]
+    /// File with the access key of this node [default: $WEIR_KEY]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Where a server on this machine takes agents that have no key [default: http://127.0.0.1:8083]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
@@ -42,8 +45,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Command::Run(arguments) = &arguments.command;
     let environment = Environment::of_process();
     let data_dir = arguments.data_dir.as_ref().map(|path| path.display().to_string());
-    let flags =
-        [("data_dir", "--data-dir", data_dir), ("agent.server", "--server", arguments.server.clone())];
+    let flags = [
+        ("data_dir", "--data-dir", data_dir),
+        ("agent.server", "--server", arguments.server.clone()),
+        ("agent.key", "--key-file", arguments.key()?),
+    ];
     let flag = |(path, flag, value): (_, _, Option<String>)| Some(FlagValue { path, flag, value: value? });
     let flags: Vec<_> = flags.into_iter().filter_map(flag).collect();
     let host = host().context("find out what this machine is called")?;
@@ -55,6 +61,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             console::note(problems.to_string().trim_end());
             Ok(ExitCode::Configuration)
         }
+    }
+}
+
+impl RunArguments {
+    /// A file that is gone does no harm to a node that was enrolled: the settings know.
+    fn key(&self) -> Result<Option<String>> {
+        let Some(path) = &self.key_file else { return Ok(None) };
+        match std::fs::read_to_string(path) {
+            Ok(key) => Ok(Some(key.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.is_enrolled() => Ok(None),
+            Err(error) => {
+                Err(error).with_context(|| format!("read the access key from `{}`", path.display()))
+            }
+        }
+    }
+
+    fn is_enrolled(&self) -> bool {
+        self.data_dir.as_deref().is_some_and(weir_agent::is_enrolled)
     }
 }
 

@@ -9,7 +9,7 @@ use weir_foundation::exit::ExitCode;
 use weir_foundation::ops::Ops;
 use weir_foundation::settings::Environment;
 use weir_foundation::supervise::{DrainDeadlines, Signals, Supervisor};
-use weir_foundation::telemetry::LogSettings;
+use weir_foundation::telemetry::{LastLines, LogSettings};
 use weir_foundation::{descriptors, telemetry, umask};
 
 use super::SettingsArgs;
@@ -40,7 +40,7 @@ pub(super) fn live(
     notices: &[String],
     start: impl AsyncFnOnce(&Process) -> Result<Ops>,
 ) -> Result<ExitCode> {
-    telemetry::init(log, &Environment::of_process()).context("start logging")?;
+    let last_lines = telemetry::init(log, &Environment::of_process()).context("start logging")?;
     for notice in notices {
         tracing::warn!("{notice}");
     }
@@ -50,7 +50,7 @@ pub(super) fn live(
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let ended = serve(&runtime, drain, start);
+    let ended = serve(&runtime, drain, last_lines, start);
     runtime.shutdown_background();
     ended
 }
@@ -59,12 +59,13 @@ pub(super) fn live(
 fn serve(
     runtime: &Runtime,
     drain: DrainDeadlines,
+    last_lines: LastLines,
     start: impl AsyncFnOnce(&Process) -> Result<Ops>,
 ) -> Result<ExitCode> {
     let signals = Signals::listen().context("listen to signals")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let supervisor = Supervisor::new(runtime.handle().clone(), Arc::clone(&clock), drain);
-    let process = Process::new(clock, supervisor.spawner());
+    let process = Process::new(clock, supervisor.spawner(), last_lines);
     runtime.block_on(async {
         let ops = tokio::select! {
             started = Box::pin(start(&process)) => started?,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use weir_agent::Agent;
+use weir_agent::{Agent, InputReport, Link, OwnLog, Standing};
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
 use weir_foundation::ops::{Ops, StatusBoard};
-use weir_uplink::Link;
+use weir_foundation::telemetry::LastLines;
 
 use super::{Process, announce, directory, identity, show};
 use crate::settings::AgentSettings;
@@ -24,22 +24,65 @@ pub(crate) async fn agent(settings: &AgentSettings, process: &Process) -> Result
         health: &process.health,
         metrics: &mut metrics,
         folder: settings.data_dir.clone(),
+        log: Arc::new(Log(process.log.clone())),
     };
     let agent = Agent::start(settings.agent.clone(), parts).context("start the agent")?;
-    let name = settings.agent.name.clone();
-    let server = settings.agent.server.uri().to_string();
-    tracing::info!(name, server, %ops, data_dir = %settings.data_dir.display(), "collecting");
+    tracing::info!(%ops, data_dir = %settings.data_dir.display(), "collecting");
     let durability = "a line is sent until the server has it synced";
     let status = StatusBoard::new(identity("agent", durability), Arc::clone(&process.clock));
-    status.section("agent", move || {
-        let link = match agent.link() {
-            Link::New => "connecting".to_owned(),
-            Link::Connected { .. } => "connected".to_owned(),
-            Link::Disconnected(why) | Link::Refused(why) => format!("not connected: {why}"),
-        };
-        json!({ "name": name, "server": server, "link": link })
-    });
+    status.section("agent", move || describe(&agent));
     let ops = show(listening, status, process, metrics)?;
     announce(process);
     Ok(ops)
+}
+
+fn describe(agent: &Agent) -> serde_json::Value {
+    let (name, link) = match agent.standing() {
+        Standing::Enrolling(None) => (None, "enrolling".to_owned()),
+        Standing::Enrolling(Some(why)) => (None, format!("not enrolled: {why}")),
+        Standing::Enrolled { name, link } => (Some(name), words(&link)),
+    };
+    let condition = agent.condition();
+    let inputs: Vec<_> = agent.inputs().report().borrow().inputs.iter().map(input).collect();
+    json!({
+        "name": name,
+        "link": link,
+        "configuration": condition.running,
+        "error": condition.error,
+        "inputs": inputs,
+    })
+}
+
+fn words(link: &Link) -> String {
+    match link {
+        Link::New => "connecting".to_owned(),
+        Link::Connected { .. } => "connected".to_owned(),
+        Link::Disconnected(why) => format!("not connected: {why}"),
+        Link::Refused(why) => format!("refused: {why}"),
+    }
+}
+
+fn input(report: &InputReport) -> serde_json::Value {
+    json!({
+        "kind": report.kind.as_str(),
+        "app": report.app,
+        "paths": report.paths,
+        "files": report.files,
+        "lag_bytes": report.lag_bytes,
+        "lag_seconds": report.lag_age.map(|age| age.as_secs()),
+        "lines": report.lines,
+        "stored_bytes": report.stored_bytes,
+        "errors": report.errors,
+        "last_error": report.last_error,
+    })
+}
+
+/// The agent's log is that of its process.
+#[derive(Debug)]
+struct Log(LastLines);
+
+impl OwnLog for Log {
+    fn last(&self, lines: usize) -> Vec<String> {
+        self.0.last(lines)
+    }
 }

@@ -17,7 +17,7 @@ use crate::settings::Settings;
 /// Delivery from Kafka. The data directory is for a view of the group's dead letters, which can be made anew and is
 /// needed where a loss is to be counted.
 pub(crate) async fn consumer(settings: &Settings, process: &Process) -> Result<Ops> {
-    let Process { clock, spawner, health } = process;
+    let Process { clock, spawner, health, .. } = process;
     let exposure = settings.listen.exposure;
     let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
     directory::prepare(&settings.data_dir)?;

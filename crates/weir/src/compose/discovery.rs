@@ -36,7 +36,7 @@ struct Service {
 impl<'a> Discovery<'a> {
     pub(super) fn new(settings: &'a Settings, process: &'a Process, metrics: &mut Builder) -> Result<Self> {
         let Some(consul) = &settings.consul else { return Ok(Self { settings, process, consul: None }) };
-        let Process { clock, spawner, health } = process;
+        let Process { clock, spawner, health, .. } = process;
         let parts = Parts {
             clock: Arc::clone(clock),
             spawner: spawner.clone(),
@@ -60,7 +60,7 @@ impl<'a> Discovery<'a> {
 
     /// The store, with nodes that stay where Consul says.
     pub(super) async fn elasticsearch(&self, metrics: &mut Builder) -> Result<ElasticStore> {
-        let Process { clock, spawner, health } = self.process;
+        let Process { clock, spawner, health, .. } = self.process;
         let settings = self.settings.elasticsearch.clone();
         let service = self.find(settings.consul_service.as_deref(), settings.nodes.len()).await;
         let parts = ElasticParts {

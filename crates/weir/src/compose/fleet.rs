@@ -45,7 +45,7 @@ async fn dead_letters(
 ) -> Result<DeadLetterStream> {
     let directory = settings.data_dir.join("dead-letters");
     let of_view = segment::Settings { directory, ..settings.store.clone() };
-    let Process { clock, spawner, health } = process.clone();
+    let Process { clock, spawner, health, .. } = process.clone();
     let view: OpenView = Box::new(move || {
         let parts =
             SegmentParts { clock: Arc::clone(&clock), spawner: spawner.clone(), health: health.clone() };

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 /// The doors over Kafka. HTTP is opened for REST only, so that its port is free for gRPC where barito-flow had it
 /// there.
 pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<Ops> {
-    let Process { clock, spawner, health } = process;
+    let Process { clock, spawner, health, .. } = process;
     let exposure = settings.listen.exposure;
     let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
     let grpc = bind(settings.producer.grpc_listen, exposure).context("open the address for gRPC")?;

@@ -10,6 +10,7 @@ use weir_foundation::clock::SystemClock;
 use weir_foundation::exit::ExitCode;
 use weir_foundation::settings::FlagValue;
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
+use weir_foundation::telemetry::LastLines;
 use weir_server::api::{Audit, AuditParameters, AuditVerdict, DeadLetters, ReplayAnswer, SearchAnswer};
 
 use super::*;
@@ -46,7 +47,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let deadlines = DrainDeadlines::default();
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
-        let process = Process::new(clock, supervisor.spawner());
+        let process = Process::new(clock, supervisor.spawner(), LastLines::default());
         let running = up(&settings, &process).await.expect("everything starts");
         let server = format!("http://{}", running.addresses.http).parse().expect("is a URL");
         let client = Client::new(&ServerArgs { server: Some(server) }).expect("it has no TLS to fail");

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use weir_agent::{AgentSection, FilesSettings, InputSection};
+use weir_agent::{AgentSection, FilesSettings, InputSection, Node};
 use weir_foundation::listen::Exposure;
-use weir_foundation::settings::env::CONFIG;
+use weir_foundation::settings::env::{Alias, CONFIG, KEY};
 use weir_foundation::settings::{Environment, FlagValue, Loaded, Problems, Sources, WrongAliases, load};
 use weir_foundation::supervise::{DrainDeadlines, DrainSection};
 use weir_foundation::telemetry::{LogSection, LogSettings};
@@ -62,8 +62,9 @@ impl AgentSettings {
         let named = environment.get(CONFIG).map(PathBuf::from);
         let file = file.or(named.as_deref());
         let wrong_aliases = WrongAliases::Refused;
+        let aliases = &[Alias { name: KEY, path: "agent.key", convert: |key| Ok(Some(key.to_owned())) }];
         let sources =
-            Sources { presets: &[], implied: &[], file, environment, aliases: &[], wrong_aliases, flags };
+            Sources { presets: &[], implied: &[], file, environment, aliases, wrong_aliases, flags };
         let mut loaded: Loaded<RawAgentSettings> = load(sources);
         let settings = validate(&mut loaded, host);
         loaded.finish().and_then(|_| settings.ok_or_else(super::unexplained))
@@ -73,9 +74,14 @@ impl AgentSettings {
 fn validate(loaded: &mut Loaded<RawAgentSettings>, host: &str) -> Option<AgentSettings> {
     let data_dir = loaded.raw.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
-    let inputs = loaded.section("inputs", |raw| FilesSettings::validate_all(&raw.inputs));
+    let node = if weir_agent::is_enrolled(&data_dir) { Node::Enrolled } else { Node::Unknown };
+    // The server says what is read where nothing is said here.
+    let is_told = loaded.raw.inputs.is_empty() && (node == Node::Enrolled || loaded.raw.agent.key.is_some());
+    let inputs = loaded.section("inputs", |raw| {
+        if is_told { Ok(Vec::new()) } else { FilesSettings::validate_all(&raw.inputs) }
+    });
     let known = inputs.clone().unwrap_or_default();
-    let agent = loaded.section("agent", |raw| weir_agent::Settings::validate(&raw.agent, known, host));
+    let agent = loaded.section("agent", |raw| weir_agent::Settings::validate(&raw.agent, known, host, node));
     let listen = loaded.section("listen", |raw| raw.listen.validate());
     let log = loaded.section("log", |raw| LogSettings::validate(&raw.log));
     let drain = loaded.section("drain", |raw| DrainDeadlines::validate(&raw.drain));
@@ -104,8 +110,9 @@ mod tests {
     #[test]
     fn the_documented_defaults_are_the_real_ones() {
         let documented: AgentSection = documented_defaults();
-        let read =
-            |raw: &AgentSection| format!("{:?}", weir_agent::Settings::validate(raw, Vec::new(), "web-3"));
+        let read = |raw: &AgentSection| {
+            format!("{:?}", weir_agent::Settings::validate(raw, Vec::new(), "web-3", Node::Unknown))
+        };
         assert_eq!(read(&documented), read(&AgentSection::default()));
         let input = |raw: InputSection| {
             let named = InputSection { app: Some("shop".into()), paths: vec!["/a".into()], ..raw };
