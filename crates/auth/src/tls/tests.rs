@@ -3,6 +3,7 @@ mod attacks;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use rustls::{ClientConnection, HandshakeKind, ServerConnection};
 use weir_foundation::clock::ManualClock;
 
@@ -128,12 +129,31 @@ fn a_server_for_anybody_asks_for_no_certificate() {
 #[test]
 fn no_session_is_resumed() {
     let one = Instance::new("one");
-    let (client, server) = (Arc::new(one.client_config(clock())), Arc::new(one.server_config(clock())));
-    for _ in 0..3 {
-        let (client, server) = shake(Arc::clone(&client), Arc::clone(&server)).expect("is good");
-        assert_eq!(client.handshake_kind(), Some(HandshakeKind::Full));
-        assert_eq!(server.handshake_kind(), Some(HandshakeKind::Full));
-    }
+    let client = |resumption: Option<Resumption>| {
+        let mut config = one.client_config(clock());
+        config.resumption = resumption.unwrap_or(config.resumption);
+        Arc::new(config)
+    };
+    let server = |sessions: Option<Arc<dyn StoresServerSessions>>, tickets: Option<usize>| {
+        let mut config = one.server_config(clock());
+        config.session_storage = sessions.unwrap_or(config.session_storage);
+        config.send_tls13_tickets = tickets.unwrap_or(config.send_tls13_tickets);
+        Arc::new(config)
+    };
+    let check = |client: Arc<ClientConfig>, server: Arc<ServerConfig>, expected: HandshakeKind| {
+        assert!(shake(Arc::clone(&client), Arc::clone(&server)).is_ok());
+        let (client, server) = shake(client, server).expect("is good");
+        assert_eq!(client.handshake_kind(), Some(expected));
+        assert_eq!(server.handshake_kind(), Some(expected));
+    };
+    let willing = || Some(Resumption::in_memory_sessions(10));
+    let remembers = || Some(ServerSessionMemoryCache::new(10) as Arc<dyn StoresServerSessions>);
+    check(client(None), server(None, None), HandshakeKind::Full);
+    check(client(willing()), server(None, None), HandshakeKind::Full);
+    check(client(willing()), server(remembers(), None), HandshakeKind::Full);
+    check(client(willing()), server(None, Some(2)), HandshakeKind::Full);
+    check(client(None), server(remembers(), Some(2)), HandshakeKind::Full);
+    check(client(willing()), server(remembers(), Some(2)), HandshakeKind::Resumed);
 }
 
 #[test]

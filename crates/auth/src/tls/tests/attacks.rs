@@ -126,6 +126,8 @@ fn an_agent_is_no_server_and_a_server_no_agent() {
     let signer = by(&one.intermediate);
     let agent = forged(signer, "spiffe://one/agent/node-7", SERVER, IsCa::NoCa);
     refused(one.client_config(clock()), anybody(showing(&agent)), "OtherSubject");
+    let pinned = client_pinned(&[one.root.certificate().pin()], clock()).expect("is good");
+    refused(pinned, anybody(showing(&agent)), "OtherSubject");
     let server = forged(signer, "spiffe://one/server", CLIENT, IsCa::NoCa);
     refused(client_showing(&one, showing(&server)), one.server_config(clock()), "OtherSubject");
 }
@@ -135,7 +137,10 @@ fn agents_and_servers_vouch_for_nobody() {
     let one = Instance::new("one");
     for member in [one.agent(), one.server()] {
         for ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-            nobody(&one, &forged(with(&member), "spiffe://one/server", SERVER, ca.clone()), BAD);
+            let server = forged(with(&member), "spiffe://one/server", SERVER, ca);
+            nobody(&one, &server, BAD);
+            let pinned = client_pinned(&[member.certificate().pin()], clock()).expect("is good");
+            refused(pinned, anybody(showing(&server)), "NoPin");
             nobody(&one, &forged(with(&member), "spiffe://one/agent/node-8", CLIENT, ca), BAD);
         }
     }
