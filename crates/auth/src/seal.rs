@@ -13,7 +13,8 @@
 //! ```
 //!
 //! The random bytes make the key one of this stream even if an agent would send the same half twice: what was
-//! recorded of one stream opens in no other. Who has the instance's key can read what was recorded.
+//! recorded of one stream opens in no other. Who has the instance's key can read what was recorded. Who sent a payload
+//! is not shown by this, but by the token or the certificate of the stream.
 
 use std::fmt;
 use std::str::FromStr;

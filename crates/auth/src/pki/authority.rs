@@ -48,15 +48,19 @@ pub enum IssueError {
     OutOfTime,
     #[error("`{0}` is neither a DNS name nor an IP address")]
     Name(String),
+    #[error("only a root vouches for other authorities")]
+    NoRoot,
     #[error("could not sign the certificate")]
     Sign(#[from] rcgen::Error),
+    #[error("could not read the certificate again")]
+    Unreadable(#[from] CertificateError),
 }
 
 /// How far back a certificate is valid, for those whose clocks are behind.
 const BACK: Duration = Duration::from_mins(5);
 
 /// The last second that a certificate can name: the end of the year 9999.
-const LAST: i64 = 253_402_300_799;
+const LAST: u64 = 253_402_300_799;
 
 /// How far down an authority may vouch for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,17 +73,19 @@ impl Authority {
     /// A new root, which vouches for itself.
     pub fn root(instance: &InstanceId, now: SystemTime, life: Duration) -> Result<Self, IssueError> {
         let key = PrivateKey::generate();
-        let params = authority(instance, Depth::Root, now, now.checked_add(life))?;
-        let certificate = read(params.self_signed(&key)?.der());
+        let params = authority(instance, Depth::Root, now, end(now, life));
+        let certificate = Certificate::read(params.self_signed(&key)?.der())?;
         Ok(Self { chain: vec![certificate], key, instance: instance.clone() })
     }
 
     /// A new authority that this one, a root, vouches for, and that vouches for servers and agents only.
     pub fn intermediate(&self, now: SystemTime, life: Duration) -> Result<Self, IssueError> {
+        if self.chain.len() > 1 {
+            return Err(IssueError::NoRoot);
+        }
         let key = PrivateKey::generate();
         let until = self.until(now, life)?;
-        let certificate =
-            self.sign(&authority(&self.instance, Depth::Intermediate, now, Some(until))?, &key)?;
+        let certificate = self.sign(&authority(&self.instance, Depth::Intermediate, now, until), &key)?;
         Ok(Self { chain: self.followed_by(certificate), key, instance: self.instance.clone() })
     }
 
@@ -133,7 +139,7 @@ impl Authority {
         alternatives.push(uri(&Subject::Server(self.instance.clone())));
         let usage = ExtendedKeyUsagePurpose::ServerAuth;
         let key = PrivateKey::generate();
-        let params = member(alternatives, usage, now, self.until(now, life)?)?;
+        let params = member(alternatives, usage, now, self.until(now, life)?);
         let certificate = self.sign(&params, &key)?;
         Ok(Identity::new(self.followed_by(certificate), key).expect("it was issued for this key"))
     }
@@ -150,7 +156,7 @@ impl Authority {
         let agent = AgentIdentity { instance: self.instance.clone(), agent: agent.clone() };
         let alternatives = vec![uri(&Subject::Agent(agent))];
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
-        self.sign(&member(alternatives, usage, now, self.until(now, life)?)?, request)
+        self.sign(&member(alternatives, usage, now, self.until(now, life)?), request)
     }
 
     fn until(&self, now: SystemTime, life: Duration) -> Result<SystemTime, IssueError> {
@@ -158,12 +164,12 @@ impl Authority {
         if now < own.not_before() || now > own.not_after() {
             return Err(IssueError::OutOfTime);
         }
-        Ok(now.checked_add(life).map_or(own.not_after(), |end| end.min(own.not_after())))
+        Ok(end(now, life).min(own.not_after()))
     }
 
     fn sign(&self, params: &CertificateParams, key: &impl PublicKeyData) -> Result<Certificate, IssueError> {
         let issuer = Issuer::from_ca_cert_der(&self.certificate().to_rustls(), &self.key)?;
-        Ok(read(params.signed_by(key, &issuer)?.der()))
+        Ok(Certificate::read(params.signed_by(key, &issuer)?.der())?)
     }
 
     fn followed_by(&self, certificate: Certificate) -> Vec<Certificate> {
@@ -171,16 +177,11 @@ impl Authority {
     }
 }
 
-fn read(der: &[u8]) -> Certificate {
-    Certificate::read(der).expect("it was made here")
+fn end(now: SystemTime, life: Duration) -> SystemTime {
+    now.checked_add(life).unwrap_or_else(|| SystemTime::UNIX_EPOCH + Duration::from_secs(LAST))
 }
 
-fn authority(
-    instance: &InstanceId,
-    depth: Depth,
-    now: SystemTime,
-    until: Option<SystemTime>,
-) -> Result<CertificateParams, IssueError> {
+fn authority(instance: &InstanceId, depth: Depth, now: SystemTime, until: SystemTime) -> CertificateParams {
     let serial = serial();
     let (name, constraints) = match depth {
         Depth::Root => ("root", BasicConstraints::Constrained(1)),
@@ -196,8 +197,8 @@ fn authority(
     params.is_ca = IsCa::Ca(constraints);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.use_authority_key_identifier_extension = depth == Depth::Intermediate;
-    valid(&mut params, &serial, now, until)?;
-    Ok(params)
+    valid(&mut params, &serial, now, until);
+    params
 }
 
 fn member(
@@ -205,7 +206,7 @@ fn member(
     usage: ExtendedKeyUsagePurpose,
     now: SystemTime,
     until: SystemTime,
-) -> Result<CertificateParams, IssueError> {
+) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.subject_alt_names = alternatives;
@@ -213,35 +214,28 @@ fn member(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
-    valid(&mut params, &serial(), now, Some(until))?;
-    Ok(params)
+    valid(&mut params, &serial(), now, until);
+    params
 }
 
-fn valid(
-    params: &mut CertificateParams,
-    serial: &[u8],
-    now: SystemTime,
-    until: Option<SystemTime>,
-) -> Result<(), IssueError> {
+fn valid(params: &mut CertificateParams, serial: &[u8], now: SystemTime, until: SystemTime) {
     params.serial_number = Some(SerialNumber::from_slice(serial));
-    params.not_before = now.checked_sub(BACK).and_then(date).ok_or(IssueError::OutOfTime)?;
-    let last = OffsetDateTime::from_unix_timestamp(LAST).ok();
-    params.not_after = until.and_then(date).or(last).ok_or(IssueError::OutOfTime)?;
-    Ok(())
+    params.not_before = date(now.checked_sub(BACK).unwrap_or(SystemTime::UNIX_EPOCH));
+    params.not_after = date(until);
 }
 
-/// 127 random bits, of which the first is set: a positive number that needs no other length.
+/// 126 random bits behind two that make it a positive number of this length.
 fn serial() -> [u8; 16] {
     let mut serial = *random::bytes::<16>();
     serial[0] = serial[0] & 0x7f | 0x40;
     serial
 }
 
-/// To the second.
-fn date(time: SystemTime) -> Option<OffsetDateTime> {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-    let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds <= LAST)?;
-    OffsetDateTime::from_unix_timestamp(seconds).ok()
+/// To the second, or the next one that a certificate can name.
+fn date(time: SystemTime) -> OffsetDateTime {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let date = i64::try_from(seconds.min(LAST)).map(OffsetDateTime::from_unix_timestamp);
+    date.ok().and_then(Result::ok).expect("years up to 9999 have a date")
 }
 
 fn uri(subject: &Subject) -> SanType {
@@ -259,6 +253,9 @@ fn alternative(name: &str) -> Result<SanType, IssueError> {
 }
 
 fn linked(certificate: &Certificate, issuer: &Certificate) -> Result<(), AuthorityError> {
+    if certificate.authority()? != issuer.authority()? {
+        return Err(AuthorityError::Unlinked);
+    }
     let (certificate, issuer) = (parse(certificate.der())?, parse(issuer.der())?);
     if !certificate.is_ca() || !issuer.is_ca() {
         return Err(AuthorityError::NoAuthority);
