@@ -29,7 +29,7 @@ pub enum RequestError {
     BadSignature,
 }
 
-/// Ours have 220 bytes; those of other tools hardly more than a thousand.
+/// Ours have 190 bytes; those of other tools hardly more than a thousand.
 const LONGEST: usize = 4 << 10;
 
 /// Bytes of a point on P-256 that is not compressed.
