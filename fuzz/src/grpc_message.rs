@@ -38,6 +38,7 @@ impl Door {
             metrics: &mut metrics::Builder::new(),
             records: Records::AsReceived,
             shared_limits: None,
+            fleet: None,
         };
         let defaults = Settings::validate(&ProducerSection::default()).expect("the defaults are good");
         let settings = Settings { max_message: ByteSize(LIMIT as u64), ..defaults };

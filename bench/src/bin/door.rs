@@ -37,6 +37,7 @@ fn main() -> Outcome<()> {
             metrics: &mut metrics,
             records: Records::AsReceived,
             shared_limits: None,
+            fleet: None,
         };
         let settings = Settings::validate(&ProducerSection::default()).map_err(|p| p.to_string())?;
         let producer = Producer::start(settings, parts).await?;

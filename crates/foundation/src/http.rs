@@ -36,7 +36,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 pub use self::body::{Pace, Stalled};
-pub use self::secure::{Listener, Peer, Plaintext, Security};
+pub use self::secure::{Listener, Peer, Plaintext, Security, TlsConfig};
 
 use self::activity::{Activity, HeldBody};
 use self::body::PacedBody;

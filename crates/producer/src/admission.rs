@@ -14,6 +14,7 @@ use weir_limits::{Ask, Limiter, OverLimit, Scope};
 use weir_model::{BatchTag, Mark, Record, Timestamp};
 use weir_wire::shape::Shaped;
 
+use crate::apps::Apps;
 use crate::budget::{Budget, Reservation};
 use crate::metrics::{Metrics, OTHER};
 use crate::producer::Records;
@@ -35,6 +36,7 @@ pub(crate) struct Admission {
     /// itself, unless it is made of next to nothing but tiny values.
     pub(crate) conversions: Budget,
     pub(crate) streams: Streams,
+    pub(crate) apps: Apps,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) spawner: Spawner,

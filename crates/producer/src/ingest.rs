@@ -12,6 +12,7 @@ mod batch;
 mod presence;
 mod session;
 mod sources;
+mod visitor;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +24,12 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_wire::proto::ingest::ingest_server::{Ingest, IngestServer};
 use weir_wire::proto::ingest::{AgentMessage, ServerMessage};
 
+use weir_fleet::Fleet;
+use weir_foundation::http::Peer;
+
 use self::presence::Presence;
 use self::session::Session;
+use self::visitor::Caller;
 use crate::admission::Admission;
 
 /// What an agent may have sent that is not answered, in bytes of payloads.
@@ -39,16 +44,26 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// What surrounds a payload in a message.
 const ENVELOPE: u64 = 64 << 10;
 
+/// Whom streams are taken from.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentsFrom {
+    /// Agents of this instance, who show certificate and token.
+    pub(crate) fleet: Option<Fleet>,
+    /// Whether those are taken as well who show nothing: for a listener that only this machine reaches without TLS.
+    pub(crate) local: bool,
+}
+
 /// Serves the streams.
 struct IngestDoor {
     admission: Arc<Admission>,
     presence: Presence,
+    from: AgentsFrom,
 }
 
 /// Everything that the agents' listener serves.
-pub(crate) fn router(admission: &Arc<Admission>) -> Router {
+pub(crate) fn router(admission: &Arc<Admission>, from: AgentsFrom) -> Router {
     let limit = usize::try_from(max_batch(admission) + ENVELOPE).unwrap_or(usize::MAX);
-    let door = IngestDoor { admission: Arc::clone(admission), presence: Presence::default() };
+    let door = IngestDoor { admission: Arc::clone(admission), presence: Presence::default(), from };
     let service = IngestServer::new(door).max_decoding_message_size(limit);
     Routes::new(service).prepare().into_axum_router()
 }
@@ -67,7 +82,11 @@ impl Ingest for IngestDoor {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let answers = Session::start(&self.admission, &self.presence, request.into_inner());
+        let (metadata, extensions, incoming) = request.into_parts();
+        let peer = extensions.get::<Peer>().cloned().unwrap_or_default();
+        let caller = Caller::identify(&self.from, &peer, &metadata)?;
+        let changes = self.from.fleet.as_ref().map(Fleet::changes);
+        let answers = Session::start(&self.admission, &self.presence, caller, changes, incoming);
         Ok(Response::new(ReceiverStream::new(answers)))
     }
 }

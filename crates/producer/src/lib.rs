@@ -1,6 +1,7 @@
 //! The role that accepts events, limits them and makes them durable.
 
 mod admission;
+mod apps;
 mod body;
 mod budget;
 mod codes;
@@ -21,5 +22,5 @@ pub use codes::CODES;
 pub use producer::{Parts, Producer, Records, StartError};
 pub use section::{
     BatchIdSettings, Compat, ProducerSection, RateSettings, RecordFormat, RestGateway, Secrets, Settings,
-    StreamOptions,
+    StreamOptions, UnknownApps,
 };

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
+use weir_fleet::Fleet;
 use weir_foundation::clock::Clock;
 use weir_foundation::health::Health;
-use weir_foundation::http::{self, Limits, Pace, Process};
+use weir_foundation::http::{self, Limits, Listener, Pace, Plaintext, Process, Security};
 use weir_foundation::metrics;
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{Journal, ReadError};
@@ -18,9 +19,10 @@ use weir_model::{ByteSize, Timestamp};
 use weir_wire::compression::Encoding;
 
 use crate::admission::Admission;
+use crate::apps::Apps;
 use crate::budget::Budget;
 use crate::grpc::{self, Serving};
-use crate::ingest;
+use crate::ingest::{self, AgentsFrom};
 use crate::metrics::Metrics;
 use crate::rest;
 use crate::section::Settings;
@@ -38,6 +40,9 @@ pub struct Parts<'a> {
     /// The limits that this producer shares with others, if it does.
     pub shared_limits: Option<Arc<dyn SharedLimiter>>,
     pub records: Records,
+    /// The instance that apps and agents are known by; absent where there is none: then no agent can show who it is, and
+    /// all apps are unknown.
+    pub fleet: Option<Fleet>,
 }
 
 /// How the journal wants its records.
@@ -88,7 +93,7 @@ const CONVERSIONS: u64 = 4;
 impl Producer {
     /// Fills the window of batch ids from the journal; opens nothing yet.
     pub async fn start(settings: Settings, parts: Parts<'_>) -> Result<Self, StartError> {
-        let Parts { journal, clock, spawner, health, metrics, shared_limits, records } = parts;
+        let Parts { journal, clock, spawner, health, metrics, shared_limits, records, fleet } = parts;
         let window = BatchWindow::new(settings.batch_ids, Arc::clone(&clock));
         let since = Timestamp::from(clock.now()).saturating_sub(settings.batch_ids.window);
         window.remember(journal.known_batches(since, settings.batch_ids.limit).await?);
@@ -110,6 +115,7 @@ impl Producer {
         let admission = Admission {
             budget,
             conversions: Budget::new(limit.saturating_mul(CONVERSIONS)),
+            apps: Apps { fleet, unknown: settings.unknown_apps },
             streams: Streams::new(&settings, Arc::clone(&journal), Arc::clone(&metrics)),
             metrics,
             limits,
@@ -139,16 +145,26 @@ impl Producer {
         http::serve("producer.grpc", listener, router, limits, DrainPhase::StopIntake, process)
     }
 
-    /// Serves agents on `listener` until the process drains, by tasks named `producer.ingest.*`.
-    pub fn serve_ingest(&self, listener: TcpListener) -> io::Result<()> {
+    /// Serves agents on `listener` until the process drains, by tasks named `producer.ingest.*`; and `beside`, what else
+    /// they ask for there.
+    ///
+    /// Where the listener has TLS, agents show certificate and token of the fleet; without, everybody is taken who reaches
+    /// it.
+    pub fn serve_ingest(&self, listener: impl Into<Listener>, beside: Option<Router>) -> io::Result<()> {
+        let listener = listener.into();
         let limits = Limits {
             connections: self.admission.settings.max_connections,
             // A stream lasts as long as its agent; pings find out who is gone.
             pace: Pace { window: AGENT_PATIENCE, bytes: 0 },
             ..Limits::default()
         };
+        let local = match listener.security {
+            Security::Plain | Security::Tls { plaintext: Plaintext::Accepted, .. } => true,
+            Security::Tls { plaintext: Plaintext::Refused, .. } => false,
+        };
+        let from = AgentsFrom { fleet: self.admission.apps.fleet.clone(), local };
         let process = Process { spawner: &self.admission.spawner, clock: &self.admission.clock };
-        let router = ingest::router(&self.admission);
+        let router = ingest::router(&self.admission, from).merge(beside.unwrap_or_default());
         http::serve("producer.ingest", listener, router, limits, DrainPhase::StopIntake, process)
     }
 

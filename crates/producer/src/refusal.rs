@@ -18,6 +18,7 @@ use weir_wire::lines::BodyError;
 use weir_wire::rest::RestError;
 use weir_wire::shape::ItemTooLarge;
 
+use crate::apps::AppRefused;
 use crate::budget::Exhausted;
 use crate::codes;
 use crate::section::Compat;
@@ -38,6 +39,10 @@ pub(crate) enum Refusal {
     Context(#[from] ContextError),
     #[error(transparent)]
     AppName(#[from] AppNameError),
+    #[error(transparent)]
+    App(#[from] AppRefused),
+    #[error("the access token has expired")]
+    TokenExpired,
     #[error("the payload is for the index `{prefix}`, the batch for the app `{app}`")]
     OtherPrefix { app: String, prefix: String },
     #[error("the payload has {found} events, the batch says {said}")]
@@ -83,6 +88,9 @@ pub(crate) enum Refusal {
 /// How long those who are refused for want of memory are told to wait.
 const BUDGET_DELAY: Duration = Duration::from_secs(1);
 
+/// How soon an agent may send again whose token has ended: it asks for another one meanwhile.
+const TOKEN_DELAY: Duration = Duration::from_secs(1);
+
 /// How long to wait where the journal does not say.
 const JOURNAL_DELAY: Duration = Duration::from_secs(1);
 
@@ -120,6 +128,8 @@ impl Refusal {
             | Self::OtherCount { .. }
             | Self::OtherBytes(_)
             | Self::Decompress(_) => Code::InvalidArgument,
+            Self::App(AppRefused::WrongSecret(_)) | Self::TokenExpired => Code::Unauthenticated,
+            Self::App(_) => Code::PermissionDenied,
             Self::Encoding(_) => Code::Unimplemented,
             Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
@@ -180,6 +190,7 @@ impl Failure for Refusal {
             Self::Append(AppendError::Closing) | Self::Stream(CreateStreamError::Closing) | Self::Cut => {
                 Disposition::ShuttingDown
             }
+            Self::TokenExpired => Disposition::RetryAfter(TOKEN_DELAY),
             Self::Stream(_) => Disposition::RetryAfter(JOURNAL_DELAY),
             Self::Append(error) => error.retry_after().map_or(Disposition::GiveUp, Disposition::RetryAfter),
             _ => Disposition::GiveUp,
@@ -203,6 +214,11 @@ impl Failure for Refusal {
             | Self::OtherCount { .. } => codes::MALFORMED_BATCH,
             Self::Context(_) => codes::BAD_CONTEXT,
             Self::AppName(_) => codes::BAD_APP_NAME,
+            Self::App(AppRefused::Unknown(_)) => codes::UNKNOWN_APP,
+            Self::App(AppRefused::WrongSecret(_)) => codes::WRONG_SECRET,
+            Self::App(AppRefused::Disabled(_)) => codes::APP_DISABLED,
+            Self::App(AppRefused::Foreign { .. }) => codes::FOREIGN_APP,
+            Self::TokenExpired => codes::TOKEN_EXPIRED,
             Self::BatchId { .. } => codes::BAD_BATCH_ID,
             Self::OtherBytes(_) => codes::BATCH_ID_REUSED,
             Self::Encoding(_) => codes::UNKNOWN_ENCODING,

@@ -51,6 +51,9 @@ pub struct ProducerSection {
     /// Most streams that one app may have made while the process runs: an app is known by its `app_secret`, and all
     /// requests without one are one app's. Streams that exist do not count. Default: no limit.
     pub max_app_streams: Option<u32>,
+    /// What becomes of events of apps that `weir app create` has not made: `take` or `refuse`. Without an instance, as
+    /// over Kafka, nobody is known and all are taken. Default: `take`; `refuse` where other machines reach a door.
+    pub unknown_apps: Option<UnknownApps>,
     /// Make new streams as the settings say, whatever a request asks for. Default: `false`.
     pub ignore_stream_options: Option<bool>,
     /// Write `app_secret` into the journal, as barito-flow does. Default: `false`, with `compat: barito` `true`.
@@ -76,6 +79,16 @@ pub enum Compat {
     Weir,
     /// Failures of the journal are FAILED_PRECONDITION, a negative `app_max_tps` admits nothing.
     Barito,
+}
+
+/// What becomes of events of apps that are not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownApps {
+    /// They are taken, within the limits of the settings.
+    #[default]
+    Take,
+    Refuse,
 }
 
 /// How the events of a batch become records of a shared journal.
@@ -105,6 +118,7 @@ pub struct Settings {
     pub default_partitions: Option<NonZeroU32>,
     pub max_partitions: NonZeroU32,
     pub max_app_streams: Option<NonZeroU32>,
+    pub unknown_apps: UnknownApps,
     pub stream_options: StreamOptions,
     pub secrets: Secrets,
     pub record_format: RecordFormat,
@@ -202,6 +216,7 @@ impl Settings {
             default_partitions: at_least_one(&mut problems, "default_partitions", raw.default_partitions),
             max_partitions: max_partitions.unwrap_or(NonZeroU32::MIN),
             max_app_streams: at_least_one(&mut problems, "max_app_streams", raw.max_app_streams),
+            unknown_apps: raw.unknown_apps.unwrap_or_default(),
             stream_options: match raw.ignore_stream_options {
                 Some(true) => StreamOptions::Settings,
                 Some(false) | None => StreamOptions::Request,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir_model::{IllegalName, IllegalStreamName, IndexPrefix};
 use weir_wire::Context;
 
+use crate::apps::Known;
 use crate::section::{Compat, RateSettings, Settings, StreamOptions};
 use crate::streams::{Stream, Streams, Wanted};
 
@@ -80,17 +81,16 @@ impl ContextProblem {
 }
 
 impl Terms {
-    /// The terms of a protobuf or REST batch. A request without a context has an empty one.
+    /// The terms of a protobuf or REST batch.
     ///
     /// An index prefix is required, since a record without one can not be filed; every known client of barito-flow
     /// sends it.
     pub(crate) fn of_context(
-        context: Option<&Context<'_>>,
+        context: &Context<'_>,
+        known: Known,
         streams: &Streams,
         settings: &Settings,
     ) -> Result<Self, ContextError> {
-        let none = Context::default();
-        let context = context.unwrap_or(&none);
         if context.topic.is_empty() {
             return Err(ContextProblem::Missing.of("kafka_topic"));
         }
@@ -102,7 +102,7 @@ impl Terms {
             Err(IllegalName::Empty) => return Err(ContextProblem::Missing.of("es_index_prefix")),
             Err(illegal) => return Err(ContextProblem::IndexPrefix(illegal).of("es_index_prefix")),
         }
-        let rates = Rates { settings: &settings.rates, compat: settings.compat };
+        let rates = Rates { settings: &settings.rates, compat: settings.compat, own: known.max_tps };
         let (group, rate) = match context.disable_app_tps {
             false => (Group::Alone, rates.of_app(context.topic, context.max_tps)?),
             true => {
@@ -127,13 +127,14 @@ impl Terms {
     /// topic and the index prefix.
     pub(crate) fn of_app(
         app: &str,
+        known: Known,
         streams: &Streams,
         settings: &Settings,
     ) -> Result<(Self, IndexPrefix), AppNameError> {
         let error = |problem| AppNameError { name: app.to_owned(), problem };
         let prefix = IndexPrefix::new(app).map_err(|illegal| error(AppNameProblem::Name(illegal)))?;
         let stream = streams.find(app).map_err(|illegal| error(AppNameProblem::Stream(illegal)))?;
-        let rates = Rates { settings: &settings.rates, compat: settings.compat };
+        let rates = Rates { settings: &settings.rates, compat: settings.compat, own: known.max_tps };
         let terms = Self {
             stream,
             group: Group::Alone,
@@ -161,6 +162,8 @@ impl Terms {
 struct Rates<'a> {
     settings: &'a RateSettings,
     compat: Compat,
+    /// What the instance says about the app.
+    own: Option<NonZeroU32>,
 }
 
 impl Rates<'_> {
@@ -173,7 +176,7 @@ impl Rates<'_> {
     }
 
     fn ceiling(&self, app: &str) -> Option<NonZeroU32> {
-        self.settings.app_ceilings.get(app).copied().or(self.settings.app_ceiling)
+        self.own.or_else(|| self.settings.app_ceilings.get(app).copied()).or(self.settings.app_ceiling)
     }
 
     fn of_group(&self, asked: i32) -> Result<Rate, ContextError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir_model::ByteSize;
 use weir_wire::shape::{KeptSecrets, Layout, Shape, Shaped, Times};
-use weir_wire::{Malformed, ScannedBatch, scan_collection, scan_timber};
+use weir_wire::{Context, Malformed, ScannedBatch, scan_collection, scan_timber};
 
 use crate::admission::{Admission, Admitted, BATCH_EVENTS, Batch};
 use crate::body::Received;
@@ -61,7 +61,11 @@ impl Admission {
         if scanned.items() > BATCH_EVENTS {
             return Err(Refusal::TooManyEvents { limit: BATCH_EVENTS });
         }
-        let terms = Terms::of_context(scanned.context(), &self.streams, &self.settings)?;
+        // A request without a context has an empty one.
+        let none = Context::default();
+        let context = scanned.context().unwrap_or(&none);
+        let known = self.apps.of_client(context.topic, context.app_secret)?;
+        let terms = Terms::of_context(context, known, &self.streams, &self.settings)?;
         let records = match self.records {
             Records::AsReceived => vec![self.as_received(&scanned, bytes)],
             Records::Shaped { limit } => scanned.shape(&self.shape(limit))?,

@@ -6,6 +6,7 @@
 pub mod api;
 
 mod admission;
+pub mod agents;
 mod audit;
 mod codes;
 mod dead;

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use weir_foundation::clock::{Clock, timeout};
 use weir_foundation::settings::Secret;
 use weir_wire::proto::control::control_client::ControlClient;
@@ -23,6 +23,9 @@ use crate::link::{Broken, until};
 
 /// Without anything new the agent says so often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How soon a certificate is asked for again that the server does not give yet.
+const TOO_EARLY: Duration = Duration::from_secs(30);
 
 /// Counts are told at most so often.
 const COUNTS: Duration = Duration::from_secs(5);
@@ -253,7 +256,15 @@ impl Control {
         let (generation, certificate_request) = identity.request()?;
         let request = with_token(RenewRequest { certificate_request, generation }, &self.token.secret)?;
         let asked = timeout(&*self.clock, self.patience, self.client.renew(request)).await;
-        let answer = asked.map_err(|_elapsed| Broken::Silent(self.patience))??.into_inner();
+        let answer = match asked.map_err(|_elapsed| Broken::Silent(self.patience))? {
+            Ok(answer) => answer.into_inner(),
+            // The certificate is so new that the server gives no other one yet.
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                self.renew_at = self.clock.monotonic() + TOO_EARLY;
+                return Ok(());
+            }
+            Err(status) => return Err(status.into()),
+        };
         identity.renewed(answer, self.clock.now())?;
         tracing::info!(agent = identity.agent(), "the certificate is renewed");
         self.renew_at = identity.renew_at(self.clock.monotonic(), self.clock.now());

@@ -10,6 +10,7 @@ mod directory;
 mod discovery;
 mod door;
 mod fleet;
+mod instance;
 mod listeners;
 mod metrics;
 mod producer;
@@ -25,7 +26,7 @@ use weir_consumer::delivery::{self, Delivery};
 use weir_consumer::metrics::ConsumerMetrics;
 use weir_foundation::clock::Clock;
 use weir_foundation::health::Health;
-use weir_foundation::http;
+use weir_foundation::http::{self, Listener};
 use weir_foundation::metrics::Builder;
 use weir_foundation::notify::{self, Notifier};
 use weir_foundation::ops::{self, Identity, Ops, StatusBoard, Views};
@@ -43,6 +44,7 @@ pub(crate) use self::agent::agent;
 use self::auditor::Books;
 pub(crate) use self::consumer::consumer;
 use self::door::Doors;
+use self::instance::Instance;
 pub(crate) use self::listeners::Addresses;
 use self::listeners::Listeners;
 pub(crate) use self::producer::producer;
@@ -86,11 +88,13 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let addresses = listeners.addresses()?;
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
+    let doors = instance::Doors { agents: addresses.ingest, enrolment: addresses.enrolment };
+    let instance = Instance::open(&settings.data_dir, &settings.fleet, doors, process).await?;
     let storage = Storage::open(settings, process, &mut metrics)?;
 
     let redaction = redaction(settings, process, &mut metrics)?;
     let redactor = redaction.redactor();
-    let producer = embedded_producer(settings, process, &storage, &mut metrics).await?;
+    let producer = embedded_producer(settings, process, &storage, &instance, &mut metrics).await?;
     let delivery = delivery(settings, process, &storage, redactor.clone(), &mut metrics).await?;
     let server = embedded_server(settings, process, &storage, redactor, addresses, &mut metrics);
 
@@ -100,7 +104,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     redaction.known().await.context("find out what to redact")?;
     delivery.start(&process.spawner).context("start the consumer")?;
     producer.serve_grpc(listeners.grpc).context("serve gRPC")?;
-    producer.serve_ingest(listeners.ingest).context("serve agents")?;
+    serve_agents(settings, listeners.ingest, listeners.enrolment, &producer, &instance, process)?;
     serve_http(listeners.http, &producer, server, process)?;
     announce(process);
     Ok(Running { addresses, ops })
@@ -162,6 +166,7 @@ async fn embedded_producer(
     settings: &Settings,
     process: &Process,
     storage: &Storage,
+    instance: &Instance,
     metrics: &mut Builder,
 ) -> Result<Producer> {
     let parts = weir_producer::Parts {
@@ -172,6 +177,7 @@ async fn embedded_producer(
         metrics,
         records: Records::AsReceived,
         shared_limits: producer::shared_limits(settings, process)?,
+        fleet: Some(instance.fleet.clone()),
     };
     Producer::start(settings.producer.clone(), parts).await.context("start the producer")
 }
@@ -227,8 +233,8 @@ fn embedded_server(
 fn status(process: &Process, storage: &Storage, addresses: Addresses) -> StatusBoard {
     let durability = "synced to the embedded journal before every answer";
     let status = StatusBoard::new(identity("up", durability), Arc::clone(&process.clock));
-    let Addresses { http, grpc, ingest, ops } = addresses;
-    let listen = json!({ "http": http, "grpc": grpc, "ingest": ingest, "ops": ops });
+    let Addresses { http, grpc, ingest, enrolment, ops } = addresses;
+    let listen = json!({ "http": http, "grpc": grpc, "ingest": ingest, "enrolment": enrolment, "ops": ops });
     status.section("listen", move || listen.clone());
     let journal = Arc::clone(&storage.journal);
     status.section("journal", move || {
@@ -260,6 +266,27 @@ fn identity(role: &str, durability: &str) -> Identity {
         role: role.to_owned(),
         durability: durability.to_owned(),
     }
+}
+
+/// Opens the doors of those who are agents and of those who want to be.
+fn serve_agents(
+    settings: &Settings,
+    agents: TcpListener,
+    enrolment: TcpListener,
+    producer: &Producer,
+    instance: &Instance,
+    process: &Process,
+) -> Result<()> {
+    let address = agents.local_addr().context("ask for a bound address")?;
+    let security = instance.agents_security(address, &settings.fleet);
+    let control = weir_server::agents::control_router(&instance.agents);
+    let listener = Listener { socket: agents, security };
+    producer.serve_ingest(listener, Some(control)).context("serve agents")?;
+    let router = weir_server::agents::enrolment_router(&instance.agents);
+    let listener = Listener { socket: enrolment, security: instance.enrolment_security() };
+    let serving = http::Process { spawner: &process.spawner, clock: &process.clock };
+    http::serve("enrolment", listener, router, http::Limits::default(), DrainPhase::StopIntake, serving)
+        .context("serve enrolment")
 }
 
 fn serve_http(listener: TcpListener, producer: &Producer, server: Server, process: &Process) -> Result<()> {

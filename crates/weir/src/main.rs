@@ -6,6 +6,7 @@ mod commands;
 mod compose;
 mod console;
 mod demo;
+mod host;
 mod output;
 mod send;
 mod settings;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use weir_consumer::section::{ConsumerSection, ConsumerSettings};
 use weir_discovery::ConsulSettings;
+use weir_fleet::FleetListen;
 use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
@@ -56,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) producer: weir_producer::Settings,
     pub(crate) consumer: ConsumerSettings,
     pub(crate) server: ServerSettings,
+    pub(crate) fleet: FleetListen,
     /// Absent if Consul is not asked.
     pub(crate) consul: Option<ConsulSettings>,
     pub(crate) kafka: weir_journal_kafka::Settings,
@@ -149,6 +151,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let consul = loaded.section("consul", |raw| ConsulSettings::validate(&raw.consul));
     let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw, role)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
+    let fleet = loaded.section("fleet", |raw| FleetListen::validate(&raw.fleet, raw.listen.exposure()));
     let producer = producer?;
     Some(Settings {
         data_dir,
@@ -161,6 +164,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
         producer,
         consumer: consumer?,
         server: server?,
+        fleet: fleet?,
         consul: consul?,
         kafka: kafka?,
         elasticsearch: elasticsearch?,

@@ -7,13 +7,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+/// What a server shows and wants to be shown, ready for connections.
+pub type TlsConfig = rustls::ServerConfig;
 
 /// A listening socket, and how its connections are secured.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub enum Security {
     Plain,
     /// By TLS. What the configuration is when a connection begins holds for as long as it lasts, so that certificates
     /// change without breaking anything.
-    Tls { config: watch::Receiver<Arc<ServerConfig>>, plaintext: Plaintext },
+    Tls { config: watch::Receiver<Arc<TlsConfig>>, plaintext: Plaintext },
 }
 
 /// Whether clients that do not speak TLS are served all the same.

@@ -13,10 +13,11 @@ use weir_wire::proto::ingest::server_message::Kind;
 use weir_wire::proto::ingest::{Answer, Batch, Compression, Later, Refused, ServerMessage, Stored};
 use weir_wire::scan_events;
 use weir_wire::shape::Shaped;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::sources::{Next, Step, Stretch};
+use super::visitor::Whose;
 use crate::admission::{self, Admission};
+use crate::apps::Known;
 use crate::body::Received;
 use crate::budget::Reservation;
 use crate::codes;
@@ -35,6 +36,7 @@ const JOURNAL_DELAY: Duration = Duration::from_secs(1);
 pub(super) struct Arrived {
     batch: Batch,
     stretch: Option<Stretch>,
+    known: Known,
     reservation: Reservation,
 }
 
@@ -65,7 +67,7 @@ impl From<Refusal> for Trouble {
 }
 
 /// Where a batch is from. Fails for what no agent of weir sends, which ends the stream.
-pub(super) fn stretch(agent: &str, batch: &Batch) -> Result<Option<Stretch>, Status> {
+pub(super) fn stretch(whose: &Whose, batch: &Batch) -> Result<Option<Stretch>, Status> {
     let wrong = |what: &str| Err(Status::invalid_argument(format!("batch {}: {what}", batch.sequence)));
     let Some(stretch) = &batch.stretch else { return Ok(None) };
     if stretch.source.len() != 16 {
@@ -74,12 +76,7 @@ pub(super) fn stretch(agent: &str, batch: &Batch) -> Result<Option<Stretch>, Sta
     if stretch.end <= stretch.start || stretch.stored > stretch.start {
         return wrong("a stretch ends behind its start, which is not before what is stored");
     }
-    // An agent speaks of its own sources only.
-    let mut scoped = Xxh3::new();
-    scoped.update(agent.as_bytes());
-    scoped.update(&[0]);
-    scoped.update(&stretch.source);
-    let source = SourceId(scoped.digest128());
+    let source = whose.source(&stretch.source);
     Ok(Some(Stretch { source, start: stretch.start, end: stretch.end, stored: stretch.stored }))
 }
 
@@ -89,10 +86,11 @@ impl Arrived {
         admission: &Admission,
         batch: Batch,
         stretch: Option<Stretch>,
+        known: Known,
     ) -> Result<Self, Refusal> {
         let mut reservation = admission.reserve_request()?;
         reservation.grow_to(reservation.bytes() + batch.payload.len() as u64)?;
-        Ok(Self { batch, stretch, reservation })
+        Ok(Self { batch, stretch, known, reservation })
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -148,9 +146,9 @@ impl Arrived {
     }
 
     async fn store(self, admission: &Arc<Admission>, mark: Option<Mark>) -> Result<(), Trouble> {
-        let Self { batch, reservation, .. } = self;
-        let (terms, prefix) =
-            Terms::of_app(&batch.app, &admission.streams, &admission.settings).map_err(Refusal::from)?;
+        let Self { batch, known, reservation, .. } = self;
+        let (terms, prefix) = Terms::of_app(&batch.app, known, &admission.streams, &admission.settings)
+            .map_err(Refusal::from)?;
         let encoding = match batch.compression() {
             Compression::None => Encoding::Identity,
             Compression::Zstd => Encoding::Zstd,

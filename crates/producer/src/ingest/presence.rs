@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedMutexGuard, watch};
 
+use super::visitor::Whose;
+
 /// Who is here. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Presence(Arc<Mutex<HashMap<String, Arc<Place>>>>);
+pub(super) struct Presence(Arc<Mutex<HashMap<Whose, Arc<Place>>>>);
 
 /// The place of one agent.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Seat {
     presence: Presence,
-    agent: String,
+    agent: Whose,
     place: Arc<Place>,
     newer: watch::Receiver<u64>,
     turn: Option<OwnedMutexGuard<()>>,
@@ -32,21 +34,21 @@ pub(super) struct Seat {
 
 impl Presence {
     /// Asks the former session of the agent to leave, and waits until it has.
-    pub(super) async fn enter(&self, agent: &str) -> Seat {
+    pub(super) async fn enter(&self, agent: Whose) -> Seat {
         let (place, newer) = {
             // Held meanwhile, so that whoever comes next is noticed.
             let mut places = self.places();
-            let place = places.entry(agent.to_owned()).or_default();
+            let place = places.entry(agent.clone()).or_default();
             place.comers.send_modify(|comers| *comers += 1);
             (Arc::clone(place), place.comers.subscribe())
         };
         let turn = Arc::clone(&place.turn);
-        let mut seat = Seat { presence: self.clone(), agent: agent.to_owned(), place, newer, turn: None };
+        let mut seat = Seat { presence: self.clone(), agent, place, newer, turn: None };
         seat.turn = Some(turn.lock_owned().await);
         seat
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<String, Arc<Place>>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<Whose, Arc<Place>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,13 +78,17 @@ mod tests {
 
     use super::*;
 
+    fn local(name: &str) -> Whose {
+        Whose::Local(name.to_owned())
+    }
+
     #[tokio::test]
     async fn who_comes_later_waits_until_the_former_has_left() {
         let presence = Presence::default();
-        let mut first = presence.enter("web").await;
-        let mut other = presence.enter("db").await;
+        let mut first = presence.enter(local("web")).await;
+        let mut other = presence.enter(local("db")).await;
         assert_eq!(first.wanted().now_or_never(), None);
-        let mut second = Box::pin(presence.enter("web"));
+        let mut second = Box::pin(presence.enter(local("web")));
         assert!(second.as_mut().now_or_never().is_none());
         assert_eq!(first.wanted().now_or_never(), Some(()));
         assert_eq!(other.wanted().now_or_never(), None, "another agent has its own");

@@ -2,38 +2,54 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::{Status, Streaming};
-use weir_foundation::clock::timeout;
+use weir_foundation::clock::{Clock, timeout};
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy};
 use weir_wire::proto::ingest::agent_message::Kind as AgentKind;
 use weir_wire::proto::ingest::server_message::Kind;
-use weir_wire::proto::ingest::{AgentMessage, Drain, Hello, ServerMessage, Welcome};
+use weir_wire::proto::ingest::{AgentMessage, Batch, Drain, ServerMessage, Token, Welcome};
 
 use super::batch::{Arrived, Dealt, stretch};
 use super::presence::{Presence, Seat};
-use super::sources::{Next, Sources};
+use super::sources::{Next, Sources, Stretch};
+use super::visitor::{Caller, Visitor, Whose};
 use super::{WINDOW_BATCHES, WINDOW_BYTES, max_batch};
 use crate::admission::Admission;
+use crate::refusal::Refusal;
 
 /// How long an agent may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
 
-/// The longest name of an agent, in bytes.
-const NAME: usize = 200;
+/// How long a token may have ended before the stream ends with it: its agent asks for another one meanwhile, and what it
+/// sends is turned away.
+const TOKEN_GRACE: Duration = Duration::from_secs(60);
 
 type Answers = mpsc::Sender<Result<ServerMessage, Status>>;
 
+/// A stream that has begun, of somebody who has not said what he is called.
+struct Arriving {
+    admission: Arc<Admission>,
+    incoming: Streaming<AgentMessage>,
+    answers: Answers,
+    caller: Caller,
+    changes: Option<watch::Receiver<u64>>,
+}
+
+/// The stream of a visitor who is welcome.
 pub(super) struct Session {
     admission: Arc<Admission>,
     incoming: Streaming<AgentMessage>,
     answers: Answers,
-    agent: String,
+    visitor: Visitor,
+    whose: Whose,
+    /// Tells that the visitor may have been sent away.
+    changes: Option<watch::Receiver<u64>>,
     sources: Sources<Arrived>,
     /// What came and is not answered.
     in_hand: InHand,
@@ -48,6 +64,9 @@ struct InHand {
 enum Event {
     Dealt(Dealt),
     Message(Result<Option<AgentMessage>, Status>),
+    /// Something about the fleet.
+    Changed,
+    Expired,
     Draining,
 }
 
@@ -56,77 +75,77 @@ impl Session {
     pub(super) fn start(
         admission: &Arc<Admission>,
         presence: &Presence,
+        caller: Caller,
+        changes: Option<watch::Receiver<u64>>,
         incoming: Streaming<AgentMessage>,
     ) -> mpsc::Receiver<Result<ServerMessage, Status>> {
         // Room for an answer to every batch, so that an agent that reads slowly holds up nothing but itself.
         let (answers, receiver) = mpsc::channel(WINDOW_BATCHES + 2);
-        let session = Self {
-            admission: Arc::clone(admission),
-            incoming,
-            answers,
-            agent: String::new(),
-            sources: Sources::default(),
-            in_hand: InHand::default(),
-        };
+        let arriving = Arriving { admission: Arc::clone(admission), incoming, answers, caller, changes };
         let presence = presence.clone();
         let policy = Policy::expendable(DrainPhase::StopIntake);
         admission.spawner.spawn("producer.ingest.session", policy, |drain| async move {
-            session.run(&presence, &drain).await;
+            arriving.run(&presence, &drain).await;
             Ok::<(), Infallible>(())
         });
         receiver
     }
+}
 
-    async fn run(mut self, presence: &Presence, drain: &DrainToken) {
+impl Arriving {
+    async fn run(self, presence: &Presence, drain: &DrainToken) {
+        let answers = self.answers.clone();
         let greeted = tokio::select! {
             greeted = self.greet(presence) => greeted,
             () = drain.draining() => return,
         };
         let outcome = match greeted {
-            Ok(seat) => self.serve(seat, drain).await,
+            Ok((session, seat)) => session.serve(seat, drain).await,
             Err(status) => Err(status),
         };
         if let Err(status) = outcome {
-            tracing::debug!(agent = self.agent, %status, "the stream of an agent ends");
+            tracing::debug!(%status, "the stream of an agent ends");
             // The agent may be gone.
-            self.answers.send(Err(status)).await.ok();
+            answers.send(Err(status)).await.ok();
         }
     }
 
-    async fn greet(&mut self, presence: &Presence) -> Result<Seat, Status> {
-        let clock = Arc::clone(&self.admission.clock);
-        let first = timeout(&*clock, HELLO, self.incoming.message()).await;
+    async fn greet(self, presence: &Presence) -> Result<(Session, Seat), Status> {
+        let Self { admission, mut incoming, answers, caller, changes } = self;
+        let clock = Arc::clone(&admission.clock);
+        let first = timeout(&*clock, HELLO, incoming.message()).await;
         let first = first.map_err(|_elapsed| Status::deadline_exceeded("an agent begins with a Hello"))??;
-        let Some(AgentKind::Hello(Hello { agent, version, .. })) = first.and_then(|message| message.kind)
-        else {
+        let Some(AgentKind::Hello(hello)) = first.and_then(|message| message.kind) else {
             return Err(Status::invalid_argument("an agent begins with a Hello"));
         };
-        if agent.is_empty() || agent.len() > NAME {
-            return Err(Status::invalid_argument(format!("the name of an agent has 1 to {NAME} bytes")));
-        }
+        let (visitor, random) = caller.greets(&hello)?;
+        let whose = visitor.whose();
         let seat = tokio::select! {
-            seat = presence.enter(&agent) => seat,
-            early = self.incoming.message() => {
+            seat = presence.enter(whose.clone()) => seat,
+            early = incoming.message() => {
                 early?;
                 return Err(Status::invalid_argument("an agent waits for the Welcome"));
             }
         };
-        tracing::info!(agent, version, "an agent is connected");
-        self.agent = agent;
+        tracing::info!(agent = visitor.name(), version = hello.version, "an agent is connected");
         let welcome = Welcome {
             window_bytes: WINDOW_BYTES,
             window_batches: u32::try_from(WINDOW_BATCHES).unwrap_or(u32::MAX),
-            max_batch_bytes: max_batch(&self.admission),
-            seal_salt: Vec::new(),
+            max_batch_bytes: max_batch(&admission),
+            seal_salt: random.map_or_else(Vec::new, |random| random.as_bytes().to_vec()),
         };
-        self.tell(Kind::Welcome(welcome)).await?;
-        Ok(seat)
+        let (sources, in_hand) = (Sources::default(), InHand::default());
+        let session = Session { admission, incoming, answers, visitor, whose, changes, sources, in_hand };
+        session.tell(Kind::Welcome(welcome)).await?;
+        Ok((session, seat))
     }
+}
 
+impl Session {
     /// Takes batches until the agent ends the stream or begins another one, or the process drains, and answers all that
     /// came. However that ends: what the journal has in hand is dealt with before another session of the agent may ask
     /// how far its sources are.
-    async fn serve(&mut self, mut seat: Seat, drain: &DrainToken) -> Result<(), Status> {
+    async fn serve(mut self, mut seat: Seat, drain: &DrainToken) -> Result<(), Status> {
         let mut working = FuturesUnordered::new();
         let outcome = self.exchange(&mut working, &mut seat, drain).await;
         while working.next().await.is_some() {}
@@ -140,12 +159,15 @@ impl Session {
         drain: &DrainToken,
     ) -> Result<(), Status> {
         let (mut ending, mut open) = (false, true);
+        let clock = Arc::clone(&self.admission.clock);
         while (open && !ending) || self.in_hand.batches > 0 {
             let event = tokio::select! {
                 biased;
                 Some(dealt) = working.next(), if !working.is_empty() => Event::Dealt(dealt),
                 () = drain.draining(), if !ending => Event::Draining,
                 () = seat.wanted(), if !ending => Event::Draining,
+                () = changed(&mut self.changes) => Event::Changed,
+                () = ended(&*clock, self.visitor.expires()) => Event::Expired,
                 message = self.incoming.message(), if open && !ending && self.in_hand.has_room() => {
                     Event::Message(message)
                 }
@@ -165,6 +187,11 @@ impl Session {
                         None
                     }
                 },
+                Event::Changed => {
+                    self.visitor.check()?;
+                    None
+                }
+                Event::Expired => return Err(Status::unauthenticated("the access token has expired")),
                 Event::Draining => {
                     ending = true;
                     self.tell(Kind::Drain(Drain {})).await?;
@@ -180,24 +207,50 @@ impl Session {
 
     /// What can be worked on now because of a message.
     async fn hear(&mut self, message: AgentMessage) -> Result<Option<(Arrived, Next)>, Status> {
-        let Some(AgentKind::Batch(batch)) = message.kind else {
-            return Err(Status::invalid_argument("behind the Hello come batches"));
+        let batch = match message.kind {
+            Some(AgentKind::Batch(batch)) => batch,
+            Some(AgentKind::Token(Token { token })) => {
+                self.visitor.renew(&token)?;
+                return Ok(None);
+            }
+            Some(AgentKind::Hello(_)) | None => {
+                return Err(Status::invalid_argument("behind the Hello come batches"));
+            }
         };
-        let (sequence, stretch) = (batch.sequence, stretch(&self.agent, &batch)?);
-        let arrived = match Arrived::new(&self.admission, batch, stretch) {
-            Ok(arrived) => arrived,
+        let (sequence, stretch) = (batch.sequence, stretch(&self.whose, &batch)?);
+        match self.take_in(batch, stretch)? {
+            Ok(arrived) => {
+                self.in_hand.batches += 1;
+                self.in_hand.bytes += arrived.bytes();
+                Ok(match stretch {
+                    Some(stretch) => self.sources.arrives(stretch.source, arrived),
+                    None => Some((arrived, Next::Unknown)),
+                })
+            }
             Err(refusal) => {
                 let dealt = Dealt::turned_away(sequence, refusal, &self.admission);
                 self.answers.send(Ok(dealt.message())).await.map_err(|_gone| gone())?;
-                return Ok(None);
+                Ok(None)
             }
+        }
+    }
+
+    /// A batch that may be worked on, or why it is turned away. Fails, and the stream with it, for one that was tampered
+    /// with.
+    fn take_in(
+        &mut self,
+        mut batch: Batch,
+        stretch: Option<Stretch>,
+    ) -> Result<Result<Arrived, Refusal>, Status> {
+        self.visitor.open(&mut batch)?;
+        if self.visitor.expires().is_some_and(|expires| expires <= self.admission.clock.now()) {
+            return Ok(Err(Refusal::TokenExpired));
+        }
+        let known = match self.visitor.may_send(&self.admission.apps, &batch.app) {
+            Ok(known) => known,
+            Err(refused) => return Ok(Err(refused.into())),
         };
-        self.in_hand.batches += 1;
-        self.in_hand.bytes += arrived.bytes();
-        Ok(match stretch {
-            Some(stretch) => self.sources.arrives(stretch.source, arrived),
-            None => Some((arrived, Next::Unknown)),
-        })
+        Ok(Arrived::new(&self.admission, batch, stretch, known))
     }
 
     async fn tell(&self, kind: Kind) -> Result<(), Status> {
@@ -208,6 +261,28 @@ impl Session {
 impl InHand {
     fn has_room(self) -> bool {
         self.batches < WINDOW_BATCHES && self.bytes < WINDOW_BYTES
+    }
+}
+
+/// Waits for a change; for ever where nothing changes.
+async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
+    let changed = match changes {
+        Some(changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending().await
+    }
+}
+
+/// Waits until a token has ended for too long; for ever where there is none.
+async fn ended(clock: &dyn Clock, expires: Option<SystemTime>) {
+    match expires {
+        Some(expires) => {
+            let left = (expires + TOKEN_GRACE).duration_since(clock.now()).unwrap_or_default();
+            clock.sleep(left).await;
+        }
+        None => std::future::pending().await,
     }
 }
 

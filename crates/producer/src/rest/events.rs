@@ -84,7 +84,8 @@ impl EventsDoor {
     async fn take(&self, app: &str, request: Request) -> Result<Report, Refused> {
         let (head, body) = request.into_parts();
         let admission = &*self.admission;
-        let (terms, prefix) = Terms::of_app(app, &admission.streams, &admission.settings)?;
+        let known = admission.apps.of_client(app, secret_of(&head.headers))?;
+        let (terms, prefix) = Terms::of_app(app, known, &admission.streams, &admission.settings)?;
         let id = batch_id(&head.headers)?;
         let media = Media::of(&head.headers);
         let mut upload = Upload {
@@ -112,6 +113,11 @@ impl EventsDoor {
             }
         }
     }
+}
+
+/// What a client shows to send in the name of an app that has a secret: `Authorization: Bearer <secret>`.
+fn secret_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// How the content type says that the body is to be read.

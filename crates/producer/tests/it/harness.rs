@@ -68,12 +68,13 @@ impl World {
             metrics: &mut metrics,
             records,
             shared_limits: None,
+            fleet: None,
         };
         let producer = Producer::start(settings, parts).await.expect("the journal can be read");
         let (grpc_listener, grpc) = listener();
         producer.serve_grpc_within(grpc_listener, limits).expect("the listener works");
         let (ingest_listener, ingest) = listener();
-        producer.serve_ingest(ingest_listener).expect("the listener works");
+        producer.serve_ingest(ingest_listener, None).expect("the listener works");
         let (http_listener, http) = listener();
         let router = producer.router();
         let process = Process { spawner: &supervisor.spawner(), clock: &shared_clock };

@@ -10,6 +10,7 @@ use weir_foundation::settings::{Environment, FlagValue};
 use super::life;
 use crate::compose;
 use crate::console;
+use crate::host;
 use crate::settings::AgentSettings;
 
 /// Collects on this machine what a server keeps.
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     ];
     let flag = |(path, flag, value): (_, _, Option<String>)| Some(FlagValue { path, flag, value: value? });
     let flags: Vec<_> = flags.into_iter().filter_map(flag).collect();
-    let host = host().context("find out what this machine is called")?;
+    let host = host::name().context("find out what this machine is called")?;
     match AgentSettings::read(arguments.config.as_deref(), &environment, &flags, &host) {
         Ok(settings) => life::live(&settings.log, settings.drain, &[], async |process| {
             compose::agent(&settings, process).await
@@ -80,9 +81,4 @@ impl RunArguments {
     fn is_enrolled(&self) -> bool {
         self.data_dir.as_deref().is_some_and(weir_agent::is_enrolled)
     }
-}
-
-/// As the kernel knows it.
-fn host() -> std::io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_owned())
 }

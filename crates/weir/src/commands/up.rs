@@ -26,8 +26,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     life::run(Role::Up, &arguments.settings, async |settings: &Settings, process: &Process| {
         let running = compose::up(settings, process).await?;
-        let Addresses { http, grpc, ingest, ops } = running.addresses;
-        tracing::info!(%http, %grpc, %ingest, %ops, data_dir = %settings.data_dir.display(), "listening");
+        let Addresses { http, grpc, ingest, enrolment, ops } = running.addresses;
+        tracing::info!(%http, %grpc, %ingest, %enrolment, %ops, data_dir = %settings.data_dir.display(), "listening");
         if std::io::stderr().is_terminal() {
             // Nobody to tell if the terminal is gone.
             write_banner(&mut anstream::stderr().lock(), running.addresses, settings).ok();
@@ -93,6 +93,7 @@ mod tests {
             http: address(http),
             grpc: address("127.0.0.1:8082"),
             ingest: address("127.0.0.1:8083"),
+            enrolment: address("127.0.0.1:8084"),
             ops: address("127.0.0.1:8008"),
         };
         let settings = Given::default().read().settings.expect("the defaults are good");

@@ -14,6 +14,7 @@ pub(super) struct Listeners {
     pub(super) http: TcpListener,
     pub(super) grpc: TcpListener,
     pub(super) ingest: TcpListener,
+    pub(super) enrolment: TcpListener,
     pub(super) ops: TcpListener,
 }
 
@@ -23,6 +24,7 @@ pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) ingest: SocketAddr,
+    pub(crate) enrolment: SocketAddr,
     pub(crate) ops: SocketAddr,
 }
 
@@ -35,6 +37,7 @@ impl Listeners {
             grpc: bind(settings.producer.grpc_listen, exposure).context("open the address for gRPC")?,
             ingest: bind(settings.producer.ingest_listen.unwrap_or(INGEST), exposure)
                 .context("open the address for agents")?,
+            enrolment: bind(settings.fleet.enrol, exposure).context("open the address for enrolment")?,
         })
     }
 
@@ -44,6 +47,7 @@ impl Listeners {
             http: address(&self.http)?,
             grpc: address(&self.grpc)?,
             ingest: address(&self.ingest)?,
+            enrolment: address(&self.enrolment)?,
             ops: address(&self.ops)?,
         })
     }

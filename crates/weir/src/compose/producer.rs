@@ -45,13 +45,14 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
         metrics: &mut metrics,
         records: Records::Shaped { limit: settings.kafka.max_record },
         shared_limits: shared_limits(settings, process)?,
+        fleet: None,
     };
     let producer = Producer::start(settings.producer.clone(), parts).await.context("start the producer")?;
     let status = status(process, [&listening, &grpc], rest.as_ref())?;
     let ops = show(listening, status, process, metrics)?;
     producer.serve_grpc(grpc).context("serve gRPC")?;
     if let Some(listener) = ingest {
-        producer.serve_ingest(listener).context("serve agents")?;
+        producer.serve_ingest(listener, None).context("serve agents")?;
     }
     if let Some(listener) = rest {
         let serving = http::Process { spawner, clock };

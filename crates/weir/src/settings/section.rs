@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_consumer::section::ConsumerSection;
 use weir_discovery::ConsulSection;
+use weir_fleet::FleetSection;
 use weir_foundation::listen::{Exposure, permit};
 use weir_foundation::settings::{Problem, Problems};
 use weir_foundation::supervise::DrainSection;
@@ -37,6 +38,7 @@ pub(crate) struct RawSettings {
     pub(crate) producer: ProducerSection,
     pub(crate) consumer: ConsumerSection,
     pub(crate) server: ServerSection,
+    pub(crate) fleet: FleetSection,
     pub(crate) consul: ConsulSection,
     pub(crate) kafka: KafkaSection,
     pub(crate) elasticsearch: ElasticSection,

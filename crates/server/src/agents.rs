@@ -1,0 +1,61 @@
+//! The doors of agents beside that for their events: `weir.control.v1` (`proto/weir/control/v1/control.proto`).
+//!
+//! ```text
+//! node ──Enrol──▶ enrolment ─╮                     ╭──▶ hub ──▶ API: what agents are, their logs
+//!                            ├──▶ fleet (decides) ─┤
+//! agent ─Token, Renew───────▶│                     ╰──▶ configurations
+//!       ─Attend─▶ session ◀──╯
+//! ```
+//!
+//! Who somebody is, is decided by [`weir_fleet::Fleet`]; here is only how that is asked for by gRPC. A session lives for as
+//! long as its agent attends: it offers what the agent should run whenever that changes, keeps what the agent says of
+//! itself in the hub, and ends as soon as the agent is sent away.
+
+mod caller;
+mod control;
+mod enrolment;
+mod hub;
+mod session;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tonic::service::Routes;
+use weir_fleet::Fleet;
+use weir_foundation::clock::Clock;
+use weir_foundation::supervise::Spawner;
+use weir_wire::proto::control::control_server::ControlServer;
+use weir_wire::proto::control::enrolment_server::EnrolmentServer;
+
+use self::control::ControlDoor;
+use self::enrolment::EnrolmentDoor;
+pub use self::hub::{Hub, LogError};
+
+/// What the doors of agents stand on.
+#[derive(Debug, Clone)]
+pub struct AgentParts {
+    pub fleet: Fleet,
+    pub hub: Hub,
+    /// Where agents are taken, `host:port` each: they are told when they enrol, and whenever they renew.
+    pub servers: Arc<[String]>,
+    pub clock: Arc<dyn Clock>,
+    pub spawner: Spawner,
+}
+
+/// What an agent may send in one message.
+const MESSAGE_BYTES: usize = 1 << 20;
+
+/// What agents call beside the stream of their events; for a listener that checks certificates.
+pub fn control_router(parts: &AgentParts) -> Router {
+    let service =
+        ControlServer::new(ControlDoor::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES);
+    Routes::new(service).prepare().into_axum_router()
+}
+
+/// What nodes call that are no agents yet, or whose certificate has ended; for a listener with TLS on which nobody has
+/// to show a certificate.
+pub fn enrolment_router(parts: &AgentParts) -> Router {
+    let door = EnrolmentDoor::new(parts.clone());
+    let service = EnrolmentServer::new(door).max_decoding_message_size(MESSAGE_BYTES);
+    Routes::new(service).prepare().into_axum_router()
+}

@@ -1,0 +1,164 @@
+//! The agents that attend now.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, oneshot};
+use weir_auth::AgentName;
+use weir_foundation::clock::{Clock, timeout};
+use weir_wire::proto::control::{Introduction, Status};
+
+/// How long an agent may take to give lines of its log.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Requests to one agent that wait.
+const QUEUE: usize = 4;
+
+/// Where sessions are found by the names of their agents. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Hub(Arc<Mutex<Sessions>>);
+
+#[derive(Debug, Default)]
+struct Sessions {
+    last: u64,
+    by_agent: HashMap<AgentName, Attending>,
+}
+
+#[derive(Debug)]
+struct Attending {
+    session: u64,
+    live: Live,
+    wishes: mpsc::Sender<LogWish>,
+}
+
+/// What an agent says of itself while it attends.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) since: SystemTime,
+    pub(crate) introduction: Introduction,
+    /// The last that it said.
+    pub(crate) status: Option<Status>,
+}
+
+/// Somebody wants lines of the agent's log.
+#[derive(Debug)]
+pub(super) struct LogWish {
+    pub(super) lines: u32,
+    pub(super) answer: oneshot::Sender<Vec<String>>,
+}
+
+/// The log of an agent could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    #[error("the agent is not connected")]
+    Absent,
+    #[error("too many want the log of this agent at once")]
+    Crowded,
+    #[error("the agent did not answer in time")]
+    Silent,
+}
+
+/// A place in the hub, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    hub: Hub,
+    agent: AgentName,
+    session: u64,
+}
+
+impl Hub {
+    /// The last lines that an agent has logged, the oldest first.
+    pub async fn log(
+        &self,
+        agent: &AgentName,
+        lines: u32,
+        clock: &dyn Clock,
+    ) -> Result<Vec<String>, LogError> {
+        let wishes = self.sessions().by_agent.get(agent).map(|attending| attending.wishes.clone());
+        let (answer, answered) = oneshot::channel();
+        wishes.ok_or(LogError::Absent)?.try_send(LogWish { lines, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => LogError::Crowded,
+            mpsc::error::TrySendError::Closed(_) => LogError::Absent,
+        })?;
+        let answered = timeout(clock, LOG_PATIENCE, answered).await;
+        answered.map_err(|_elapsed| LogError::Silent)?.map_err(|_gone| LogError::Absent)
+    }
+
+    /// How many agents attend.
+    #[must_use]
+    pub fn attending(&self) -> usize {
+        self.sessions().by_agent.len()
+    }
+
+    pub(crate) fn live(&self, agent: &AgentName) -> Option<Live> {
+        self.sessions().by_agent.get(agent).map(|attending| attending.live.clone())
+    }
+
+    /// Takes the place of a former session of the agent, if there is one.
+    pub(super) fn enter(&self, agent: &AgentName, live: Live) -> (Place, mpsc::Receiver<LogWish>) {
+        let (wishes, wished) = mpsc::channel(QUEUE);
+        let mut sessions = self.sessions();
+        sessions.last += 1;
+        let session = sessions.last;
+        sessions.by_agent.insert(agent.clone(), Attending { session, live, wishes });
+        (Place { hub: self.clone(), agent: agent.clone(), session }, wished)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(super) fn says(&self, status: Status) {
+        let mut sessions = self.hub.sessions();
+        let own = sessions.by_agent.get_mut(&self.agent).filter(|own| own.session == self.session);
+        if let Some(own) = own {
+            own.live.status = Some(status);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sessions = self.hub.sessions();
+        if sessions.by_agent.get(&self.agent).is_some_and(|own| own.session == self.session) {
+            sessions.by_agent.remove(&self.agent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_foundation::clock::SystemClock;
+
+    use super::*;
+
+    fn live() -> Live {
+        Live { since: SystemTime::UNIX_EPOCH, introduction: Introduction::default(), status: None }
+    }
+
+    #[tokio::test]
+    async fn the_last_session_of_an_agent_counts() {
+        let (hub, web) = (Hub::default(), AgentName::new("web").expect("a name"));
+        let (first, _wished) = hub.enter(&web, live());
+        let (second, mut wished) = hub.enter(&web, live());
+        first.says(Status { error: "old".into(), ..Status::default() });
+        assert_eq!(hub.live(&web).and_then(|live| live.status), None);
+        second.says(Status { error: "new".into(), ..Status::default() });
+        drop(first);
+        assert_eq!(
+            hub.live(&web).and_then(|live| live.status).map(|status| status.error),
+            Some("new".into())
+        );
+        let asked = hub.log(&web, 3, &SystemClock);
+        let answering = async {
+            let LogWish { lines, answer } = wished.recv().await.expect("somebody asks");
+            answer.send(vec!["line".to_owned(); lines as usize]).expect("it is waited for");
+        };
+        assert_eq!(tokio::join!(asked, answering).0, Ok(vec!["line".to_owned(); 3]));
+        drop(second);
+        assert_eq!((hub.attending(), hub.log(&web, 1, &SystemClock).await), (0, Err(LogError::Absent)));
+    }
+}

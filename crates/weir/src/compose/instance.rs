@@ -1,0 +1,192 @@
+//! The instance that this process serves: who belongs to it, and how its own servers show who they are.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::watch;
+use weir_auth::tls;
+use weir_fleet::{Fleet, FleetListen, FleetSettings, Opened, ServerIdentity};
+use weir_foundation::clock::Clock;
+use weir_foundation::failure::chain;
+use weir_foundation::file;
+use weir_foundation::http::{Plaintext, Security, TlsConfig};
+use weir_foundation::settings::Secret;
+use weir_foundation::supervise::{DrainPhase, Policy};
+use weir_server::agents::{AgentParts, Hub};
+use weir_state::sqlite::{SqliteSettings, SqliteState};
+
+use super::Process;
+use crate::host;
+
+/// Where the token of the first operator is put, for who looks into the data directory.
+pub(crate) const FIRST_TOKEN: &str = "operator.token";
+
+/// How often it is looked whether keys or certificates have to be renewed.
+const MAINTENANCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Instance {
+    pub(super) fleet: Fleet,
+    pub(super) agents: AgentParts,
+    /// What agents connect to.
+    mutual: watch::Receiver<Arc<TlsConfig>>,
+    /// What nodes connect to.
+    enrolment: watch::Receiver<Arc<TlsConfig>>,
+}
+
+/// Where agents and nodes reach this process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doors {
+    pub(super) agents: SocketAddr,
+    pub(super) enrolment: SocketAddr,
+}
+
+/// What a server shows, as it is now.
+struct Shown {
+    identity: ServerIdentity,
+    /// The roots that were trusted when it was made.
+    bundle: u64,
+    mutual: Arc<TlsConfig>,
+    enrolment: Arc<TlsConfig>,
+}
+
+impl Instance {
+    /// Opens the instance of the data directory, or makes it; then the token of its first operator is in the directory.
+    pub(super) async fn open(
+        data_dir: &Path,
+        settings: &FleetListen,
+        doors: Doors,
+        process: &Process,
+    ) -> Result<Self> {
+        let Process { clock, spawner, .. } = process;
+        let kept = SqliteSettings { directory: data_dir.join("state"), size_limit: None };
+        let state = SqliteState::open(kept, Arc::clone(clock), spawner).context("open the state")?;
+        let host = host::name().context("find out what this machine is called")?;
+        let names = settings.names(doors.agents, &host);
+        let at = |address: SocketAddr| {
+            names.iter().map(|name| host_port(name, address.port())).collect::<Vec<_>>()
+        };
+        let fleet_settings = FleetSettings { enrol: at(doors.enrolment), ..settings.fleet.clone() };
+        let opened =
+            Fleet::open(state, Arc::clone(clock), fleet_settings).await.context("open the instance")?;
+        let Opened { fleet, first_operator } = opened;
+        if let Some(token) = &first_operator {
+            keep_first_token(data_dir, token)?;
+        }
+        let shown = Shown::of(&fleet, &names, clock)?;
+        let (tell_mutual, mutual) = watch::channel(Arc::clone(&shown.mutual));
+        let (tell_enrolment, enrolment) = watch::channel(Arc::clone(&shown.enrolment));
+        let agents = AgentParts {
+            fleet: fleet.clone(),
+            hub: Hub::default(),
+            servers: at(doors.agents).into(),
+            clock: Arc::clone(clock),
+            spawner: spawner.clone(),
+        };
+        follow(&fleet, process);
+        maintain(fleet.clone(), names, shown, tell_mutual, tell_enrolment, process);
+        Ok(Self { fleet, agents, mutual, enrolment })
+    }
+
+    /// Of the listener of agents. On an address that only this machine reaches they may come without a certificate, if
+    /// the settings let them.
+    pub(super) fn agents_security(&self, address: SocketAddr, settings: &FleetListen) -> Security {
+        let is_ours = address.ip().to_canonical().is_loopback();
+        let plaintext =
+            if is_ours && settings.local_agents { Plaintext::Accepted } else { Plaintext::Refused };
+        Security::Tls { config: self.mutual.clone(), plaintext }
+    }
+
+    /// Of the listener of nodes that are no agents yet.
+    pub(super) fn enrolment_security(&self) -> Security {
+        Security::Tls { config: self.enrolment.clone(), plaintext: Plaintext::Refused }
+    }
+}
+
+impl Shown {
+    fn of(fleet: &Fleet, names: &[String], clock: &Arc<dyn Clock>) -> Result<Self> {
+        let view = fleet.instance();
+        let identity = fleet.server_identity(names).context("make a certificate for this server")?;
+        let failed = "prepare TLS with the certificate of this server";
+        let mutual =
+            tls::server_mutual(&identity.identity, &view.roots, Arc::clone(clock)).context(failed)?;
+        let enrolment = tls::server(&identity.identity, Arc::clone(clock)).context(failed)?;
+        Ok(Self { identity, bundle: view.bundle, mutual: Arc::new(mutual), enrolment: Arc::new(enrolment) })
+    }
+
+    fn is_current(&self, fleet: &Fleet) -> bool {
+        fleet.is_current(&self.identity) && fleet.instance().bundle == self.bundle
+    }
+}
+
+/// What others change is seen here.
+fn follow(fleet: &Fleet, process: &Process) {
+    let fleet = fleet.clone();
+    process.spawner.spawn("fleet.follow", Policy::essential(DrainPhase::Close), |drain| async move {
+        tokio::select! {
+            () = fleet.follow() => {}
+            () = drain.draining() => {}
+        }
+        Ok::<(), Infallible>(())
+    });
+}
+
+/// Keys and certificates are renewed when their time has come, and listeners show them from then on.
+fn maintain(
+    fleet: Fleet,
+    names: Vec<String>,
+    mut shown: Shown,
+    tell_mutual: watch::Sender<Arc<TlsConfig>>,
+    tell_enrolment: watch::Sender<Arc<TlsConfig>>,
+    process: &Process,
+) {
+    let clock = Arc::clone(&process.clock);
+    process.spawner.spawn("fleet.maintain", Policy::essential(DrainPhase::StopIntake), |drain| async move {
+        let mut changes = fleet.changes();
+        loop {
+            if let Err(error) = fleet.maintain(clock.now()).await {
+                tracing::error!(error = %chain(&error), "the keys of the instance could not be looked after");
+            }
+            if !shown.is_current(&fleet) {
+                match Shown::of(&fleet, &names, &clock) {
+                    Ok(next) => {
+                        tell_mutual.send_replace(Arc::clone(&next.mutual));
+                        tell_enrolment.send_replace(Arc::clone(&next.enrolment));
+                        shown = next;
+                        tracing::info!("this server shows a new certificate from now on");
+                    }
+                    Err(error) => tracing::error!(error = %format!("{error:#}"), "this server goes on with its certificate"),
+                }
+            }
+            let rotates = async {
+                // A change of the roots is not waited out; others are nothing to do with here.
+                while changes.changed().await.is_ok() {
+                    if fleet.instance().bundle != shown.bundle {
+                        return;
+                    }
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = clock.sleep(MAINTENANCE) => {}
+                () = rotates => {}
+                () = drain.draining() => return Ok::<(), Infallible>(()),
+            }
+        }
+    });
+}
+
+fn keep_first_token(data_dir: &Path, token: &Secret) -> Result<()> {
+    let path = data_dir.join(FIRST_TOKEN);
+    file::replace(&path, format!("{}\n", token.reveal()).as_bytes())
+        .with_context(|| format!("keep the first operator's token in `{}`", path.display()))?;
+    tracing::info!(path = %path.display(), "the token of the first operator is in a file");
+    Ok(())
+}
+
+fn host_port(name: &str, port: u16) -> String {
+    if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
+}
