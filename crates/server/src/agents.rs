@@ -45,11 +45,11 @@ pub struct AgentParts {
 /// What an agent may send in one message.
 const MESSAGE_BYTES: usize = 1 << 20;
 
-/// What agents call beside the stream of their events; for a listener that checks certificates.
+/// What agents call beside the stream of their events, without a fallback; for a listener that checks certificates.
 pub fn control_router(parts: &AgentParts) -> Router {
     let service =
         ControlServer::new(ControlDoor::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES);
-    Routes::new(service).prepare().into_axum_router()
+    Routes::new(service).prepare().into_axum_router().reset_fallback()
 }
 
 /// What nodes call that are no agents yet, or whose certificate has ended; for a listener with TLS on which nobody has

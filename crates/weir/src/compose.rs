@@ -67,6 +67,8 @@ pub(crate) struct Running {
     pub(crate) addresses: Addresses,
     /// Serves as long as this is held.
     pub(crate) ops: Ops,
+    #[cfg(test)]
+    pub(crate) fleet: weir_fleet::Fleet,
 }
 
 /// Where events are kept.
@@ -107,7 +109,12 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     serve_agents(settings, listeners.ingest, listeners.enrolment, &producer, &instance, process)?;
     serve_http(listeners.http, &producer, server, process)?;
     announce(process);
-    Ok(Running { addresses, ops })
+    Ok(Running {
+        addresses,
+        ops,
+        #[cfg(test)]
+        fleet: instance.fleet,
+    })
 }
 
 /// Serves health and metrics, once all metrics are registered.

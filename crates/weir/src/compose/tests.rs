@@ -1,5 +1,7 @@
 //! All roles in this process, used as a client would.
 
+mod agents;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,17 +36,26 @@ impl World {
     }
 
     async fn in_directory(directory: tempfile::TempDir) -> Self {
+        Self::with(directory, Arc::new(SystemClock), &[]).await
+    }
+
+    async fn with(
+        directory: tempfile::TempDir,
+        clock: Arc<dyn Clock>,
+        more: &[(&'static str, &'static str)],
+    ) -> Self {
         let flag = |path, value: &str| FlagValue { path, value: value.to_owned(), flag: "a test" };
-        let flags = vec![
+        let mut flags = vec![
             flag("data_dir", &directory.path().join("data").display().to_string()),
             flag("listen.http", "127.0.0.1:0"),
             flag("listen.ops", "127.0.0.1:0"),
             flag("producer.grpc_listen", "127.0.0.1:0"),
             flag("producer.ingest_listen", "127.0.0.1:0"),
+            flag("fleet.enrol_listen", "127.0.0.1:0"),
         ];
+        flags.extend(more.iter().map(|(path, value)| flag(path, value)));
         let given = Given { flags, ..Given::default() };
         let settings = given.read().settings.expect("the settings are good");
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let deadlines = DrainDeadlines::default();
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), deadlines);
         let process = Process::new(clock, supervisor.spawner(), LastLines::default());
