@@ -1,0 +1,52 @@
+//! Bytes as text: hexadecimal digits and base64url without padding. Each value has one text; others are refused.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+pub(crate) fn from_hex<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
+    let digit =
+        |digit: &u8| DIGITS.iter().position(|known| known == digit).and_then(|at| u8::try_from(at).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != LENGTH || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; LENGTH];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(bytes)
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64_URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_has_one_text() {
+        assert_eq!(hex(&[0x00, 0x9f, 0xff]), "009fff");
+        assert_eq!(from_hex("009fff"), Some([0x00, 0x9f, 0xff]));
+        for other in ["009FFF", "009ff", "009fff0", "009fff00", "009ffg", " 09fff", ""] {
+            assert_eq!(from_hex::<3>(other), None, "{other:?}");
+        }
+        assert_eq!(base64(&[0xff, 0xfe]), "__4");
+        assert_eq!(from_base64("__4"), Some(vec![0xff, 0xfe]));
+        for other in ["__5", "__4=", "//4", "__4\n", "__4 ", "_"] {
+            assert_eq!(from_base64(other), None, "{other:?}");
+        }
+    }
+}
