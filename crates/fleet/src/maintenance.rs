@@ -1,0 +1,136 @@
+//! What becomes due by itself.
+
+use std::time::SystemTime;
+
+use weir_auth::AgentName;
+use weir_auth::access_key::KeyId;
+use weir_auth::pki::{Authority, AuthorityError, IssueError};
+
+use crate::authority::{make_intermediate, make_signing, renewal};
+use crate::documents::{Agent, Instance, SigningKey};
+use crate::failure::{Nature, StoreError, failures, store_failures};
+use crate::fleet::Fleet;
+use crate::names::OperatorName;
+use crate::settings::FleetSettings;
+use crate::tokens::LEEWAY;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MaintainError {
+    #[error("could not renew the authority below a root")]
+    Issue(#[from] IssueError),
+    #[error("a root of the instance can not be used")]
+    Root(#[from] AuthorityError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl MaintainError {
+    fn nature(&self) -> Nature<'_> {
+        match self {
+            Self::Issue(_) | Self::Root(_) => Nature::Broken,
+            Self::Store(error) => Nature::Store(error),
+        }
+    }
+}
+failures!(MaintainError);
+store_failures!(MaintainError);
+
+/// Agents and access keys that are removed at one time, so that others get their turn.
+const AT_ONCE: usize = 100;
+
+impl Instance {
+    /// Does what is due, and says whether anything was.
+    fn maintain(&mut self, now: SystemTime, settings: &FleetSettings) -> Result<bool, MaintainError> {
+        let before = self.signing.len();
+        self.drop_signing_keys(now, settings);
+        let mut changed = self.signing.len() != before;
+        let newest = self.signing.last().map(|newest| newest.made);
+        if newest.is_none_or(|made| made.checked_add(settings.signing_key_age).is_some_and(|due| due <= now))
+        {
+            self.signing.push(make_signing(now, now + settings.publication));
+            changed = true;
+        }
+        for root in &mut self.roots {
+            if renewal(root.intermediate.made, root.intermediate.not_after) > now {
+                continue;
+            }
+            let authority = Authority::open(std::slice::from_ref(&root.certificate.0), &root.key.0)?;
+            // One that ends with its root can not be followed by one that lasts longer.
+            if authority.certificate().not_after() <= root.intermediate.not_after
+                && now <= root.intermediate.not_after
+            {
+                continue;
+            }
+            root.intermediate = make_intermediate(&authority, now, settings)?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Drops keys whose last token has expired everywhere.
+    fn drop_signing_keys(&mut self, now: SystemTime, settings: &FleetSettings) {
+        let lingering = settings.token_life + 2 * LEEWAY;
+        let is_over = |successor: &SigningKey| {
+            successor.used_from.checked_add(lingering).is_some_and(|over| over < now)
+        };
+        let needed = self.signing.iter().rposition(is_over).unwrap_or(0);
+        self.signing.drain(..needed);
+    }
+}
+
+impl Fleet {
+    /// Does what is due at this time: new authorities and signing keys before the old ones end, reports into the state,
+    /// and what nobody needs any more out of it. To be called about once a minute, by every process: what one does the
+    /// others find done. Where one thing fails the others are done nevertheless.
+    pub async fn maintain(&self, now: SystemTime) -> Result<(), MaintainError> {
+        let keys = self.maintain_keys(now).await;
+        let reports = self.write_reports(now).await;
+        let removed = self.remove_old(now).await;
+        keys?;
+        Ok(reports.and(removed)?)
+    }
+
+    async fn maintain_keys(&self, now: SystemTime) -> Result<(), MaintainError> {
+        let mut document = self.snapshot().keys.document.clone();
+        if !document.maintain(now, self.settings())? {
+            return Ok(());
+        }
+        self.change_instance(|instance| instance.maintain(now, self.settings()).map(drop)).await?;
+        tracing::info!("renewed keys of the instance");
+        Ok(())
+    }
+
+    /// New keys sign tokens from now on, and no token that was issued before is good any more: for the day on which
+    /// somebody else has a key. Agents ask for new ones.
+    pub async fn replace_signing_keys(&self, by: &OperatorName) -> Result<(), MaintainError> {
+        let now = self.now();
+        self.change_instance::<MaintainError>(|instance| {
+            instance.signing = vec![make_signing(now, now)];
+            Ok(())
+        })
+        .await?;
+        tracing::warn!(%by, "replaced the keys that sign tokens: all tokens are void");
+        Ok(())
+    }
+
+    async fn remove_old(&self, now: SystemTime) -> Result<(), StoreError> {
+        let tables = self.snapshot().tables.clone();
+        let long_ago = |end: SystemTime| {
+            end.checked_add(self.settings().forget_after).is_some_and(|forget| forget < now)
+        };
+        let is_over = |agent: &Agent| {
+            let end = agent.ends();
+            if agent.forgotten { end < now } else { long_ago(end) }
+        };
+        let agents = tables.agents.iter().filter(|(_, agent)| is_over(agent)).map(|(name, _)| name);
+        for name in agents.take(AT_ONCE).cloned().collect::<Vec<AgentName>>() {
+            self.remove_agent(&name, is_over).await?;
+            tracing::info!(agent = %name, "an agent that can not come back is gone");
+        }
+        let keys = tables.access_keys.iter().filter(|(_, key)| key.ended(now).is_some_and(long_ago));
+        for id in keys.map(|(id, _)| id).take(AT_ONCE).cloned().collect::<Vec<KeyId>>() {
+            self.remove_ended_key(&id).await?;
+        }
+        Ok(())
+    }
+}

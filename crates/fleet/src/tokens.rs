@@ -1,0 +1,228 @@
+//! What agents show: their certificates, and the tokens that they are given for them.
+
+use std::time::{Duration, SystemTime};
+
+use weir_auth::AgentName;
+use weir_auth::pki::{Certificate, Thumbprint};
+use weir_auth::token::{Audience, Claims, Expectation, TokenError, TokenId};
+use weir_foundation::settings::Secret;
+use weir_model::AppName;
+
+use crate::agents::AgentView;
+use crate::codes;
+use crate::documents::{Agent, IssuedCertificate, RevocationReason};
+use crate::failure::{Nature, failures};
+use crate::fleet::Fleet;
+
+/// The certificate of an agent is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateRefused {
+    #[error("there is no agent `{0}`")]
+    UnknownAgent(AgentName),
+    #[error("the certificate is not one of the agent that it names")]
+    UnknownCertificate,
+    #[error("the agent was revoked")]
+    Revoked(RevocationReason),
+    #[error("the certificate has expired")]
+    Expired,
+    #[error("the agent was given another certificate")]
+    Superseded,
+}
+
+/// No token was issued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IssueTokenError {
+    #[error(transparent)]
+    Certificate(#[from] CertificateRefused),
+    #[error("the agent may not send in the name of app `{0}`")]
+    OtherApp(AppName),
+    #[error("there is no app `{0}` any more")]
+    UnknownApp(AppName),
+    #[error("app `{0}` is disabled")]
+    AppDisabled(AppName),
+}
+
+/// An access token is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefused {
+    #[error("could not take the access token")]
+    Token(#[from] TokenError),
+    #[error("there is no agent `{0}`")]
+    UnknownAgent(AgentName),
+    /// Of another life of its name, for example.
+    #[error("the access token is for a certificate that the agent does not have")]
+    UnknownCertificate,
+    #[error("the agent was revoked")]
+    Revoked(RevocationReason),
+    #[error("there is no app `{0}` any more")]
+    UnknownApp(AppName),
+    #[error("app `{0}` is disabled")]
+    AppDisabled(AppName),
+}
+
+impl CertificateRefused {
+    fn nature(&self) -> Nature<'_> {
+        Nature::Refused(match self {
+            Self::UnknownAgent(_) => codes::UNKNOWN_AGENT,
+            Self::UnknownCertificate => codes::UNKNOWN_CERTIFICATE,
+            Self::Revoked(_) => codes::AGENT_REVOKED,
+            Self::Expired => codes::CERTIFICATE_EXPIRED,
+            Self::Superseded => codes::CERTIFICATE_SUPERSEDED,
+        })
+    }
+}
+
+impl IssueTokenError {
+    fn nature(&self) -> Nature<'_> {
+        match self {
+            Self::Certificate(refused) => refused.nature(),
+            Self::OtherApp(_) | Self::UnknownApp(_) => Nature::Refused(codes::UNKNOWN_APP),
+            Self::AppDisabled(_) => Nature::Refused(codes::APP_DISABLED),
+        }
+    }
+}
+
+impl TokenRefused {
+    fn nature(&self) -> Nature<'_> {
+        Nature::Refused(match self {
+            Self::Token(TokenError::Expired { .. } | TokenError::NotYet { .. }) => codes::TOKEN_EXPIRED,
+            Self::Token(_) => codes::BAD_TOKEN,
+            Self::UnknownAgent(_) => codes::UNKNOWN_AGENT,
+            Self::UnknownCertificate => codes::UNKNOWN_CERTIFICATE,
+            Self::Revoked(_) => codes::AGENT_REVOKED,
+            Self::UnknownApp(_) => codes::UNKNOWN_APP,
+            Self::AppDisabled(_) => codes::APP_DISABLED,
+        })
+    }
+}
+failures!(CertificateRefused, IssueTokenError, TokenRefused);
+
+/// How far the clocks of the processes that issue and take tokens may be apart.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
+
+/// Which app an agent wants to send for, or is to be found unfit for.
+enum AppTrouble {
+    Unknown,
+    Disabled,
+}
+
+impl Agent {
+    /// Since when a later certificate than this one is there.
+    fn superseded(&self, shown: &IssuedCertificate) -> Option<SystemTime> {
+        let later = self.certificates.iter().filter(|later| later.generation > shown.generation);
+        later.map(|later| later.issued).min()
+    }
+}
+
+impl Fleet {
+    /// Who showed this certificate at a connection whose TLS found it good, if he is welcome. Reads the state if he is
+    /// not known here yet.
+    pub async fn check_certificate(&self, shown: &Certificate) -> Result<AgentView, CertificateRefused> {
+        match self.certified(shown) {
+            Err(CertificateRefused::UnknownAgent(_) | CertificateRefused::UnknownCertificate) => {
+                // He may have been given it by another process a moment ago.
+                if let Err(error) = self.refresh().await {
+                    tracing::warn!(%error, "an agent is not known here, and the state can not be read");
+                }
+                self.certified(shown)
+            }
+            known => known,
+        }
+    }
+
+    fn certified(&self, shown: &Certificate) -> Result<AgentView, CertificateRefused> {
+        let (snapshot, now) = (self.snapshot(), self.now());
+        let name = self.name_of(shown).ok_or(CertificateRefused::UnknownCertificate)?;
+        let unknown = || CertificateRefused::UnknownAgent(name.clone());
+        let agent = snapshot.tables.agents.get(&name).ok_or_else(unknown)?;
+        let noted = agent.issued(shown.thumbprint()).ok_or(CertificateRefused::UnknownCertificate)?;
+        if let Some(revoked) = &agent.revoked {
+            return Err(CertificateRefused::Revoked(revoked.reason.clone()));
+        }
+        if noted.not_after < now {
+            return Err(CertificateRefused::Expired);
+        }
+        let overlap = self.settings().overlap;
+        let superseded = agent.superseded(noted);
+        if superseded.is_some_and(|since| now.duration_since(since).is_ok_and(|ago| ago > overlap)) {
+            return Err(CertificateRefused::Superseded);
+        }
+        self.reports().saw(&name, agent.joined, noted.generation, now);
+        Ok(self.view(&name, agent))
+    }
+
+    /// An access token for who showed this certificate, good for a few minutes and for this certificate only. `app`:
+    /// in whose name it will send, by itself the first of its apps.
+    pub async fn token(
+        &self,
+        shown: &Certificate,
+        audience: Audience,
+        app: Option<&AppName>,
+    ) -> Result<(Secret, SystemTime), IssueTokenError> {
+        let agent = self.check_certificate(shown).await?;
+        let app = match app {
+            Some(app) if !agent.apps.contains(app) => return Err(IssueTokenError::OtherApp(app.clone())),
+            Some(app) => app,
+            None => &agent.apps[0],
+        };
+        // Who may not send may still be told configurations.
+        if audience == Audience::Ingest {
+            self.fit(app).map_err(|trouble| match trouble {
+                AppTrouble::Unknown => IssueTokenError::UnknownApp(app.clone()),
+                AppTrouble::Disabled => IssueTokenError::AppDisabled(app.clone()),
+            })?;
+        }
+        let (keys, now) = (self.snapshot().keys.clone(), self.now());
+        let expires = now.checked_add(self.settings().token_life).unwrap_or(now);
+        let claims = Claims {
+            issuer: keys.instance().clone(),
+            agent: agent.name,
+            app: app.clone(),
+            audiences: vec![audience],
+            certificate: shown.thumbprint(),
+            issued: now,
+            expires,
+            id: TokenId::random(),
+        };
+        Ok((keys.signing(now).sign(&claims), expires))
+    }
+
+    /// The agent whose access token it is, with the app that it sends for as its only one. `shown` is the certificate of
+    /// the connection, absent where TLS ended before. Needs no I/O.
+    pub fn check_token(
+        &self,
+        token: &Secret,
+        audience: Audience,
+        shown: Option<Thumbprint>,
+    ) -> Result<AgentView, TokenRefused> {
+        let (snapshot, now) = (self.snapshot(), self.now());
+        let issuer = snapshot.keys.instance().clone();
+        let expectation = Expectation { issuer, audience, certificate: shown, leeway: LEEWAY };
+        let claims = snapshot.keys.verifier.verify(token.reveal(), &expectation, now)?;
+        let unknown = || TokenRefused::UnknownAgent(claims.agent.clone());
+        let agent = snapshot.tables.agents.get(&claims.agent).ok_or_else(unknown)?;
+        if let Some(revoked) = &agent.revoked {
+            return Err(TokenRefused::Revoked(revoked.reason.clone()));
+        }
+        let noted = agent.issued(claims.certificate).ok_or(TokenRefused::UnknownCertificate)?;
+        if !agent.apps.contains(&claims.app) {
+            return Err(TokenRefused::UnknownApp(claims.app));
+        }
+        if audience == Audience::Ingest {
+            self.fit(&claims.app).map_err(|trouble| match trouble {
+                AppTrouble::Unknown => TokenRefused::UnknownApp(claims.app.clone()),
+                AppTrouble::Disabled => TokenRefused::AppDisabled(claims.app.clone()),
+            })?;
+        }
+        self.reports().saw(&claims.agent, agent.joined, noted.generation, now);
+        Ok(AgentView { apps: vec![claims.app], ..self.view(&claims.agent, agent) })
+    }
+
+    fn fit(&self, app: &AppName) -> Result<(), AppTrouble> {
+        match self.snapshot().tables.apps.get(app) {
+            None => Err(AppTrouble::Unknown),
+            Some(app) if !app.enabled => Err(AppTrouble::Disabled),
+            Some(_) => Ok(()),
+        }
+    }
+}
