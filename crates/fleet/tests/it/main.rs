@@ -1,3 +1,15 @@
 //! Integration tests of the fleet.
 
+mod apps;
+mod configurations;
+mod failing;
+mod following;
+mod joining;
+mod keys;
+mod opening;
+mod operators;
+mod renewing;
+mod reports;
+mod roots;
 mod support;
+mod tokens;

@@ -10,10 +10,7 @@ use weir_foundation::settings::SizeText;
 use weir_producer::ProducerSection;
 use weir_wire::proto::ingest::agent_message::Kind;
 use weir_wire::proto::ingest::answer::Outcome;
-use weir_wire::proto::ingest::{
-    Batch, Hello, Stretch,
-    server_message,
-};
+use weir_wire::proto::ingest::{Batch, Hello, Stretch, server_message};
 
 use crate::harness::{World, eventually, while_time_passes};
 use crate::journal::Mood;
