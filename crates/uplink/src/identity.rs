@@ -383,3 +383,6 @@ fn write(path: &Path, document: &Document) -> Result<(), IdentityError> {
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;
