@@ -73,14 +73,15 @@ fn enrolled(folder: &Path, instance: &Instance, clock: &ManualClock) -> Identity
 fn the_same_is_asked_again_until_there_is_an_answer() {
     let folder = tempfile::tempdir().expect("there is space");
     assert!(Candidate::open(folder.path(), None).expect("it is empty").is_none());
+    let same = key();
     let ask = || {
-        let candidate = Candidate::open(folder.path(), Some(&key())).expect("it can be read");
+        let candidate = Candidate::open(folder.path(), Some(&same)).expect("it can be read");
         let request = candidate.expect("there is a key").request().expect("it is good");
         CheckedRequest::read(&request).expect("it is one").pin()
     };
     assert_eq!(ask(), ask(), "an answer that got lost");
     assert!(!is_enrolled(folder.path()));
-    let mode = folder.path().join(NAME).metadata().expect("it is there").permissions().mode();
+    let mode = folder.path().join(JOINING).metadata().expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -96,6 +97,18 @@ fn who_is_enrolled_needs_no_key_any_more() {
     let addresses: Vec<String> = (0..3).map(|attempt| again.way(attempt).expect("it is good").0).collect();
     assert_eq!(addresses, ["one:8083", "two:8083", "one:8083"]);
     assert!(!format!("{file:?}").contains("key"), "{file:?}");
+}
+
+#[test]
+fn who_comes_with_another_key_joins_anew() {
+    let (folder, clock) = (tempfile::tempdir().expect("there is space"), ManualClock::new(start()));
+    let instance = Instance::new(start());
+    enrolled(folder.path(), &instance, &clock);
+    let other = Candidate::open(folder.path(), Some(&key())).expect("it can be read");
+    assert!(!other.expect("there is a key").is_enrolled());
+    // As long as it is not another one, it is who it was.
+    let former = Candidate::open(folder.path(), None).expect("it can be read");
+    assert!(former.expect("it is there").is_enrolled());
 }
 
 #[test]
@@ -156,9 +169,12 @@ fn what_no_agent_wrote_is_refused_by_name() {
         fs::write(folder.path().join(NAME), text).expect("there is space");
         let error = Candidate::open(folder.path(), None).err().expect("it is refused").to_string();
         assert!(error.contains(expected) && error.contains(NAME), "{error}");
-        assert!(is_enrolled(folder.path()) || text.contains("format"), "who knows");
+        assert!(is_enrolled(folder.path()));
     };
     check("", "not what an agent writes");
-    check("{\"format\":1,\"enrolment\":[],\"key\":\"?\"}", "not what an agent writes");
-    check("{\"format\":2,\"enrolment\":[],\"key\":\"\"}", "has format 2, this weir knows 1");
+    check("{\"format\":1,\"joined_with\":\"\",\"enrolment\":[],\"key\":\"?\"}", "not what an agent writes");
+    check(
+        "{\"format\":2,\"joined_with\":\"\",\"enrolment\":[],\"key\":\"\"}",
+        "has format 2, this weir knows 1",
+    );
 }
