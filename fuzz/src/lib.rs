@@ -4,6 +4,10 @@
 //! `scripts/fuzz` runs them with libFuzzer, as programs (`src/bin/`) that the ordinary build leaves out; the test
 //! suite runs them over the committed corpus (`corpus/`).
 
+pub mod access_key;
+pub mod access_token;
+pub mod certificate;
+pub mod certificate_request;
 pub mod compression;
 pub mod consul_services;
 pub mod decode_events;
@@ -19,6 +23,7 @@ pub mod redaction_rules;
 pub mod rest_json;
 pub mod rfc3339;
 pub mod scan_batch;
+pub mod sealed_payload;
 pub mod search_texts;
 pub mod settings;
 pub mod shape_batch;
@@ -31,6 +36,10 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is the one of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("access_key", access_key::run),
+    ("access_token", access_token::run),
+    ("certificate", certificate::run),
+    ("certificate_request", certificate_request::run),
     ("compression", compression::run),
     ("consul_services", consul_services::run),
     ("decode_events", decode_events::run),
@@ -46,6 +55,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rest_json", rest_json::run),
     ("rfc3339", rfc3339::run),
     ("scan_batch", scan_batch::run),
+    ("sealed_payload", sealed_payload::run),
     ("search_texts", search_texts::run),
     ("settings", settings::run),
     ("shape_batch", shape_batch::run),

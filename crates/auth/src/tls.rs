@@ -62,13 +62,16 @@ pub fn server_mutual(
     Ok(of_server(builder.with_cert_resolver(Arc::new(shown(identity)?))))
 }
 
-/// For a client of `instance`, which shows `identity` if it has one. `roots`: those of the instance that it knows.
+/// For a client of `instance`, which shows the `identity` of an agent if it has one. `roots`: those of the instance that it knows.
 pub fn client(
     roots: &[Certificate],
     instance: &InstanceId,
     identity: Option<&Identity>,
     clock: Arc<dyn Clock>,
 ) -> Result<ClientConfig, TlsError> {
+    if let Some(identity) = identity {
+        identity.certificate().agent()?;
+    }
     let trust = Trust::Roots { roots: store(roots)?, instance: instance.clone() };
     of_client(trust, identity, clock)
 }

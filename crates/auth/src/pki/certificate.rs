@@ -55,7 +55,7 @@ pub enum CertificateError {
 #[error("it is not a digest of 32 bytes in its text form")]
 pub struct IllegalDigest;
 
-/// Ten times what the largest has that is made here, one of a server with many names.
+/// Ours have 500 bytes; that of a server has more by its names.
 const LONGEST: usize = 16 << 10;
 
 impl Certificate {

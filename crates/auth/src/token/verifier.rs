@@ -16,7 +16,7 @@ pub struct Verifier {
     validation: Validation,
 }
 
-/// Ours have 600 bytes.
+/// Ours have 500 bytes, and less than a thousand with the longest names.
 const LONGEST: usize = 4 << 10;
 
 /// Characters of the name of an algorithm that are shown to whoever reads the error.

@@ -114,6 +114,39 @@ fn bytes_that_are_no_certificate_are_refused() {
     check(&PrivateKey::generate().request(), CertificateError::Malformed);
 }
 
+/// An authority that is called as it likes, signed with the key of another.
+fn twin(key: &PrivateKey, name: &str, issuer: &PrivateKey, issuer_name: &str) -> Vec<u8> {
+    let named = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.subject_alt_names = vec![SanType::URI("spiffe://one".try_into().expect("is ASCII"))];
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params
+    };
+    let above = named(issuer_name);
+    let issuer = rcgen::Issuer::from_params(&above, issuer);
+    named(name).signed_by(key, &issuer).expect("is signed").der().to_vec()
+}
+
+#[test]
+fn a_chain_of_authorities_is_one_by_names_and_signatures() {
+    let (own, root, other) = (PrivateKey::generate(), PrivateKey::generate(), PrivateKey::generate());
+    let top = || twin(&root, "root", &root, "root");
+    let check = |own_certificate: Vec<u8>, top: Vec<u8>, expected: Result<(), AuthorityError>| {
+        assert_eq!(Authority::open(&[own_certificate, top], own.pkcs8()).map(|_| ()), expected);
+    };
+    check(twin(&own, "own", &root, "root"), top(), Ok(()));
+    check(twin(&own, "own", &other, "root"), top(), Err(AuthorityError::Unlinked));
+    check(twin(&own, "own", &root, "other"), top(), Err(AuthorityError::Unlinked));
+    let unsigned = twin(&root, "root", &other, "root");
+    check(twin(&own, "own", &root, "root"), unsigned, Err(AuthorityError::Unlinked));
+    let mut member = CertificateParams::default();
+    member.subject_alt_names = vec![SanType::URI("spiffe://one".try_into().expect("is ASCII"))];
+    let member = member.self_signed(&own).expect("is signed").der().to_vec();
+    assert_eq!(Authority::open(&[member], own.pkcs8()).map(|_| ()), Err(AuthorityError::NoAuthority));
+}
+
 proptest! {
     #[test]
     fn no_bytes_are_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
