@@ -47,6 +47,8 @@ pub struct ConfigurationView {
 pub enum ConfigureError {
     #[error("a configuration has at most {LONGEST_TEXT} bytes, this one has {0}")]
     TooLarge(usize),
+    #[error("a configuration has no control characters but tabs and line ends")]
+    Characters,
     #[error("agents would not take the configuration")]
     Problems(Problems),
     #[error(transparent)]
@@ -78,7 +80,9 @@ const KEPT: usize = 50;
 impl ConfigureError {
     fn nature(&self) -> Nature<'_> {
         match self {
-            Self::TooLarge(_) | Self::Problems(_) => Nature::Refused(codes::BAD_CONFIGURATION),
+            Self::TooLarge(_) | Self::Characters | Self::Problems(_) => {
+                Nature::Refused(codes::BAD_CONFIGURATION)
+            }
             Self::Store(error) => Nature::Store(error),
         }
     }
@@ -200,6 +204,10 @@ impl Fleet {
     ) -> Result<ConfigurationView, ConfigureError> {
         if text.len() > LONGEST_TEXT {
             return Err(ConfigureError::TooLarge(text.len()));
+        }
+        // Which would also make it larger than it may be in JSON.
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+            return Err(ConfigureError::Characters);
         }
         check(text).map_err(ConfigureError::Problems)?;
         let note = crate::reports::cut(note, LONGEST_NOTE);
@@ -328,7 +336,10 @@ impl Fleet {
     #[must_use]
     pub fn configuration_history(&self, selector: &Selector) -> Vec<ConfigurationView> {
         let tables = &self.snapshot().tables;
-        let revisions = tables.assignments.get(selector).map_or(&[][..], |assignment| &assignment.revisions);
+        let revisions = tables
+            .assignments
+            .get(&assignment_name(selector))
+            .map_or(&[][..], |assignment| &assignment.revisions);
         let view = |revision: &u64| Some(tables.configurations.get(revision)?.view(*revision));
         revisions.iter().rev().filter_map(view).collect()
     }

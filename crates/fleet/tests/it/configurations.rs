@@ -100,9 +100,14 @@ async fn what_agents_would_not_take_is_not_stored() {
     assert!(problems.to_string().contains("agent.batch: is no size"));
     let large = fleet.configure(&selector("*"), &"x".repeat((1 << 20) + 1), "", &anything, &admin()).await;
     assert!(matches!(large, Err(ConfigureError::TooLarge(_))));
+    for text in ["a\0b", "a\u{1b}[2J", "a\u{7f}", "a\u{85}"] {
+        let control = fleet.configure(&selector("*"), text, "", &anything, &admin()).await;
+        assert!(matches!(control, Err(ConfigureError::Characters)), "{text:?}");
+    }
     assert_eq!(fleet.configurations(), []);
     fleet.configure(&selector("*"), "good", "", &check, &admin()).await.expect("it is good");
-    fleet.configure(&selector("*"), &"x".repeat(1 << 20), "", &anything, &admin()).await.expect("it fits");
+    let quotes = "\"".repeat(1 << 20);
+    fleet.configure(&selector("*"), &quotes, "", &anything, &admin()).await.expect("it fits");
 }
 
 /// Of each selector the last fifty are kept.

@@ -6,6 +6,7 @@ mod failing;
 mod following;
 mod joining;
 mod keys;
+mod maintaining;
 mod opening;
 mod operators;
 mod renewing;

@@ -1,8 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection};
+use tokio::sync::watch;
+use tokio::task::yield_now;
 use weir_auth::access_key::AccessKey;
 use weir_auth::pki::{Certificate, Identity, PrivateKey};
 use weir_auth::{AgentName, tls};
@@ -13,12 +16,38 @@ use weir_fleet::{
 use weir_foundation::clock::{Clock, ManualClock};
 use weir_foundation::settings::Secret;
 use weir_model::AppName;
-use weir_state::State;
 use weir_state::memory::MemoryState;
+use weir_state::{Changes, CommitError, Entry, Kind, State, StateError, Write};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Lets others run before whatever it does, so that those who run at the same time meet.
+#[derive(Debug, Clone)]
+struct Yielding(MemoryState);
+
+#[async_trait]
+impl State for Yielding {
+    async fn get(&self, kind: Kind, name: &str) -> Result<Option<Entry>, StateError> {
+        yield_now().await;
+        self.0.get(kind, name).await
+    }
+
+    async fn changes(&self, kinds: &[Kind], since: u64) -> Result<Changes, StateError> {
+        yield_now().await;
+        self.0.changes(kinds, since).await
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<u64, CommitError> {
+        yield_now().await;
+        self.0.commit(writes).await
+    }
+
+    fn revision(&self) -> watch::Receiver<u64> {
+        self.0.revision()
+    }
+}
 
 /// An instance with the app `shop`, in memory, at a time that stands still.
 pub(crate) struct World {
@@ -43,7 +72,7 @@ pub(crate) async fn open(state: impl State + 'static, clock: &ManualClock) -> (F
 
 pub(crate) async fn world() -> World {
     let (state, clock) = (MemoryState::default(), clock());
-    let (fleet, first_operator) = open(state.clone(), &clock).await;
+    let (fleet, first_operator) = open(Yielding(state.clone()), &clock).await;
     fleet.create_app(&app("shop"), &AppLimits::default(), None, &admin()).await.expect("created");
     World { state, clock, fleet, first_operator: first_operator.expect("it is new") }
 }
@@ -51,7 +80,7 @@ pub(crate) async fn world() -> World {
 impl World {
     /// Another process over the same state.
     pub(crate) async fn another(&self) -> Fleet {
-        let (fleet, first) = open(self.state.clone(), &self.clock).await;
+        let (fleet, first) = open(Yielding(self.state.clone()), &self.clock).await;
         assert!(first.is_none());
         fleet
     }

@@ -121,14 +121,19 @@ async fn signing_keys_come_and_go() {
     let first = world.fleet.instance().signing_keys;
     let mut tokens: Vec<(Secret, std::time::SystemTime)> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
-    // Steps of seven minutes around each change, of six hours in between.
+    // Steps of a minute around each change, larger ones in between.
     let mut steps = 0;
     while world.clock.now().duration_since(first[0].made).expect("time passes") < 130 * DAY {
         let keys = world.fleet.instance().signing_keys;
         let newest = keys.last().expect("there is one");
         let old = world.clock.now().duration_since(newest.made).expect("it was made");
-        let is_close = old < 3 * HOUR || old > 30 * DAY - 6 * HOUR;
-        world.pass(if is_close { 7 * MINUTE } else { 6 * HOUR }).await;
+        let step = match old {
+            _ if old < 50 * MINUTE => 10 * MINUTE,
+            _ if old < 90 * MINUTE => MINUTE,
+            _ if old < 30 * DAY - 6 * HOUR => 6 * HOUR,
+            _ => 7 * MINUTE,
+        };
+        world.pass(step).await;
         other.refresh().await.expect("read");
         steps += 1;
         if node.renew_at <= world.clock.now() {
@@ -151,6 +156,27 @@ async fn signing_keys_come_and_go() {
     }
     assert!(steps > 500 && seen.len() == 5, "{steps} {}", seen.len());
     assert!(!world.fleet.instance().signing_keys.iter().any(|key| key.id == first[0].id));
+}
+
+/// A process that is not told of the next key for most of an hour takes all tokens meanwhile.
+#[tokio::test]
+async fn new_signing_keys_are_known_before_they_sign() {
+    let world = world().await;
+    let mut node = world.node("node").await;
+    for _ in 0..59 {
+        world.pass(12 * HOUR).await;
+        node.renew(&world.fleet).await.expect("it may");
+    }
+    let behind = world.another().await;
+    while world.fleet.instance().signing_keys.len() == 1 {
+        world.pass(HOUR).await;
+    }
+    assert_eq!(behind.instance().signing_keys.len(), 1, "it was not told");
+    for _ in 0..59 {
+        let token = token(&world.fleet, &node).await;
+        behind.check_token(&token, Audience::Ingest, None).expect("it is signed with a key that all know");
+        world.pass(MINUTE).await;
+    }
 }
 
 /// For the day on which somebody else has a key.
