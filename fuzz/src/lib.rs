@@ -4,6 +4,7 @@
 //! `scripts/fuzz` runs them with libFuzzer, as programs (`src/bin/`) that the ordinary build leaves out; the test
 //! suite runs them over the committed corpus (`corpus/`).
 
+pub mod agent_lines;
 pub mod compression;
 pub mod consul_services;
 pub mod decode_events;
@@ -31,6 +32,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is the one of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("agent_lines", agent_lines::run),
     ("compression", compression::run),
     ("consul_services", consul_services::run),
     ("decode_events", decode_events::run),

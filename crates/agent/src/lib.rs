@@ -7,8 +7,12 @@
 mod agent;
 mod files;
 mod metrics;
+mod process;
 mod section;
 
 pub use agent::{Agent, Parts, StartError};
-pub use files::{InputReport, Inputs, RegisterError, Report, Scan};
-pub use section::{AgentSection, FilesSettings, InputKind, InputSection, Settings, StartAt};
+pub use files::{Behind, InputReport, Inputs, Preview, PreviewEvent, RegisterError, Report, Scan};
+pub use section::{
+    AgentSection, ConditionSection, FieldsSection, FilesSettings, FormatName, InputKind, InputSection,
+    LanguageName, MultilineSection, ParserName, ParserSection, SampleSection, Settings, StartAt, TimeSection,
+};
