@@ -2,12 +2,14 @@
 //!
 //! One provider of cryptography for the whole process, ring; connections are TLS 1.2 or 1.3.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -50,6 +52,59 @@ pub enum TlsError {
     NoCertificate { path: PathBuf },
     #[error("could not use the certificates")]
     Rejected(#[from] rustls::Error),
+}
+
+/// Why a client broke off the handshake with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distrust {
+    /// Nobody whom the client trusts vouches for the certificate.
+    Stranger,
+    /// The certificate is for other names.
+    OtherName,
+    /// The certificate has ended.
+    Expired,
+    /// The certificate has not begun.
+    NotYet,
+    /// Something else is wrong with the certificate.
+    Unfit,
+    /// What the server said is no TLS.
+    NoTls,
+}
+
+impl Distrust {
+    /// Looks for it among the causes of an error of a connection.
+    #[must_use]
+    pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref() {
+                return Self::of_rustls(error);
+            }
+            // Such an error tells the causes of what is in it, and not what is in it.
+            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            if let Some(found) = inner.and_then(|inner| Self::of(inner)) {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    fn of_rustls(error: &rustls::Error) -> Option<Self> {
+        match error {
+            rustls::Error::InvalidCertificate(error) => Some(match error {
+                CertificateError::UnknownIssuer => Self::Stranger,
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    Self::OtherName
+                }
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYet,
+                _ => Self::Unfit,
+            }),
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Some(Self::NoTls),
+            _ => None,
+        }
+    }
 }
 
 impl TlsSettings {
@@ -109,6 +164,30 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::BoxError;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_found_among_the_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no connection")]
+        struct Unconnected(#[source] BoxError);
+
+        let check = |error: rustls::Error, expected: Option<Distrust>| {
+            let text = error.to_string();
+            assert_eq!(Distrust::of(&error), expected, "{text}");
+            let deep = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+            assert_eq!(Distrust::of(&Unconnected(deep.into())), expected, "{text}");
+        };
+        let certificate = |error| rustls::Error::InvalidCertificate(error);
+        check(certificate(CertificateError::UnknownIssuer), Some(Distrust::Stranger));
+        check(certificate(CertificateError::NotValidForName), Some(Distrust::OtherName));
+        check(certificate(CertificateError::Expired), Some(Distrust::Expired));
+        check(certificate(CertificateError::NotValidYet), Some(Distrust::NotYet));
+        check(certificate(CertificateError::Revoked), Some(Distrust::Unfit));
+        check(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), Some(Distrust::NoTls));
+        check(rustls::Error::DecryptError, None);
+        assert_eq!(Distrust::of(&io::Error::from(io::ErrorKind::ConnectionRefused)), None);
+    }
 
     #[test]
     fn a_certificate_needs_its_key() {
