@@ -6,12 +6,13 @@
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 
+use crate::connect::{Versions, https};
 use crate::failure::BoxError;
 
 /// Holds connections open for further questions. Clones share them.
@@ -43,8 +44,9 @@ impl Fetcher {
     /// `tls` is for URLs of `https`.
     #[must_use]
     pub fn new(tls: ClientConfig) -> Self {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector = https(tls, Versions::Http1, tcp);
         Self { client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 

@@ -8,6 +8,7 @@
 //! address → [`ops::start`] → [`supervise::Supervisor::run`] → [`exit::ExitCode`].
 
 pub mod clock;
+pub mod connect;
 pub mod descriptors;
 pub mod exit;
 pub mod failure;
