@@ -160,10 +160,13 @@ impl Fleet {
         app: Option<&AppName>,
     ) -> Result<(Secret, SystemTime), IssueTokenError> {
         let agent = self.check_certificate(shown).await?;
-        let app = match app {
-            Some(app) if !agent.apps.contains(app) => return Err(IssueTokenError::OtherApp(app.clone())),
-            Some(app) => app,
-            None => &agent.apps[0],
+        let app = match (app, agent.apps.first()) {
+            (Some(app), _) if !agent.apps.contains(app) => {
+                return Err(IssueTokenError::OtherApp(app.clone()));
+            }
+            (Some(app), _) | (None, Some(app)) => app,
+            // Nobody joins so.
+            (None, None) => return Err(CertificateRefused::UnknownAgent(agent.name).into()),
         };
         // Who may not send may still be told configurations.
         if audience == Audience::Ingest {
