@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
-use weir_fleet::{Fleet, OpenError};
+use weir_auth::token::Audience;
+use weir_fleet::{AgentsToo, AppLimits, Finish, Fleet, NewSecret, OpenError, RenewRequest, Selector};
+use weir_foundation::clock::Clock;
 use weir_foundation::failure::{Failure, chain};
 use weir_state::memory::MemoryState;
 use weir_state::{Expect, Kind, State};
 
-use crate::support::{admin, clock, open, settings, world};
+use crate::support::{admin, app, clock, open, settings, spec, world};
 
 const INSTANCE: Kind = Kind::new("instance");
 
@@ -80,4 +82,39 @@ async fn nothing_secret_is_printed() {
     for key in keys {
         assert!(key.len() > 40 && !printed.contains(&key[..20]), "{printed}");
     }
+}
+
+/// Handlers run on threads of a runtime: what they wait for can be sent.
+#[tokio::test]
+async fn operations_can_be_sent() {
+    fn sendable<T: Send>(operation: T) {
+        drop(operation);
+    }
+    let world = world().await;
+    let (fleet, node, by) = (&world.fleet, world.node("node").await, admin());
+    let (key, shop, all) = (fleet.keys()[0].id.clone(), app("shop"), Selector::everybody());
+    let (limits, random, anything) = (AppLimits::default(), NewSecret::Random, |_: &str| Ok(()));
+    sendable(fleet.create_operator(&by, None, None));
+    sendable(fleet.remove_operator(&by, &by));
+    sendable(fleet.create_app(&shop, &limits, None, &by));
+    sendable(fleet.limit_app(&shop, &limits, &by));
+    sendable(fleet.add_app_secret(&shop, &random, &by));
+    sendable(fleet.end_app_secrets(&shop, 1, &by));
+    sendable(fleet.remove_app(&shop, &by));
+    sendable(fleet.create_key(&spec(), &by));
+    sendable(fleet.revoke_key(&key, AgentsToo::Revoke, &by));
+    sendable(fleet.revoke_agent(&node.name, "", &by));
+    sendable(fleet.forget_agent(&node.name, &by));
+    sendable(fleet.check_certificate(node.shown()));
+    sendable(fleet.token(node.shown(), Audience::Ingest, None));
+    sendable(fleet.renew(RenewRequest { shown: node.shown(), generation: 1, csr: b"" }));
+    sendable(fleet.configure(&all, "", "", &anything, &by));
+    sendable(fleet.roll_back(&all, 1, &by));
+    sendable(fleet.withdraw_configuration(&all, &by));
+    sendable(fleet.begin_rotation(&by));
+    sendable(fleet.switch_rotation(&by));
+    sendable(fleet.finish_rotation(Finish::Force, &by));
+    sendable(fleet.replace_signing_keys(&by));
+    sendable(fleet.maintain(world.clock.now()));
+    sendable(fleet.follow());
 }
