@@ -1,4 +1,5 @@
-//! Process life: settings, supervision and drain, health, clock, retry, telemetry, TLS material.
+//! Process life: settings, supervision and drain, health, clock, retry, telemetry, TLS material,
+//! connections of clients.
 //!
 //! Knows neither telemetry data nor the roles of weir. A component takes what it needs from here as
 //! handles ([`clock::Clock`], [`supervise::Spawner`], [`health::Progress`]) in its constructor, and never

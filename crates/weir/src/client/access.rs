@@ -38,7 +38,7 @@ pub(super) struct Access {
 }
 
 /// Where a command is run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Surroundings {
     pub(super) environment: Environment,
     pub(super) directory: PathBuf,
