@@ -6,19 +6,19 @@
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
+use tower::util::BoxCloneSyncService;
 
-use crate::connect::{Versions, https};
+use crate::connect::{Connector, Versions, https};
 use crate::failure::BoxError;
 
 /// Holds connections open for further questions. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
 }
 
 /// What came back, whatever its status. Redirections are answers like others and not followed.
@@ -46,7 +46,12 @@ impl Fetcher {
     pub fn new(tls: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        let connector = https(tls, Versions::Http1, tcp);
+        Self::over(BoxCloneSyncService::new(https(tls, Versions::Http1, tcp)))
+    }
+
+    /// Over connections that are made in another way.
+    #[must_use]
+    pub fn over(connector: Connector) -> Self {
         Self { client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 
