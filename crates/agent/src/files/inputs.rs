@@ -150,6 +150,18 @@ impl Inputs {
     }
 }
 
+#[cfg(test)]
+impl Feed {
+    /// Of what is wanted now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.wanted.borrow().generation
+    }
+
+    pub(crate) fn tell(&self, report: Report) {
+        self.report.send_replace(report);
+    }
+}
+
 impl Input {
     /// None for settings that were not validated.
     fn new(settings: &FilesSettings) -> Option<Self> {
