@@ -2,6 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context as _, Result};
 use weir_foundation::listen::bind;
+use weir_server::Reach;
 
 use crate::settings::Settings;
 
@@ -51,6 +52,11 @@ impl Listeners {
             ops: address(&self.ops)?,
         })
     }
+}
+
+/// Who gets to an address.
+pub(super) fn reach(address: SocketAddr) -> Reach {
+    if address.ip().to_canonical().is_loopback() { Reach::ThisMachine } else { Reach::OtherMachines }
 }
 
 impl Addresses {
