@@ -6,7 +6,7 @@ mod agent;
 mod auditor;
 mod consumer;
 mod counts;
-mod directory;
+pub(crate) mod directory;
 mod discovery;
 mod door;
 mod fleet;

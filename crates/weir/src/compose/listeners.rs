@@ -68,3 +68,22 @@ impl Addresses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_of_this_machine_is_of_others() {
+        let check = |address: &str, expected: Reach| {
+            assert_eq!(reach(address.parse().expect("is an address")), expected, "{address}");
+        };
+        check("127.0.0.1:8080", Reach::ThisMachine);
+        check("127.9.9.9:8080", Reach::ThisMachine);
+        check("[::1]:8080", Reach::ThisMachine);
+        check("[::ffff:127.0.0.1]:8080", Reach::ThisMachine);
+        check("0.0.0.0:8080", Reach::OtherMachines);
+        check("[::]:8080", Reach::OtherMachines);
+        check("192.168.0.7:8080", Reach::OtherMachines);
+    }
+}
