@@ -250,6 +250,24 @@ impl Fleet {
         Ok(())
     }
 
+    /// Changes a part of what an app may do; `change` may be asked several times.
+    pub async fn change_app_limits(
+        &self,
+        name: &AppName,
+        change: &(dyn Fn(&mut AppLimits) + Sync),
+        by: &OperatorName,
+    ) -> Result<(), ChangeAppError> {
+        self.change_app(name, |app| {
+            let mut limits = app.limits();
+            change(&mut limits);
+            app.set(&limits);
+            Ok(())
+        })
+        .await?;
+        tracing::info!(app = %name, %by, "changed what an app may do");
+        Ok(())
+    }
+
     /// One more secret, beside the one that it has, until [`Fleet::end_app_secrets`] leaves the newest.
     pub async fn add_app_secret(
         &self,

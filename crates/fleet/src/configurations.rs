@@ -193,6 +193,18 @@ impl Tables {
 }
 
 impl Fleet {
+    /// Whether a text could be a configuration.
+    pub fn check_configuration(text: &str, check: Check<'_>) -> Result<(), ConfigureError> {
+        if text.len() > LONGEST_TEXT {
+            return Err(ConfigureError::TooLarge(text.len()));
+        }
+        // Which would also make it larger than it may be in JSON.
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+            return Err(ConfigureError::Characters);
+        }
+        check(text).map_err(ConfigureError::Problems)
+    }
+
     /// Gives agents with these labels this configuration. One that they have already stays what it is.
     pub async fn configure(
         &self,
@@ -202,14 +214,7 @@ impl Fleet {
         check: Check<'_>,
         by: &OperatorName,
     ) -> Result<ConfigurationView, ConfigureError> {
-        if text.len() > LONGEST_TEXT {
-            return Err(ConfigureError::TooLarge(text.len()));
-        }
-        // Which would also make it larger than it may be in JSON.
-        if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
-            return Err(ConfigureError::Characters);
-        }
-        check(text).map_err(ConfigureError::Problems)?;
+        Self::check_configuration(text, check)?;
         let note = crate::reports::cut(note, LONGEST_NOTE);
         let new = New { selector, text: text.into(), note, restores: None };
         let new = &new;
@@ -355,6 +360,21 @@ impl Fleet {
         let tables = &self.snapshot().tables;
         let marked = tables.agents.get(agent)?.marked(agent);
         tables.present(choose(tables.assignments.values().map(AsRef::as_ref), marked)?)
+    }
+
+    /// Agents that are not out and would run a configuration that is given to these labels now: those for whom no
+    /// assignment of more labels fits.
+    #[must_use]
+    pub fn agents_with(&self, selector: &Selector) -> Vec<AgentName> {
+        let tables = &self.snapshot().tables;
+        let good = tables.agents.iter().filter(|(_, agent)| agent.revoked.is_none());
+        let wider: Vec<&Selector> =
+            tables.assignments.keys().filter(|other| other.width() > selector.width()).collect();
+        let theirs = good.filter(|(name, agent)| {
+            let marked = agent.marked(name);
+            selector.fits(marked) && !wider.iter().any(|other| other.fits(marked))
+        });
+        theirs.map(|(name, _)| name.clone()).collect()
     }
 }
 

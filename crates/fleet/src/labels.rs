@@ -79,6 +79,11 @@ impl Selector {
         Self::default()
     }
 
+    /// In the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// How many labels an agent has to have.
     #[must_use]
     pub fn width(&self) -> usize {

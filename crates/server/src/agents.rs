@@ -29,6 +29,7 @@ use weir_wire::proto::control::enrolment_server::EnrolmentServer;
 
 use self::control::ControlDoor;
 use self::enrolment::EnrolmentDoor;
+pub(crate) use self::hub::Live;
 pub use self::hub::{Hub, LogError};
 
 /// What the doors of agents stand on.

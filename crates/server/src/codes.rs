@@ -2,6 +2,9 @@
 
 /// Code and meaning, in the order of codes.
 pub const CODES: &[(&str, &str)] = &[
+    (AGENT_AWAY, "the agent is not connected, so that it can not be asked"),
+    (AGENT_BUSY, "others are asking this agent; try again after `Retry-After` seconds"),
+    (AGENT_SILENT, "the agent is connected and did not answer in time"),
     (AUDIT_FAILED, "the audit could not be made"),
     (BAD_CURSOR, "`after` is not what a page before answered as `next`"),
     (BAD_PARAMETER, "a parameter is unknown, missing, or has a value that can not be used"),
@@ -18,8 +21,13 @@ pub const CODES: &[(&str, &str)] = &[
     (STORE_FAILED, "the store could not be read"),
     (TOO_MANY_SEARCHES, "too many searches are waiting; try again after `Retry-After` seconds"),
     (TOO_MANY_TAILS, "too many tails are open; try again after `Retry-After` seconds"),
+    (UNAUTHORIZED, "an operator's token is needed, and none was shown that is good"),
+    (UNKNOWN_CONFIGURATION, "there is no configuration of this revision, or none before the present one"),
 ];
 
+pub(crate) const AGENT_AWAY: &str = "agent-away";
+pub(crate) const AGENT_BUSY: &str = "agent-busy";
+pub(crate) const AGENT_SILENT: &str = "agent-silent";
 pub(crate) const AUDIT_FAILED: &str = "audit-failed";
 pub(crate) const BAD_CURSOR: &str = "bad-cursor";
 pub(crate) const BAD_PARAMETER: &str = "bad-parameter";
@@ -36,6 +44,8 @@ pub(crate) const QUERY_TOO_LARGE: &str = "query-too-large";
 pub(crate) const STORE_FAILED: &str = "store-failed";
 pub(crate) const TOO_MANY_SEARCHES: &str = "too-many-searches";
 pub(crate) const TOO_MANY_TAILS: &str = "too-many-tails";
+pub(crate) const UNAUTHORIZED: &str = "unauthorized";
+pub(crate) const UNKNOWN_CONFIGURATION: &str = "unknown-configuration";
 
 #[cfg(test)]
 mod tests {

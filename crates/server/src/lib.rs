@@ -1,4 +1,4 @@
-//! The role that answers: search, tail, audit and dead letters over HTTP, under `/api/v1`.
+//! The role that answers: search, tail, audit, dead letters and the fleet of agents over HTTP, under `/api/v1`.
 //!
 //! [`Server::router`] is served by `weir`, merged with the producer's. What the server needs of the roles it
 //! must not know comes in as [`Door`] and [`Auditor`]. [`api`] holds the types of every request and answer.
@@ -12,6 +12,7 @@ mod codes;
 mod dead;
 mod door;
 mod failure;
+mod fleet;
 mod groups;
 mod hit;
 mod indices;
@@ -19,6 +20,7 @@ mod journal;
 mod metrics;
 mod names;
 mod openapi;
+mod operator;
 mod parcel;
 mod question;
 mod records;
@@ -35,4 +37,4 @@ pub use journal::{CHECK_BUDGET, DUMP_BYTES, Tally, describe};
 pub use names::StreamNames;
 pub use openapi::{DOCUMENT as OPENAPI, document as openapi};
 pub use section::{ServerSection, ServerSettings};
-pub use server::{JournalFiles, Parts, Server, not_found};
+pub use server::{FleetParts, JournalFiles, Parts, Reach, Server, not_found};

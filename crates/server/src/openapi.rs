@@ -6,8 +6,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::api::ErrorBody;
-use crate::route::{Answer, Route, SchemaOf};
+use crate::route::{Access, Answer, Route, SchemaOf};
 use crate::server;
 
 /// The document of this version of weir.
@@ -31,11 +30,16 @@ pub fn document() -> Value {
         "info": {
             "title": "weir",
             "version": "1",
-            "description": "Search, tail, audit and dead letters. Events are sent to `/produce`, `/produce_batch` and \
-                            `/api/v1/apps/{app}/events` of the same port; see `docs/` for those.",
+            "description": "Search, tail, audit and dead letters; apps, access keys, agents and their configurations. \
+                            Events are sent to `/produce`, `/produce_batch` and `/api/v1/apps/{app}/events` of the same \
+                            port; see `docs/` for those. Where the address can be reached from other machines, every \
+                            operation needs the token of an operator, elsewhere those that say so.",
         },
         "paths": paths,
-        "components": { "schemas": generator.take_definitions(true) },
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": { "operator": { "type": "http", "scheme": "bearer" } },
+        },
     })
 }
 
@@ -52,7 +56,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         let content = json!({ "application/json": { "schema": body(generator) } });
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
-    operation["responses"] = responses(&route.answer, generator);
+    if route.access == Access::Operators {
+        operation["security"] = json!([{ "operator": [] }]);
+    }
+    operation["responses"] = responses(&route.answer, route.refusal, generator);
     operation
 }
 
@@ -78,10 +85,10 @@ fn query_parameters(query: SchemaOf, generator: &mut SchemaGenerator) -> Vec<Val
     properties.into_iter().flatten().map(parameter).collect()
 }
 
-fn responses(answer: &Answer, generator: &mut SchemaGenerator) -> Value {
+fn responses(answer: &Answer, refusal: SchemaOf, generator: &mut SchemaGenerator) -> Value {
     let failure = json!({
         "description": "An error with a stable code.",
-        "content": { "application/json": { "schema": generator.subschema_for::<ErrorBody>() } },
+        "content": { "application/json": { "schema": refusal(generator) } },
     });
     let text = json!({ "schema": { "type": "string" } });
     let content = match answer {

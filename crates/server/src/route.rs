@@ -8,6 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::api::ErrorBody;
 use crate::server::Shared;
 
 /// One operation of the API.
@@ -21,6 +22,9 @@ pub(crate) struct Route {
     pub(crate) query: Option<SchemaOf>,
     pub(crate) body: Option<SchemaOf>,
     pub(crate) answer: Answer,
+    /// Of answers that are no success.
+    pub(crate) refusal: SchemaOf,
+    pub(crate) access: Access,
     pub(crate) handler: MethodRouter<Arc<Shared>>,
 }
 
@@ -35,6 +39,15 @@ pub(crate) enum Answer {
     JsonOrLines(SchemaOf, SchemaOf),
     /// Server-sent events whose data is JSON of this schema.
     Events(SchemaOf),
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever reaches the address, as far as only this machine does.
+    Local,
+    /// Operators, wherever they are.
+    Operators,
 }
 
 impl Route {
@@ -74,7 +87,29 @@ impl Route {
         summary: &'static str,
         handler: MethodRouter<Arc<Shared>>,
     ) -> Self {
-        Self { method, path, id, summary, query: None, body: None, answer: Answer::Nothing, handler }
+        Self {
+            method,
+            path,
+            id,
+            summary,
+            query: None,
+            body: None,
+            answer: Answer::Nothing,
+            refusal: SchemaGenerator::subschema_for::<ErrorBody>,
+            access: Access::Local,
+            handler,
+        }
+    }
+
+    /// Its handler asks for [`Asking`](crate::operator::Asking).
+    pub(crate) fn of_operators(mut self) -> Self {
+        self.access = Access::Operators;
+        self
+    }
+
+    pub(crate) fn refusal<T: JsonSchema>(mut self) -> Self {
+        self.refusal = SchemaGenerator::subschema_for::<T>;
+        self
     }
 
     pub(crate) fn query<T: JsonSchema>(mut self) -> Self {

@@ -5,23 +5,27 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri, header};
 use prometheus_client::registry::Registry;
+use weir_fleet::Fleet;
 use weir_foundation::clock::Clock;
+use weir_foundation::settings::Problems;
 use weir_foundation::supervise::{DrainToken, Spawner};
 use weir_journal::Journal;
 use weir_redaction::Redactor;
 use weir_store::{DeadLetterStore, IndexStore};
 
 use crate::admission::Admission;
+use crate::agents::Hub;
 use crate::door::{Auditor, Door};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::names::StreamNames;
 use crate::route::Route;
 use crate::section::ServerSettings;
-use crate::{audit, codes, dead, groups, indices, journal, openapi, search, streams, tail};
+use crate::{audit, codes, dead, fleet, groups, indices, journal, openapi, operator, search, streams, tail};
 
 /// Whose the files of the journal are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,24 @@ pub enum JournalFiles {
     OfThisProcess,
     /// Such as those of brokers, who check them.
     OfOthers,
+}
+
+/// Who reaches the address at which the router is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    ThisMachine,
+    /// Then operators alone may ask anything, as far as there are operators.
+    OtherMachines,
+}
+
+/// The control plane, where this process has one.
+#[derive(Debug, Clone)]
+pub struct FleetParts {
+    pub fleet: Fleet,
+    /// The agents that attend at this process.
+    pub hub: Hub,
+    /// Whether agents would take a configuration.
+    pub check: fn(&str) -> Result<(), Problems>,
 }
 
 /// What the server stands on.
@@ -47,6 +69,9 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub spawner: Spawner,
     pub names: StreamNames,
+    /// Absent where another process decides about agents.
+    pub fleet: Option<FleetParts>,
+    pub reach: Reach,
 }
 
 /// What every handler sees.
@@ -79,7 +104,7 @@ impl Server {
     /// The routes of `/api/v1` that look into weir. Sending events is the producer's; `weir` merges the two.
     ///
     /// Every answer that is no success has a JSON body with a stable code; see [`crate::CODES`]. Tails end
-    /// when `drain` fires.
+    /// when `drain` fires. What is of the fleet is for operators alone; see [`Reach`] for the rest.
     pub fn router(self, drain: DrainToken) -> Router {
         let Self { parts, settings, metrics } = self;
         let shared = Arc::new(Shared {
@@ -95,10 +120,14 @@ impl Server {
         for route in routes() {
             router = router.route(route.path, route.handler);
         }
-        router
-            .route("/api/v1/openapi.json", axum::routing::get(openapi_document))
-            .method_not_allowed_fallback(method_not_allowed)
-            .with_state(shared)
+        let router = router.route("/api/v1/openapi.json", axum::routing::get(openapi_document));
+        let router = match shared.parts.reach {
+            Reach::ThisMachine => router,
+            Reach::OtherMachines => {
+                router.route_layer(middleware::from_fn_with_state(Arc::clone(&shared), operator::guard))
+            }
+        };
+        router.method_not_allowed_fallback(method_not_allowed).with_state(shared)
     }
 }
 
@@ -120,6 +149,7 @@ pub(crate) fn routes() -> Vec<Route> {
         dead::routes(),
         groups::routes(),
         journal::routes(),
+        fleet::routes(),
     ]
     .into_iter()
     .flatten()

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use weir_foundation::exit::ExitCode;
 
 use crate::commands::{
-    agent, audit, check, completions, dead, demo, groups, indices, journal, man, query, role, send, server,
-    stores, streams, tail, up,
+    agent, app, audit, check, completions, config, dead, demo, groups, indices, journal, man, operator, pki,
+    query, role, send, server, stores, streams, tail, up,
 };
 use crate::console::Advised;
 use crate::{console, output};
@@ -43,8 +43,16 @@ enum Command {
     /// The other commands ask it about what `weir consumer` delivers. It also removes indices that are older than the
     /// settings keep them.
     Server(Box<server::Arguments>),
-    /// Collect on this machine what a server keeps
+    /// Collect on this machine what a server keeps, or look after the agents of a server
     Agent(agent::Arguments),
+    /// Decide what agents run
+    Config(config::Arguments),
+    /// Say in whose names events are sent, and how many
+    App(app::Arguments),
+    /// Make, list and remove those who may change anything
+    Operator(operator::Arguments),
+    /// Look at the keys of the instance, or change its root
+    Pki(pki::Arguments),
     /// Say what to use instead
     #[command(name = "consumer-gcs", hide = true)]
     ConsumerGcs(role::Gone),
@@ -125,7 +133,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Producer(arguments) => role::producer(&arguments),
         Command::Consumer(arguments) => role::consumer(&arguments),
         Command::Server(arguments) => server::run(&arguments),
-        Command::Agent(arguments) => agent::run(&arguments),
+        Command::Agent(arguments) => agent::run(arguments),
+        Command::Config(arguments) => config::run(arguments),
+        Command::App(arguments) => app::run(arguments),
+        Command::Operator(arguments) => operator::run(arguments),
+        Command::Pki(arguments) => pki::run(arguments),
         Command::ConsumerGcs(arguments) => Ok(role::consumer_gcs(&arguments)),
         Command::Send(arguments) => send::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),

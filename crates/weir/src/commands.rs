@@ -1,16 +1,21 @@
 //! The commands, one file each.
 
 pub(crate) mod agent;
+pub(crate) mod app;
 pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod dead;
 pub(crate) mod demo;
+pub(crate) mod fleet;
 pub(crate) mod groups;
 pub(crate) mod indices;
 pub(crate) mod journal;
 mod life;
 pub(crate) mod man;
+pub(crate) mod operator;
+pub(crate) mod pki;
 pub(crate) mod query;
 pub(crate) mod role;
 pub(crate) mod send;
@@ -52,7 +57,8 @@ pub(crate) struct SettingsArgs {
     /// Address for health, status and metrics [default: 127.0.0.1:8008]
     #[arg(long, value_name = "ADDRESS")]
     ops: Option<String>,
-    /// Allow addresses that other machines can reach; nothing authenticates them
+    /// Allow addresses that other machines can reach; `listen.allow_public` in docs/reference/settings.md says what they
+    /// may do
     #[arg(long)]
     allow_public: bool,
 }

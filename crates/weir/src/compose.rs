@@ -6,7 +6,7 @@ mod agent;
 mod auditor;
 mod consumer;
 mod counts;
-mod directory;
+pub(crate) mod directory;
 mod discovery;
 mod door;
 mod fleet;
@@ -36,7 +36,7 @@ use weir_journal::Journal;
 use weir_journal::sqlite::SqliteJournal;
 use weir_producer::{Producer, Records};
 use weir_redaction::{RedactionMetrics, Redactor};
-use weir_server::{JournalFiles, Server, StreamNames};
+use weir_server::{FleetParts, JournalFiles, Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
 
@@ -98,7 +98,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let redactor = redaction.redactor();
     let producer = embedded_producer(settings, process, &storage, &instance, &mut metrics).await?;
     let delivery = delivery(settings, process, &storage, redactor.clone(), &mut metrics).await?;
-    let server = embedded_server(settings, process, &storage, redactor, addresses, &mut metrics);
+    let server = embedded_server(settings, process, &storage, &instance, redactor, addresses, &mut metrics);
 
     let status = status(process, &storage, addresses);
     let ops = show(listeners.ops, status, process, metrics)?;
@@ -214,6 +214,7 @@ fn embedded_server(
     settings: &Settings,
     process: &Process,
     storage: &Storage,
+    instance: &Instance,
     redactor: Redactor,
     addresses: Addresses,
     metrics: &mut Builder,
@@ -233,6 +234,12 @@ fn embedded_server(
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names,
+        fleet: Some(FleetParts {
+            fleet: instance.fleet.clone(),
+            hub: instance.agents.hub.clone(),
+            check: weir_agent::check,
+        }),
+        reach: listeners::reach(addresses.http),
     };
     Server::new(parts, settings.server.clone(), metrics.weir())
 }

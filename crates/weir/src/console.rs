@@ -9,6 +9,7 @@ use weir_server::api::ErrorDetail;
 use weir_store::query::QueryParseError;
 
 use crate::client::ClientError;
+use crate::commands::fleet;
 
 const ERROR: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const HINT: Style = AnsiColor::Cyan.on_default().effects(Effects::BOLD);
@@ -99,7 +100,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(advised) = error.downcast_ref::<Advised>() {
         return Some(advised.hint.clone());
     }
-    error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()?.hint())
+    let of_client = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>())?;
+    of_client.hint().or_else(|| match of_client {
+        ClientError::Refused(refusal) => fleet::hint(&refusal.detail.code).map(str::to_owned),
+        _ => None,
+    })
 }
 
 /// A query that weir could not read, with the text to point into.

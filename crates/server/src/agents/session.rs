@@ -48,6 +48,8 @@ pub(super) struct Session {
     report: weir_fleet::Report,
     /// What the agent was told to run last, by hash; empty for nothing.
     told: String,
+    /// Whether it knows that it runs what it should, or what that would be.
+    is_told: bool,
     is_to_renew: bool,
 }
 
@@ -122,6 +124,7 @@ impl Session {
             next_request: 0,
             report,
             told,
+            is_told: false,
             is_to_renew: false,
         }
     }
@@ -218,9 +221,9 @@ impl Session {
             });
             self.report.offered = Some(ConfigurationHash::of(&configuration.text));
             self.tell(Kind::Configuration(configuration)).await?;
-            self.told = hash;
+            (self.told, self.is_told) = (hash, true);
             self.parts.fleet.report(self.caller.name(), self.report.clone());
-        } else if self.report.offered.is_none() {
+        } else if !std::mem::replace(&mut self.is_told, true) {
             self.report.offered = self::hash(&hash);
             self.tell(Kind::Unchanged(Unchanged {})).await?;
         }

@@ -2,7 +2,9 @@
 
 mod contract;
 mod dead;
+mod fleet;
 mod inspect;
+mod node;
 mod schema;
 mod search;
 mod slow;

@@ -9,18 +9,22 @@ use prometheus_client::registry::Registry;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::runtime::Handle;
+use weir_fleet::{Fleet, FleetSettings};
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::http;
-use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
+use weir_foundation::settings::{Problem, Problems, Secret, load_text};
+use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Spawner, Supervisor};
 use weir_journal::memory::MemoryJournal;
 use weir_journal::{Journal, Origin, ReadBudget, StreamSpec};
 use weir_model::{IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
 use weir_redaction::Redactor;
+use weir_server::agents::Hub;
 use weir_server::api::{Audit, AuditVerdict};
 use weir_server::{
-    AuditDepth, AuditFailed, Auditor, Door, JournalFiles, Parts, Refused, Remedy, Server, ServerSettings,
-    StreamNames,
+    AuditDepth, AuditFailed, Auditor, Door, FleetParts, JournalFiles, Parts, Reach, Refused, Remedy, Server,
+    ServerSettings, StreamNames,
 };
+use weir_state::memory::MemoryState;
 use weir_store::memory::{Durability, MemoryStore};
 use weir_store::segment::FilingWindow;
 use weir_store::{DeadLetter, IndexStore, WriteBatch, WriteRecord};
@@ -34,7 +38,38 @@ pub(crate) struct World {
     pub(crate) journal: MemoryJournal,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) door: Arc<FakeDoor>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) spawner: Spawner,
+    pub(crate) hub: Hub,
+    control: Option<Control>,
     supervisor: Option<Supervisor>,
+}
+
+/// The control plane of a world, with what its first operator shows.
+struct Control {
+    fleet: Fleet,
+    token: Secret,
+}
+
+/// What a world is made of.
+struct Make {
+    settings: ServerSettings,
+    redactor: Redactor,
+    journal_files: JournalFiles,
+    has_fleet: bool,
+    reach: Reach,
+}
+
+impl Default for Make {
+    fn default() -> Self {
+        Self {
+            settings: ServerSettings::default(),
+            redactor: Redactor::off(),
+            journal_files: JournalFiles::OfThisProcess,
+            has_fleet: true,
+            reach: Reach::ThisMachine,
+        }
+    }
 }
 
 /// Takes what it is told to take, and remembers it.
@@ -67,16 +102,22 @@ impl Auditor for FakeAuditor {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with(ServerSettings::default(), |store| store).await
+        Self::made_of(Make::default(), |store| store).await
     }
 
     pub(crate) async fn redacting(redactor: Redactor) -> Self {
-        Self::made_of(ServerSettings::default(), redactor, JournalFiles::OfThisProcess, |store| store).await
+        Self::made_of(Make { redactor, ..Make::default() }, |store| store).await
     }
 
-    /// As over a shared journal, without a door.
+    /// As over a shared journal, without a door and without agents.
     pub(crate) async fn apart() -> Self {
-        Self::made_of(ServerSettings::default(), Redactor::off(), JournalFiles::OfOthers, |store| store).await
+        let journal_files = JournalFiles::OfOthers;
+        Self::made_of(Make { journal_files, has_fleet: false, ..Make::default() }, |store| store).await
+    }
+
+    /// At an address that other machines reach, as far as the server knows.
+    pub(crate) async fn public() -> Self {
+        Self::made_of(Make { reach: Reach::OtherMachines, ..Make::default() }, |store| store).await
     }
 
     /// `wrap` may put something between the server and the store.
@@ -84,21 +125,19 @@ impl World {
         settings: ServerSettings,
         wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>,
     ) -> Self {
-        Self::made_of(settings, Redactor::off(), JournalFiles::OfThisProcess, wrap).await
+        Self::made_of(Make { settings, ..Make::default() }, wrap).await
     }
 
-    async fn made_of(
-        settings: ServerSettings,
-        redactor: Redactor,
-        journal_files: JournalFiles,
-        wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>,
-    ) -> Self {
+    async fn made_of(make: Make, wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>) -> Self {
+        let Make { settings, redactor, journal_files, has_fleet, reach } = make;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let journal = MemoryJournal::new(Arc::clone(&clock));
         let store = Arc::new(MemoryStore::new(Durability::Immediate, FilingWindow::default()));
         let door = Arc::new(FakeDoor::default());
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
         let spawner = supervisor.spawner();
+        let hub = Hub::default();
+        let control = if has_fleet { Some(Control::new(&clock).await) } else { None };
         let parts = Parts {
             journal: Arc::new(journal.clone()),
             store: wrap(Arc::<MemoryStore>::clone(&store)),
@@ -110,6 +149,12 @@ impl World {
             clock: Arc::clone(&clock),
             spawner: spawner.clone(),
             names: StreamNames { prefix: String::new(), suffix: "_logs".to_owned() },
+            fleet: control.as_ref().map(|control| FleetParts {
+                fleet: control.fleet.clone(),
+                hub: hub.clone(),
+                check,
+            }),
+            reach,
         };
         let server = Server::new(parts, settings, &mut Registry::default());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
@@ -119,7 +164,8 @@ impl World {
         let process = http::Process { spawner: &spawner, clock: &clock };
         http::serve("http", listener, router, http::Limits::default(), phase, process).expect("it is bound");
         let http = reqwest::Client::builder().no_proxy().build().expect("it needs nothing");
-        Self { address, http, journal, store, door, supervisor: Some(supervisor) }
+        let supervisor = Some(supervisor);
+        Self { address, http, journal, store, door, clock, spawner, hub, control, supervisor }
     }
 
     pub(crate) async fn create_stream(&self, stream: &str) -> StreamPartition {
@@ -176,8 +222,42 @@ impl World {
         partition
     }
 
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.control.as_ref().expect("this world has one").fleet
+    }
+
+    /// Of the first operator.
+    pub(crate) fn token(&self) -> &str {
+        self.control.as_ref().expect("this world has operators").token.reveal()
+    }
+
+    /// Asks as somebody who shows no token.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Response {
+        self.ask_as(None, method, path, body).await
+    }
+
+    /// Asks as the first operator.
+    pub(crate) async fn operate(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        json(self.ask_as(Some(&format!("Bearer {}", self.token())), method, path, body).await).await
+    }
+
+    pub(crate) async fn ask_as(
+        &self,
+        authorization: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Response {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
+        let request = match authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        };
         let request = match body {
             Some(body) => request.json(&body),
             None => request,
@@ -198,6 +278,39 @@ impl World {
         let supervisor = self.supervisor.take().expect("it is drained once");
         supervisor.run_until(async {}).await;
     }
+}
+
+impl Control {
+    async fn new(clock: &Arc<dyn Clock>) -> Self {
+        let settings =
+            FleetSettings { enrol: vec!["weir.example:8084".to_owned()], ..FleetSettings::default() };
+        let opened = Fleet::open(Arc::new(MemoryState::default()), Arc::clone(clock), settings).await;
+        let opened = opened.expect("memory takes it");
+        Self { fleet: opened.fleet, token: opened.first_operator.expect("it is new") }
+    }
+}
+
+/// What the agents of these tests could run: a list of inputs, each of which has paths.
+fn check(text: &str) -> Result<(), Problems> {
+    #[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    struct Raw {
+        inputs: Vec<Input>,
+    }
+    #[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    struct Input {
+        paths: Vec<String>,
+    }
+    let mut loaded = load_text::<Raw>("configuration", text);
+    loaded.section("inputs", |raw| {
+        let mut problems = Problems::default();
+        for index in (0..raw.inputs.len()).filter(|index| raw.inputs[*index].paths.is_empty()) {
+            problems.push(Problem::at(format!("[{index}].paths"), "must have at least one"));
+        }
+        problems.or(())
+    });
+    loaded.finish().map(drop)
 }
 
 pub(crate) async fn json(response: Response) -> (StatusCode, Value) {

@@ -83,3 +83,79 @@ fn a_query_may_stand_before_and_behind_flags() {
     let command = check(&["weir", "tail", "shop", "--limit", "3", "--", "-healthz"]);
     assert!(command.contains(r#"query: ["-healthz"]"#), "{command}");
 }
+
+/// Words of a line of a shell, without its comment; what is behind a pipe or a redirection is another matter.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for character in line.chars() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '\'' | '"') => {
+                word.get_or_insert_default();
+                quote = Some(character);
+            }
+            (None, '#') if word.is_none() => break,
+            (None, '|') => break,
+            (None, ' ') => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The commands of weir in the code of a page, with their lines.
+fn commands(page: &str) -> Vec<(usize, Vec<String>)> {
+    let mut is_code = false;
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(page.lines()) {
+        if line.starts_with("```") {
+            is_code = !is_code;
+            continue;
+        }
+        let command = line.strip_prefix("WEIR_KEY=weirk1.… ").unwrap_or(line);
+        if is_code && command.starts_with("weir ") {
+            found.push((number, words(command)));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_commands_of_the_documents_are_commands() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut checked = 0;
+    for entry in folder.read_dir().expect("it is there") {
+        let path = entry.expect("it can be read").path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let page = std::fs::read_to_string(&path).expect("it can be read");
+        for (line, command) in commands(&page) {
+            let error = Cli::try_parse_from(&command).err();
+            assert!(
+                error.is_none(),
+                "{}:{line}: {command:?}: {}",
+                path.display(),
+                error.expect("there is one")
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked}");
+}
+
+#[test]
+fn the_configurations_of_the_documents_are_some() {
+    let page = include_str!("../../../../docs/agents.md");
+    let (_, server) = page.split_once("# weir.yaml\n").expect("it is shown");
+    let (server, rest) = server.split_once("```").expect("it ends");
+    let (_, agents) = rest.split_once("# web.yaml\n").expect("it is shown");
+    let (agents, _) = agents.split_once("```").expect("it ends");
+    weir_agent::check(agents).expect("agents take it");
+    let directory = tempfile::tempdir().expect("there is space");
+    let file = directory.path().join("weir.yaml");
+    std::fs::write(&file, server).expect("there is space");
+    let given = crate::settings::Given { file: Some(file), ..crate::settings::Given::default() };
+    given.read().settings.expect("weir takes it");
+}

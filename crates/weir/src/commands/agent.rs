@@ -1,19 +1,24 @@
-//! `weir agent`: what runs on the nodes.
+//! `weir agent`: what runs on the nodes, and what operators see of it.
 
-use std::path::PathBuf;
+mod check;
+mod key;
+mod list;
+mod run;
+mod show;
 
-use anyhow::{Context as _, Result};
+use std::io::Write as _;
+
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use weir_foundation::exit::ExitCode;
-use weir_foundation::settings::{Environment, FlagValue};
+use weir_server::api::{Agent, AgentLog, AgentLogParameters, RevokeAgent};
 
-use super::life;
-use crate::compose;
+use super::block_on;
+use crate::client::{Client, ServerArgs};
 use crate::console;
-use crate::host;
-use crate::settings::AgentSettings;
+use crate::output::printable;
 
-/// Collects on this machine what a server keeps.
+/// Collects on this machine what a server keeps, and looks after the agents of a server.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -23,62 +28,75 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Read files and send what they say, each line once
-    Run(RunArguments),
+    Run(run::Arguments),
+    /// Ask the agent on this machine how it is
+    ///
+    /// Ends with exit code 1 if anything is wrong.
+    Check(check::Arguments),
+    /// Make, list and revoke the keys with which nodes become agents
+    Key(key::Arguments),
+    /// List the agents of a server, and how each of them is
+    List(list::Arguments),
+    /// Show one agent with what it reads
+    Show(show::Arguments),
+    /// Print what a connected agent has logged last
+    Logs {
+        /// Its name
+        agent: String,
+        /// How many lines at most, up to 1000
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+        lines: u32,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Refuse an agent from now on; its node has to join anew
+    Revoke {
+        /// Its name
+        agent: String,
+        /// Why, for whoever looks later
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        note: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Refuse an agent from now on, and give its name to whoever comes next
+    Forget {
+        /// Its name
+        agent: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
-#[derive(Debug, Args)]
-struct RunArguments {
-    /// Settings file: what is read, and where it is sent
-    #[arg(long, env = "WEIR_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where the agent keeps how far it is [default: weir-agent-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// File with the access key of this node [default: $WEIR_KEY]
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// Where a server on this machine takes agents that have no key [default: http://127.0.0.1:8083]
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
-}
-
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Command::Run(arguments) = &arguments.command;
-    let environment = Environment::of_process();
-    let data_dir = arguments.data_dir.as_ref().map(|path| path.display().to_string());
-    let flags = [
-        ("data_dir", "--data-dir", data_dir),
-        ("agent.server", "--server", arguments.server.clone()),
-        ("agent.key", "--key-file", arguments.key()?),
-    ];
-    let flag = |(path, flag, value): (_, _, Option<String>)| Some(FlagValue { path, flag, value: value? });
-    let flags: Vec<_> = flags.into_iter().filter_map(flag).collect();
-    let host = host::name().context("find out what this machine is called")?;
-    match AgentSettings::read(arguments.config.as_deref(), &environment, &flags, &host) {
-        Ok(settings) => life::live(&settings.log, settings.drain, &[], async |process| {
-            compose::agent(&settings, process).await
-        }),
-        Err(problems) => {
-            console::note(problems.to_string().trim_end());
-            Ok(ExitCode::Configuration)
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Key(arguments) => key::run(arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Logs { agent, lines, server } => logs(&agent, lines, &server),
+        Command::Revoke { agent, note, server } => {
+            let client = Client::new(&server)?;
+            let path = ["agents", &agent, "revoke"];
+            let revoked: Agent = block_on(async { Ok(client.post(&path, &RevokeAgent { note }).await?) })?;
+            console::note(&format!("agent `{}` is out", revoked.entry.agent));
+            Ok(ExitCode::Good)
+        }
+        Command::Forget { agent, server } => {
+            let client = Client::new(&server)?;
+            block_on(async { Ok(client.delete(&["agents", &agent]).await?) })?;
+            console::note(&format!("agent `{agent}` is out and forgotten"));
+            Ok(ExitCode::Good)
         }
     }
 }
 
-impl RunArguments {
-    /// A file that is gone does no harm to a node that was enrolled: the settings know.
-    fn key(&self) -> Result<Option<String>> {
-        let Some(path) = &self.key_file else { return Ok(None) };
-        match std::fs::read_to_string(path) {
-            Ok(key) => Ok(Some(key.trim().to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.is_enrolled() => Ok(None),
-            Err(error) => {
-                Err(error).with_context(|| format!("read the access key from `{}`", path.display()))
-            }
-        }
-    }
-
-    fn is_enrolled(&self) -> bool {
-        self.data_dir.as_deref().is_some_and(weir_agent::is_enrolled)
-    }
+fn logs(agent: &str, lines: u32, server: &ServerArgs) -> Result<ExitCode> {
+    let client = Client::new(server)?;
+    let parameters = AgentLogParameters { lines: Some(lines) };
+    let log: AgentLog = block_on(async { Ok(client.get(&["agents", agent, "log"], &parameters).await?) })?;
+    let mut out = console::stdout();
+    log.lines.iter().try_for_each(|line| writeln!(out, "{}", printable(line)))?;
+    Ok(ExitCode::Good)
 }

@@ -43,11 +43,16 @@ fn describe(agent: &Agent) -> serde_json::Value {
         Standing::Enrolled { name, link } => (Some(name), words(&link)),
     };
     let condition = agent.condition();
+    let failed = condition.outcome.as_ref().and_then(|outcome| {
+        let error = outcome.error.as_ref()?;
+        Some(json!({ "revision": outcome.revision, "error": error }))
+    });
     let inputs: Vec<_> = agent.inputs().report().borrow().inputs.iter().map(input).collect();
     json!({
         "name": name,
         "link": link,
         "configuration": condition.running,
+        "failed": failed,
         "error": condition.error,
         "inputs": inputs,
     })

@@ -2,6 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context as _, Result};
 use weir_foundation::listen::bind;
+use weir_server::Reach;
 
 use crate::settings::Settings;
 
@@ -53,6 +54,11 @@ impl Listeners {
     }
 }
 
+/// Who gets to an address.
+pub(super) fn reach(address: SocketAddr) -> Reach {
+    if address.ip().to_canonical().is_loopback() { Reach::ThisMachine } else { Reach::OtherMachines }
+}
+
 impl Addresses {
     /// Where this machine reaches an address that may stand for all of its own.
     pub(crate) fn local(address: SocketAddr) -> SocketAddr {
@@ -60,5 +66,24 @@ impl Addresses {
             ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
             _ => address,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_of_this_machine_is_of_others() {
+        let check = |address: &str, expected: Reach| {
+            assert_eq!(reach(address.parse().expect("is an address")), expected, "{address}");
+        };
+        check("127.0.0.1:8080", Reach::ThisMachine);
+        check("127.9.9.9:8080", Reach::ThisMachine);
+        check("[::1]:8080", Reach::ThisMachine);
+        check("[::ffff:127.0.0.1]:8080", Reach::ThisMachine);
+        check("0.0.0.0:8080", Reach::OtherMachines);
+        check("[::]:8080", Reach::OtherMachines);
+        check("192.168.0.7:8080", Reach::OtherMachines);
     }
 }

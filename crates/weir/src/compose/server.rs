@@ -18,7 +18,7 @@ use weir_store_elastic::ElasticStore;
 use super::auditor::SharedBooks;
 use super::door::Doors;
 use super::fleet::Fleet;
-use super::{Process, announce, directory, identity, show};
+use super::{Process, announce, directory, identity, listeners, show};
 use crate::settings::Settings;
 
 /// Search, tail, audit and dead letters of what a group of consumers delivers, and retention of the store. The data
@@ -75,6 +75,9 @@ fn parts(fleet: &Fleet, settings: &Settings, process: &Process) -> weir_server::
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names,
+        // Nobody decides about agents over Kafka, so that there are no operators who could be asked for.
+        fleet: None,
+        reach: listeners::reach(settings.listen.http),
     }
 }
 

@@ -1,6 +1,7 @@
 //! All roles in this process, used as a client would.
 
 mod agents;
+mod operators;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -63,8 +63,9 @@ pub(crate) struct ListenSection {
     pub(crate) http: Option<SocketAddr>,
     /// Address for operators: health, status and metrics. Default: `127.0.0.1:8008`.
     pub(crate) ops: Option<SocketAddr>,
-    /// Whether addresses may be bound that other machines can reach. Nothing authenticates them yet: whoever
-    /// connects may send, read and delete. Default: `false`.
+    /// Whether addresses may be bound that other machines can reach. Whoever connects may send, as far as apps have no
+    /// secrets; to read and change anything `weir up` wants the token of an operator, other roles want nothing.
+    /// Default: `false`.
     pub(crate) allow_public: Option<bool>,
 }
 

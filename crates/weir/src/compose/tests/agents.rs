@@ -14,7 +14,7 @@ use weir_testkit::FastClock;
 
 use super::*;
 
-const SHOP: &str = "shop";
+pub(super) const SHOP: &str = "shop";
 
 impl World {
     fn fleet(&self) -> &Fleet {
@@ -54,7 +54,7 @@ fn operator() -> OperatorName {
 }
 
 /// A machine with files, and an agent that runs on it.
-struct Machine {
+pub(super) struct Machine {
     directory: tempfile::TempDir,
     running: Option<Alive>,
 }
@@ -75,7 +75,7 @@ impl OwnLog for Log {
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("there is space"), running: None }
     }
 
@@ -84,19 +84,19 @@ impl Machine {
     }
 
     /// What makes the server read all its logs.
-    fn configuration(&self) -> String {
+    pub(super) fn configuration(&self) -> String {
         format!(
             "inputs:\n  - paths: ['{}/*.log']\n    scan_interval: 20ms\n",
             self.directory.path().display()
         )
     }
 
-    fn append(&self, name: &str, text: &str) {
+    pub(super) fn append(&self, name: &str, text: &str) {
         append(&self.path(name), text);
     }
 
     #[expect(clippy::disallowed_methods, reason = "the process of a test needs no supervision")]
-    fn start(&mut self, clock: &Arc<dyn Clock>, key: Option<&Secret>) {
+    pub(super) fn start(&mut self, clock: &Arc<dyn Clock>, key: Option<&Secret>) {
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(clock), DrainDeadlines::default());
         let health = Health::new(Arc::clone(clock));
         let mut metrics = Builder::new();
@@ -125,11 +125,11 @@ impl Machine {
         self.running = Some(Alive { agent, stop, ended });
     }
 
-    fn agent(&self) -> &Agent {
+    pub(super) fn agent(&self) -> &Agent {
         &self.running.as_ref().expect("it runs").agent
     }
 
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         let Alive { agent, stop, ended } = self.running.take().expect("it runs");
         stop.send(()).expect("it runs");
         ended.await.expect("it does not panic");
@@ -144,7 +144,7 @@ fn append(path: &Path, text: &str) {
 }
 
 /// What the agent is called, once it is connected.
-fn connected(agent: &Agent) -> Option<String> {
+pub(super) fn connected(agent: &Agent) -> Option<String> {
     match agent.standing() {
         Standing::Enrolled { name, link: Link::Connected { .. } } => Some(name),
         _ => None,

@@ -1,0 +1,206 @@
+//! How an agent is, in one word and in a sentence.
+
+use std::time::{Duration, SystemTime};
+
+use weir_auth::AgentName;
+use weir_fleet::{AgentState, AgentView, ConfigurationView, Report, RevocationReason};
+use weir_model::AppName;
+use weir_wire::proto::control::Input;
+
+use super::words::{size, span};
+use crate::agents::Live;
+use crate::api;
+use crate::server::FleetParts;
+
+/// What is known of an agent at one time.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    pub(super) view: AgentView,
+    /// Absent if it does not attend.
+    pub(super) live: Option<Live>,
+    /// What it should run.
+    pub(super) wanted: Option<ConfigurationView>,
+    /// Of the apps that it may send for.
+    pub(super) off: Vec<Off>,
+}
+
+/// An app of which nothing is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Off {
+    pub(super) app: AppName,
+    pub(super) why: &'static str,
+}
+
+/// How far an agent is with what it should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress<'a> {
+    Away,
+    Running,
+    Failed { reason: &'a str },
+    Trying,
+}
+
+/// What was written longer ago is stored late.
+const LATE: Duration = Duration::from_secs(60);
+
+/// From here on it matters for tokens and for the times of events.
+const SKEW: Duration = Duration::from_secs(30);
+
+/// An agent renews its certificate when six tenths of its life are over.
+const UNRENEWED: f64 = 0.75;
+
+impl Picture {
+    pub(super) fn of(parts: &FleetParts, view: AgentView) -> Self {
+        let FleetParts { fleet, hub, .. } = parts;
+        let off = |app: &AppName| match fleet.app(app) {
+            None => Some(Off { app: app.clone(), why: "is not there any more" }),
+            Some(terms) if !terms.enabled => Some(Off { app: app.clone(), why: "is disabled" }),
+            Some(_) => None,
+        };
+        Self {
+            live: hub.live(&view.name),
+            wanted: fleet.configuration_of(&view.name),
+            off: view.apps.iter().filter_map(off).collect(),
+            view,
+        }
+    }
+
+    pub(super) fn name(&self) -> &AgentName {
+        &self.view.name
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.view.state != AgentState::Good
+    }
+
+    pub(super) fn said(&self) -> Option<&Report> {
+        self.view.report.as_ref()?.said.as_ref()
+    }
+
+    pub(super) fn inputs(&self) -> &[Input] {
+        let status = self.live.as_ref().and_then(|live| live.status.as_ref());
+        status.map_or(&[], |status| &status.inputs)
+    }
+
+    /// The longest that something waits.
+    pub(super) fn lag(&self) -> Option<Duration> {
+        self.inputs().iter().map(|input| Duration::from_millis(input.lag_millis)).max()
+    }
+
+    /// Nothing if it has nothing to run.
+    pub(super) fn progress(&self) -> Option<Progress<'_>> {
+        let wanted = self.wanted.as_ref()?;
+        if self.live.is_none() {
+            return Some(Progress::Away);
+        }
+        let Some(said) = self.said() else { return Some(Progress::Trying) };
+        if said.running.as_ref() == Some(&wanted.hash) {
+            return Some(Progress::Running);
+        }
+        let failed = said.failed.as_ref().filter(|failed| failed.hash == wanted.hash);
+        Some(failed.map_or(Progress::Trying, |failed| Progress::Failed { reason: &failed.reason }))
+    }
+
+    /// The first state that fits, and why; of one that is well only what is odd.
+    pub(super) fn standing(&self, now: SystemTime) -> (api::AgentState, Option<String>) {
+        if let AgentState::Revoked(revoked) = &self.view.state {
+            return (api::AgentState::Revoked, Some(revocation(&revoked.reason)));
+        }
+        if self.live.is_none() {
+            return (api::AgentState::Away, Some(self.absence(now)));
+        }
+        if let Some(why) = self.refusal() {
+            return (api::AgentState::Refused, Some(why));
+        }
+        if let Some(why) = self.failure() {
+            return (api::AgentState::FailedConfiguration, Some(why));
+        }
+        if let Some(why) = self.lateness() {
+            return (api::AgentState::Late, Some(why));
+        }
+        (api::AgentState::Ok, self.oddity(now))
+    }
+
+    fn absence(&self, now: SystemTime) -> String {
+        let ago = |then: SystemTime| span(now.duration_since(then).unwrap_or_default());
+        let seen = match &self.view.report {
+            Some(report) => format!("not connected, seen {} ago", ago(report.seen)),
+            None => format!("not seen since it joined {} ago", ago(self.view.joined)),
+        };
+        match &self.view.certificate {
+            Some(certificate) if certificate.not_after < now => {
+                format!(
+                    "{seen}; its certificate ended {} ago, it asks for a new one by itself",
+                    ago(certificate.not_after)
+                )
+            }
+            _ => seen,
+        }
+    }
+
+    /// Apps count that it reads something for; all of its apps, as long as that is not known.
+    fn refusal(&self) -> Option<String> {
+        let inputs = self.inputs();
+        let counts =
+            |off: &&Off| inputs.is_empty() || inputs.iter().any(|input| input.app == off.app.as_str());
+        let Off { app, why } = self.off.iter().find(counts)?;
+        Some(format!("app `{app}` {why}: nothing of it is taken"))
+    }
+
+    fn failure(&self) -> Option<String> {
+        let Some(Progress::Failed { reason }) = self.progress() else { return None };
+        let revision = self.wanted.as_ref().map(|wanted| wanted.revision)?;
+        let runs = match self.said().and_then(|said| said.running.as_ref()) {
+            Some(_) => "it runs the one before",
+            None => "it runs none",
+        };
+        Some(format!("revision {revision} does not work, {runs}: {reason}"))
+    }
+
+    fn lateness(&self) -> Option<String> {
+        let live = self.live.as_ref()?.status.as_ref()?;
+        if !live.error.is_empty() {
+            return Some(live.error.clone());
+        }
+        let late = |input: &&Input| Duration::from_millis(input.lag_millis) >= LATE;
+        let input = self.inputs().iter().filter(late).max_by_key(|input| input.lag_millis)?;
+        let age = span(Duration::from_millis(input.lag_millis));
+        let what = format!("{} of `{}` wait for {age}", size(input.lag_bytes), input.name);
+        match input.last_error.as_str() {
+            "" => Some(what),
+            error => Some(format!("{what}: {error}")),
+        }
+    }
+
+    fn oddity(&self, now: SystemTime) -> Option<String> {
+        if let (Some(Progress::Trying), Some(wanted)) = (self.progress(), &self.wanted) {
+            return Some(format!("has not said yet that it runs revision {}", wanted.revision));
+        }
+        let skew = self.live.as_ref()?.status.as_ref().map_or(0, |status| status.clock_skew_millis);
+        let by = Duration::from_millis(skew.unsigned_abs());
+        if by >= SKEW {
+            let direction = if skew > 0 { "ahead" } else { "behind" };
+            return Some(format!("its clock is {} {direction}", span(by)));
+        }
+        let certificate = self.view.certificate.as_ref()?;
+        let life = certificate.not_after.duration_since(certificate.issued).ok()?;
+        let left = certificate.not_after.duration_since(now).unwrap_or_default();
+        let is_overdue = left < life.mul_f64(1.0 - UNRENEWED);
+        is_overdue.then(|| format!("its certificate ends in {} and was not renewed yet", span(left)))
+    }
+}
+
+fn revocation(reason: &RevocationReason) -> String {
+    match reason {
+        RevocationReason::Cloned { how } => format!("two had its key, and both are out: {how}"),
+        RevocationReason::Operator { by, note } if note.is_empty() => format!("revoked by `{by}`"),
+        RevocationReason::Operator { by, note } => format!("revoked by `{by}`: {note}"),
+        RevocationReason::AccessKey { by } => {
+            format!("revoked by `{by}`, with the access key that it joined with")
+        }
+        RevocationReason::Forgotten { by } => format!("forgotten by `{by}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

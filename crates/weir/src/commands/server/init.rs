@@ -1,0 +1,107 @@
+//! `weir server init`: an instance, and nothing that runs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use tokio::runtime::Handle;
+use weir_fleet::{Fleet, FleetSettings, Opened};
+use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::exit::ExitCode;
+use weir_foundation::settings::{Environment, FlagValue, Secret};
+use weir_foundation::supervise::{DrainDeadlines, Supervisor};
+use weir_foundation::umask;
+use weir_state::sqlite::{SqliteSettings, SqliteState};
+
+use super::super::{block_on, refuse};
+use crate::compose;
+use crate::console::{self, Advised};
+use crate::settings::{Given, Role};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where weir keeps its files [default: weir-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The YAML file with the settings of `weir up`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let data_dir = arguments.data_dir.as_ref().map(|path| FlagValue {
+        path: "data_dir",
+        flag: "--data-dir",
+        value: path.display().to_string(),
+    });
+    let given = Given {
+        role: Role::Up,
+        file: arguments.config.clone(),
+        environment: Environment::of_process(),
+        flags: data_dir.into_iter().collect(),
+    };
+    let settings = match given.read().settings {
+        Ok(settings) => settings,
+        Err(problems) => return Ok(refuse(&problems, Role::Up)),
+    };
+    umask::keep_files_private();
+    let (instance, token) = block_on(make(&settings.data_dir, settings.fleet.fleet))?;
+    console::note(&format!(
+        "instance {instance} is made in `{}`; the token of operator `admin`, which is not shown again:",
+        settings.data_dir.display()
+    ));
+    writeln!(console::stdout(), "{}", token.reveal())?;
+    Ok(ExitCode::Good)
+}
+
+/// The id of the instance, and the token of its first operator.
+async fn make(data_dir: &Path, settings: FleetSettings) -> Result<(String, Secret)> {
+    compose::directory::prepare(data_dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
+    let directory = data_dir.join("state");
+    let kept = SqliteSettings { directory, size_limit: None };
+    let state =
+        SqliteState::open(kept, Arc::clone(&clock), &supervisor.spawner()).context("open the state")?;
+    let opened = Fleet::open(Arc::clone(&state) as Arc<_>, clock, settings).await;
+    state.close().await;
+    supervisor.run_until(async {}).await;
+    let Opened { fleet, first_operator } = opened.context("make the instance")?;
+    let token = first_operator.ok_or_else(|| Advised {
+        what: format!("there is an instance in `{}` already", data_dir.display()),
+        hint: "its operators make others with `weir operator create`".to_owned(),
+    })?;
+    Ok((fleet.instance().id.to_string(), token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_made_once() {
+        let directory = tempfile::tempdir().expect("there is space");
+        let data_dir = directory.path().join("data");
+        let made = block_on(make(&data_dir, FleetSettings::default()));
+        let (instance, token) = made.expect("there is space");
+        assert!(token.reveal().starts_with("weiro1_") && instance.len() == 32);
+        assert_eq!(data_dir.read_dir().expect("it is made").count(), 1, "nothing but the state");
+        let error = block_on(make(&data_dir, FleetSettings::default())).expect_err("it is there");
+        assert_eq!(error.to_string(), format!("there is an instance in `{}` already", data_dir.display()));
+        assert!(error.downcast_ref::<Advised>().is_some());
+        // The token is that of the instance that is there.
+        let operator = block_on(async {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let supervisor =
+                Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
+            let kept = SqliteSettings { directory: data_dir.join("state"), size_limit: None };
+            let state = SqliteState::open(kept, Arc::clone(&clock), &supervisor.spawner())?;
+            let opened = Fleet::open(state, clock, FleetSettings::default()).await?;
+            supervisor.run_until(async {}).await;
+            Ok(opened.fleet.check_operator(&token)?)
+        });
+        assert_eq!(operator.expect("it is good").as_str(), "admin");
+    }
+}
