@@ -24,6 +24,8 @@ pub struct Parts<'a> {
     pub metrics: &'a mut Builder,
     /// Where it keeps its state; one agent owns it.
     pub folder: PathBuf,
+    /// Files that may be open at once; those without changes are closed if there are more.
+    pub max_open_files: usize,
 }
 
 /// The agent could not begin.
@@ -50,7 +52,7 @@ pub struct Agent {
 impl Agent {
     /// Connects to the server and reads what the settings say. A server that is away is waited for.
     pub fn start(settings: Settings, parts: Parts<'_>) -> Result<Self, StartError> {
-        let Parts { clock, spawner, health, metrics, folder } = parts;
+        let Parts { clock, spawner, health, metrics, folder, max_open_files } = parts;
         let lock = lock(&folder)?;
         let uplink = weir_uplink::Settings {
             server: settings.server,
@@ -70,6 +72,7 @@ impl Agent {
             uplink,
             clock,
             metrics: Metrics::register(metrics.weir()),
+            max_open: max_open_files,
         })?;
         let (runtime, stop) = (Handle::current(), spawner.token(DrainPhase::StopIntake));
         spawner

@@ -1,6 +1,6 @@
 //! Looking for files.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use super::identity::FileId;
 use super::inputs::Input;
+use super::walk::Walked;
 
 /// What the patterns of all inputs match now.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) files: BTreeMap<FileId, Match>,
+    /// Folders in which something may come to be that is matched.
+    pub(super) folders: BTreeSet<PathBuf>,
     /// What could not be looked at.
     pub(super) errors: Vec<(Arc<Input>, PathBuf, io::Error)>,
 }
@@ -32,17 +35,15 @@ pub(super) fn find<'a>(inputs: impl Iterator<Item = &'a Arc<Input>>) -> Found {
     let mut found = Found::default();
     let mut seen = HashSet::new();
     for input in inputs {
-        for (index, pattern) in input.settings.paths.iter().enumerate() {
-            // It was validated.
-            let Ok(paths) = glob::glob(pattern) else { continue };
-            for path in paths {
-                match path {
-                    Ok(path) => found.look_at(input, index, path, &mut seen),
-                    Err(error) => {
-                        let path = error.path().to_owned();
-                        found.errors.push((Arc::clone(input), path, error.into()));
-                    }
-                }
+        for (index, walk) in input.walks.iter().enumerate() {
+            let mut walked = Walked::default();
+            walk.find(&mut walked);
+            found.folders.extend(walked.folders);
+            for (path, error) in walked.errors {
+                found.errors.push((Arc::clone(input), path, error));
+            }
+            for path in walked.names {
+                found.look_at(input, index, path, &mut seen);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use weir_agent::Agent;
+use weir_foundation::descriptors;
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
 use weir_foundation::ops::{Ops, StatusBoard};
@@ -24,6 +25,7 @@ pub(crate) async fn agent(settings: &AgentSettings, process: &Process) -> Result
         health: &process.health,
         metrics: &mut metrics,
         folder: settings.data_dir.clone(),
+        max_open_files: descriptors::most_files(),
     };
     let agent = Agent::start(settings.agent.clone(), parts).context("start the agent")?;
     let name = settings.agent.name.clone();
