@@ -39,6 +39,8 @@ pub struct Report {
     /// The inputs that it is about, by the word of [`Inputs::set`]; zero before the first are read.
     pub generation: u64,
     pub scan: Scan,
+    /// Why it can not be written down how far files are read, such as a full disk. Files that are new wait until it can.
+    pub unwritten: Option<String>,
     /// In their order.
     pub inputs: Vec<InputReport>,
 }

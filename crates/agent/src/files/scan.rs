@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
 
 use super::identity::FileId;
 use super::inputs::Input;
@@ -70,7 +73,9 @@ impl Found {
 
 /// Opens the file that a scan has found, if it is still the one.
 pub(super) fn open(path: &Path, id: FileId) -> io::Result<Option<(File, Metadata)>> {
-    let file = match File::open(path) {
+    // Something else may be there by now, such as a pipe that would be waited for.
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = match File::options().read(true).custom_flags(nonblocking).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

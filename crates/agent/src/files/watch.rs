@@ -279,12 +279,12 @@ impl Changes {
         let folders = names.get(&event.watch).filter(|_| !event.name.is_empty());
         for folder in folders.into_iter().flatten() {
             let path = folder.join(OsStr::from_bytes(event.name));
-            if kind.contains(ReadFlags::ISDIR) {
-                self.anything |= !kind.contains(ReadFlags::ATTRIB);
+            if kind.contains(ReadFlags::ATTRIB) {
+                self.touched.insert(path);
+            } else if kind.contains(ReadFlags::ISDIR) {
+                self.anything = true;
             } else if kind.contains(ReadFlags::MODIFY) {
                 self.written.insert(path);
-            } else if kind.contains(ReadFlags::ATTRIB) {
-                self.touched.insert(path);
             } else {
                 self.names.insert(path);
             }

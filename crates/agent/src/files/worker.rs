@@ -91,6 +91,8 @@ pub(crate) struct Worker {
     dirty: bool,
     saved_at: Instant,
     save_took: Duration,
+    /// Why positions could not be written down the last time.
+    unwritten: Option<String>,
     /// What was complained about, so that it is done once.
     complained: HashSet<PathBuf>,
 }
@@ -131,6 +133,7 @@ impl Worker {
             dirty: false,
             saved_at: parts.clock.monotonic(),
             save_took: Duration::ZERO,
+            unwritten: None,
             complained: HashSet::new(),
             parts,
         })
@@ -351,6 +354,9 @@ impl Worker {
         match self.register.write(&entries, self.patterns.as_ref(), sync) {
             Ok(()) => {
                 self.dirty = false;
+                if self.unwritten.take().is_some() {
+                    tracing::info!("how far files are read is written down again");
+                }
                 if sync == Sync::Yes {
                     for (id, tracked) in self.files.iter_mut().filter(|(_, tracked)| !tracked.registered) {
                         tracked.registered = true;
@@ -359,8 +365,13 @@ impl Worker {
                 }
             }
             Err(error) => {
-                // What was sent is known to the server; what is not written down is found out by asking it again.
-                tracing::error!(%error, "how far files are read could not be written down");
+                // What was sent is known to the server; what is not written down is found out by asking it again. A file
+                // that is new has to wait.
+                self.parts.metrics.register_errors.inc();
+                if self.unwritten.is_none() {
+                    tracing::error!(%error, "how far files are read can not be written down: new files are not read");
+                }
+                self.unwritten = Some(error.to_string());
                 self.dirty = true;
             }
         }

@@ -28,8 +28,9 @@ async fn folders_and_links_that_come_later_are_found() {
         std::fs::create_dir_all(node.log("a/b")).expect("there is space");
         node.append("a/b/x.log", "one\n");
         arrived(&door, 1).await;
+        let before = scans(&agent);
         std::fs::create_dir(node.log("late")).expect("there is space");
-        SystemClock.sleep(Duration::from_millis(30)).await;
+        eventually("the folder is seen", || scans(&agent) > before).await;
         std::fs::create_dir(node.log("late/er")).expect("there is space");
         node.append("late/er/y.txt", "two\n");
         arrived(&door, 2).await;

@@ -1,5 +1,6 @@
 //! The role as a whole: real files on one side, a door that keeps to the protocol on the other.
 
+mod bad;
 mod door;
 mod finding;
 mod inputs;

@@ -17,7 +17,7 @@ use crate::settings::AgentSettings;
 pub(crate) async fn agent(settings: &AgentSettings, process: &Process) -> Result<Ops> {
     let listening = bind(settings.ops, settings.exposure).context("open the address for operators")?;
     let ops = listening.local_addr().context("ask for a bound address")?;
-    directory::prepare(&settings.data_dir)?;
+    directory::prepare_without_space(&settings.data_dir)?;
     let mut metrics = Builder::new();
     let parts = weir_agent::Parts {
         clock: Arc::clone(&process.clock),

@@ -84,7 +84,9 @@ impl Worker {
         let is_known = |path: &PathBuf| self.names.contains_key(path);
         let is_wanted = |path: &PathBuf| self.inputs.that_wants(path).is_some();
         self.schedule.anew |= names.iter().any(|path| is_known(path) || is_wanted(path));
-        self.schedule.anew |= touched.iter().any(|path| !is_known(path) && is_wanted(path));
+        // What could not be looked at may be now.
+        let may_be = |path: &PathBuf| self.schedule.failed || is_wanted(path);
+        self.schedule.anew |= touched.iter().any(|path| !is_known(path) && may_be(path));
         self.schedule.restless |= !self.changed.is_empty();
     }
 
@@ -204,7 +206,12 @@ impl Worker {
         let metrics = &self.parts.metrics;
         metrics.lag_bytes.set(i64::try_from(total).unwrap_or(i64::MAX));
         metrics.open_files.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
-        let report = Report { generation: self.inputs.generation, scan: self.scan_outcome, inputs };
+        let report = Report {
+            generation: self.inputs.generation,
+            scan: self.scan_outcome,
+            unwritten: self.unwritten.clone(),
+            inputs,
+        };
         self.parts.inputs.report.send_if_modified(|told| {
             let is_other = *told != report;
             *told = report;
@@ -241,10 +248,13 @@ impl Worker {
         let is_new = |patterns: &Patterns| pattern.is_some_and(|pattern| !patterns.contains_key(pattern));
         let from_end = input.settings.start_at == StartAt::End && self.patterns.as_ref().is_some_and(is_new);
         let new = || (rand::random(), if from_end { length } else { 0 });
+        let is_known = known.is_some();
         let (source, stored) = known.map_or_else(new, |known| (known.source, known.stored));
         let entry = Entry { id, fingerprint, born, source, stored, path: path.clone(), seen: 0 };
         tracing::info!(file = %path.display(), from = entry.stored, "reading a file");
         let mut tracked = Tracked::new(file, entry, Arc::clone(input), &self.parts.host, now);
+        // It is written down already, under this source.
+        tracked.registered = is_known;
         tracked.written = age(&metadata, self.parts.clock.now()).and_then(|age| now.checked_sub(age));
         self.files.insert(id, tracked);
         self.opened();
