@@ -204,7 +204,7 @@ fn unfit(error: &ConfigureError) -> Failure {
     let failure = Failure::of_fleet(error);
     match error {
         ConfigureError::Problems(problems) => failure.with_problems(problems),
-        ConfigureError::TooLarge(_) | ConfigureError::Store(_) => failure,
+        ConfigureError::TooLarge(_) | ConfigureError::Characters | ConfigureError::Store(_) => failure,
     }
 }
 
