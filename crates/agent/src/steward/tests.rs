@@ -105,7 +105,7 @@ impl World {
             unfit: 0,
         };
         let scan = if errors > 0 { Scan::Partial } else { Scan::Whole };
-        self.feed.tell(Report { generation, scan, inputs: vec![input] });
+        self.feed.tell(Report { generation, scan, inputs: vec![input], ..Report::default() });
     }
 
     async fn outcome(&mut self, revision: u64) -> Option<String> {

@@ -2,12 +2,17 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use weir_foundation::clock::{Clock, SystemClock, timeout};
+use weir_foundation::connect::{self, Limits};
 use weir_foundation::exit::ExitCode;
+use weir_foundation::fetch::Fetcher;
 
 use super::super::{OutputArgs, block_on, zone};
 use crate::console::{self, Advised};
@@ -23,6 +28,9 @@ pub(super) struct Arguments {
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of what is read at most.
+const PAGE: usize = 16 << 20;
 
 /// As much as is read here of what `/status` says.
 #[derive(Debug, Deserialize)]
@@ -115,10 +123,12 @@ async fn ask(ops: SocketAddr) -> Result<Page> {
             .to_owned(),
     }
     };
-    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-    let answer = http.get(format!("http://{ops}/status")).send().await;
-    let answer = answer.map_err(reqwest::Error::without_url).with_context(absent)?;
-    let page = answer.bytes().await.map_err(reqwest::Error::without_url).with_context(absent)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let limits = Limits { connect: PATIENCE, silence: None };
+    let fetcher = Fetcher::over(connect::plain(limits, Arc::clone(&clock)));
+    let url = format!("http://{ops}/status").parse().context("make an address of that")?;
+    let answer = timeout(&*clock, PATIENCE, fetcher.get(&url, HeaderMap::new(), PAGE)).await;
+    let page = answer.with_context(absent)?.with_context(absent)?.body;
     serde_json::from_slice(&page).context("read what the agent says; is it of the same version?")
 }
 
