@@ -49,7 +49,19 @@ impl Fleet {
         if !lost.has_signed(csr, signature) {
             return Err(RecoverError::Signature);
         }
-        // That it was issued here is seen by its thumbprint, which is noted.
+        // Anybody can make a certificate that says so: one that is not noted was not issued here, or is forgotten. It is no
+        // sign of a copy either.
+        let name = self.name_of(lost).ok_or(RenewError::UnknownCertificate)?;
+        self.refresh().await.map_err(RenewError::from)?;
+        let is_ours = self
+            .snapshot()
+            .tables
+            .agents
+            .get(&name)
+            .is_some_and(|agent| agent.issued(lost.thumbprint()).is_some());
+        if !is_ours {
+            return Err(RenewError::UnknownCertificate.into());
+        }
         let request = RenewRequest { shown: lost, generation, csr };
         Ok(self.renew_one(request, Ended::Renewed).await?)
     }
