@@ -130,6 +130,21 @@ impl Configurations {
         !runs && !has_failed
     }
 
+    /// Whether it is what runs, set again after another one had failed: that is no matter any more.
+    pub(crate) fn is_back(&self, offer: &Offer) -> bool {
+        let good = self.document.good.as_ref().filter(|_| !self.is_tried());
+        let is_later = |failed: &Failed| failed.revision < offer.revision;
+        good.is_some_and(|good| good.hash == offer.hash)
+            && self.document.failed.as_ref().is_some_and(is_later)
+    }
+
+    /// Forgets what had failed.
+    pub(crate) fn back(&mut self, offer: &Offer) -> Result<(), ConfigurationError> {
+        self.document.good = Some(Kept::of(offer));
+        self.document.failed = None;
+        self.write()
+    }
+
     /// Notes that it is about to run.
     pub(crate) fn tries(&mut self, offer: &Offer) -> Result<(), ConfigurationError> {
         self.document.trying = Some(Trying { offer: Kept::of(offer), starts: 1 });
@@ -238,8 +253,13 @@ mod tests {
         assert!(!found.is_new(&offer(2)) && !found.is_new(&offer(1)));
         assert!(found.is_new(&Offer { revision: 3, ..offer(2) }), "somebody has set it again");
 
+        let again = Offer { revision: 3, ..offer(1) };
+        assert!(found.is_back(&again) && !found.is_back(&offer(1)));
+        found.back(&again).expect("there is space");
+        assert_eq!(open(&folder).outcome().map(|outcome| (outcome.revision, outcome.error)), Some((3, None)));
+
         found.refused(&offer(4), "unknown key").expect("there is space");
-        check(&open(&folder), 1, false, Some((4, false)));
+        assert_eq!(open(&folder).outcome().map(|outcome| outcome.revision), Some(4));
         found.tries(&offer(5)).expect("there is space");
         found.applied().expect("there is space");
         check(&open(&folder), 5, false, Some((5, true)));

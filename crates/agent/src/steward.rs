@@ -118,6 +118,10 @@ impl Steward {
     /// The last offer counts; one that is tried may be left for it.
     fn offered(&mut self, stage: Stage) -> Stage {
         let offer = self.offers.as_mut().and_then(|offers| offers.borrow_and_update().clone());
+        if let Some(back) = offer.as_ref().filter(|offer| self.configurations.is_back(offer)) {
+            let noted = self.configurations.back(back);
+            self.noted(noted);
+        }
         let Some(offer) = offer.filter(|offer| self.configurations.is_new(offer)) else { return stage };
         let inputs = match self.terms.read(&offer.text) {
             Ok(inputs) => inputs,

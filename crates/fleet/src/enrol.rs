@@ -295,7 +295,11 @@ impl Agent {
         self.generation = note.generation;
         self.bundle = keys.document.bundle;
         let certificates = &mut self.certificates;
-        certificates.retain(|old| old.not_after >= now && old.generation + GENERATIONS > note.generation);
+        // The one before is asked with again if the answer gets lost, also when it has ended.
+        let is_asked_with = |old: &IssuedCertificate| old.generation + 1 >= note.generation;
+        certificates.retain(|old| {
+            (old.not_after >= now || is_asked_with(old)) && old.generation + GENERATIONS > note.generation
+        });
         let same = certificates.iter().filter(|old| old.generation == note.generation).count();
         if same >= OF_EACH
             && let Some(oldest) = certificates.iter().position(|old| old.generation == note.generation)

@@ -19,8 +19,7 @@ pub struct FleetSection {
     /// Names or addresses by which nodes reach this machine, without ports; they stand in access keys. Default: the
     /// address of `producer.ingest_listen`; where that is all addresses, the name of this machine.
     pub names: Option<Vec<String>>,
-    /// Whether programs on this machine may send as agents without a key, if `producer.ingest_listen` is an address that
-    /// only this machine reaches. Default: `true`.
+    /// Whether programs on this machine may send as agents without a key. Default: `true`.
     pub local_agents: Option<bool>,
     /// How long the certificate of an agent is good; it is renewed at six tenths. Default: `24h`.
     pub certificate_life: Option<DurationText>,

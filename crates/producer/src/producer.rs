@@ -1,7 +1,6 @@
 //! The role: its parts put together, and its listeners.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,13 +133,13 @@ impl Producer {
 
     /// Serves gRPC on `listener` until the process drains: `producer.Producer`, health and reflection, by
     /// tasks named `producer.grpc.accept` and `producer.grpc.connection`.
-    pub fn serve_grpc(&self, listener: TcpListener) -> io::Result<()> {
+    pub fn serve_grpc(&self, listener: impl Into<Listener>) -> io::Result<()> {
         let limits = Limits { connections: self.admission.settings.max_connections, ..Limits::default() };
         self.serve_grpc_within(listener, limits)
     }
 
     /// As [`Producer::serve_grpc`], with other limits for connections.
-    pub fn serve_grpc_within(&self, listener: TcpListener, limits: Limits) -> io::Result<()> {
+    pub fn serve_grpc_within(&self, listener: impl Into<Listener>, limits: Limits) -> io::Result<()> {
         let process = Process { spawner: &self.admission.spawner, clock: &self.admission.clock };
         let router = grpc::router(&self.admission, &self.serving);
         http::serve("producer.grpc", listener, router, limits, DrainPhase::StopIntake, process)
@@ -166,7 +165,7 @@ impl Producer {
             ..Limits::default()
         };
         let local = match listener.security {
-            Security::Plain | Security::Tls { plaintext: Plaintext::Accepted, .. } => true,
+            Security::Plain | Security::Tls { plaintext: Plaintext::FromThisMachine, .. } => true,
             Security::Tls { plaintext: Plaintext::Refused, .. } => false,
         };
         let from = AgentsFrom { fleet: self.admission.apps.fleet.clone(), local };

@@ -295,8 +295,7 @@ fn serve_agents(
     instance: &Instance,
     process: &Process,
 ) -> Result<()> {
-    let address = agents.local_addr().context("ask for a bound address")?;
-    let security = instance.agents_security(address, &settings.fleet);
+    let security = instance.agents_security(&settings.fleet);
     let control = weir_server::agents::control_router(&instance.agents);
     let listener = Listener { socket: agents, security };
     producer.serve_ingest(listener, Some(control)).context("serve agents")?;

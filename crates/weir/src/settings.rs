@@ -246,6 +246,8 @@ fn fits(
     }
     section::check_reach(&mut problems, "grpc_listen", producer.grpc_listen, exposure);
     if let Some(address) = producer.ingest_listen {
+        // Only `weir up` has the instance that agents show who they are to.
+        let exposure = if role == Role::Up { exposure } else { OPEN_INGEST };
         section::check_reach(&mut problems, "ingest_listen", address, exposure);
     }
     problems.or(())

@@ -9,6 +9,7 @@ mod keys;
 mod maintaining;
 mod opening;
 mod operators;
+mod recovering;
 mod renewing;
 mod reports;
 mod roots;

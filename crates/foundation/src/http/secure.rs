@@ -38,8 +38,8 @@ pub enum Security {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plaintext {
     Refused,
-    /// For an address that only this machine reaches.
-    Accepted,
+    /// From this machine, on which nobody listens in.
+    FromThisMachine,
 }
 
 /// Who sent a request; an extension of each.
@@ -65,7 +65,8 @@ impl Security {
         let Self::Tls { config, plaintext } = self else {
             return Ok((Stream::Plain(socket), Peer::default()));
         };
-        if *plaintext == Plaintext::Accepted {
+        let is_near = socket.peer_addr()?.ip().to_canonical().is_loopback();
+        if *plaintext == Plaintext::FromThisMachine && is_near {
             let mut first = [0];
             socket.peek(&mut first).await?;
             if first != [HANDSHAKE] {

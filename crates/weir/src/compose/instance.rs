@@ -91,12 +91,9 @@ impl Instance {
         Ok(Self { fleet, agents, mutual, enrolment })
     }
 
-    /// Of the listener of agents. On an address that only this machine reaches they may come without a certificate, if
-    /// the settings let them.
-    pub(super) fn agents_security(&self, address: SocketAddr, settings: &FleetListen) -> Security {
-        let is_ours = address.ip().to_canonical().is_loopback();
-        let plaintext =
-            if is_ours && settings.local_agents { Plaintext::Accepted } else { Plaintext::Refused };
+    /// Of the listener of agents. From this machine they may come without a certificate, if the settings let them.
+    pub(super) fn agents_security(&self, settings: &FleetListen) -> Security {
+        let plaintext = if settings.local_agents { Plaintext::FromThisMachine } else { Plaintext::Refused };
         Security::Tls { config: self.mutual.clone(), plaintext }
     }
 
