@@ -6,6 +6,7 @@
 
 pub mod access_key;
 pub mod access_token;
+pub mod agent_lines;
 pub mod certificate;
 pub mod certificate_request;
 pub mod compression;
@@ -38,6 +39,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("access_key", access_key::run),
     ("access_token", access_token::run),
+    ("agent_lines", agent_lines::run),
     ("certificate", certificate::run),
     ("certificate_request", certificate_request::run),
     ("compression", compression::run),

@@ -136,6 +136,17 @@ impl Configurations {
         self.write()
     }
 
+    /// The process ends in good order: that is not the fault of what it tries.
+    pub(crate) fn interrupted(&mut self) -> Result<(), ConfigurationError> {
+        match &mut self.document.trying {
+            Some(trying) => {
+                trying.starts = trying.starts.saturating_sub(1);
+                self.write()
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What is tried is good.
     pub(crate) fn applied(&mut self) -> Result<(), ConfigurationError> {
         if let Some(Trying { offer, .. }) = self.document.trying.take() {
@@ -242,6 +253,10 @@ mod tests {
         found.applied().expect("there is space");
         found.tries(&offer(2)).expect("there is space");
         check(&open(&folder), 2, true, None);
+        // An orderly end does not count.
+        for _ in 0..3 {
+            open(&folder).interrupted().expect("there is space");
+        }
         let found = open(&folder);
         check(&found, 1, false, Some((2, false)));
         let error = found.outcome().and_then(|outcome| outcome.error).expect("it failed");

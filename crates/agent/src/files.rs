@@ -13,7 +13,9 @@
 mod identity;
 mod inputs;
 mod lag;
-mod lines;
+mod pace;
+mod packing;
+mod preview;
 mod register;
 mod scan;
 mod tracked;
@@ -21,5 +23,7 @@ mod worker;
 
 pub(crate) use inputs::Feed;
 pub use inputs::{InputReport, Inputs, Report, Scan};
+pub(crate) use packing::Counts;
+pub use preview::{Behind, Preview, PreviewEvent};
 pub use register::RegisterError;
 pub(crate) use worker::{Parts, Worker};

@@ -11,13 +11,18 @@ mod agent;
 mod configuration;
 mod files;
 mod metrics;
+mod process;
 mod remote;
 mod section;
 mod steward;
 
 pub use agent::{Agent, Parts, Standing, StartError};
 pub use configuration::ConfigurationError;
-pub use files::{InputReport, Inputs, RegisterError, Report, Scan};
+pub use files::{Behind, InputReport, Inputs, Preview, PreviewEvent, RegisterError, Report, Scan};
 pub use remote::{RemoteConfiguration, RemoteSection, check};
-pub use section::{Access, AgentSection, FilesSettings, InputKind, InputSection, Node, Settings, StartAt};
+pub use section::{
+    Access, AgentSection, ConditionSection, FieldsSection, FilesSettings, FormatName, InputKind,
+    InputSection, LanguageName, MultilineSection, Node, ParserName, ParserSection, SampleSection, Settings,
+    StartAt, TimeSection,
+};
 pub use weir_uplink::{Condition, Link, OwnLog, is_enrolled};

@@ -1,12 +1,18 @@
 use prometheus_client::registry::Registry;
 use weir_foundation::metrics::{Counter, Gauge};
 
+use crate::files::Counts;
+
 /// What the agent counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     pub(crate) lines: Counter,
     pub(crate) bytes: Counter,
     pub(crate) mended: Counter,
+    pub(crate) unfit: Counter,
+    pub(crate) timeless: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) left_out: Counter,
     pub(crate) stored_bytes: Counter,
     pub(crate) truncated: Counter,
     pub(crate) errors: Counter,
@@ -18,9 +24,25 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let agent = registry.sub_registry_with_prefix("agent");
-        agent.register("lines", "Lines that were sent, also again", metrics.lines.clone());
-        agent.register("bytes", "Bytes of files that were sent, also again", metrics.bytes.clone());
-        agent.register("mended_lines", "Lines with bytes that were no UTF-8", metrics.mended.clone());
+        agent.register("lines", "Lines that were sent or left out, also again", metrics.lines.clone());
+        agent.register(
+            "bytes",
+            "Bytes of files that were sent or left out, also again",
+            metrics.bytes.clone(),
+        );
+        agent.register("mended_lines", "Lines with bytes that were no text", metrics.mended.clone());
+        agent.register(
+            "unfit_events",
+            "Events that the format or the parser did not fit, sent as they are",
+            metrics.unfit.clone(),
+        );
+        agent.register("timeless_events", "Events whose time could not be read", metrics.timeless.clone());
+        agent.register(
+            "dropped_events",
+            "Events that a condition of `drop` held for",
+            metrics.dropped.clone(),
+        );
+        agent.register("left_out_events", "Events that `sample` left out", metrics.left_out.clone());
         agent.register(
             "stored_bytes",
             "Bytes of files that the server has, by its word",
@@ -35,5 +57,16 @@ impl Metrics {
             metrics.lag_bytes.clone(),
         );
         metrics
+    }
+
+    /// So many bytes of a file were sent, of which there was so much.
+    pub(crate) fn sent(&self, bytes: u64, counts: Counts) {
+        self.bytes.inc_by(bytes);
+        self.lines.inc_by(counts.lines);
+        self.mended.inc_by(counts.mended);
+        self.unfit.inc_by(counts.unfit);
+        self.timeless.inc_by(counts.timeless);
+        self.dropped.inc_by(counts.dropped);
+        self.left_out.inc_by(counts.left_out);
     }
 }

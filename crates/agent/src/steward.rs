@@ -68,7 +68,10 @@ impl Steward {
                 }
             };
             let event = tokio::select! {
-                () = drain.draining() => return,
+                () = drain.draining() => {
+                    let noted = self.configurations.interrupted();
+                    return self.noted(noted);
+                }
                 offered = changed(&mut self.offers) => if offered { Event::Offer } else { return },
                 Ok(()) = report.changed() => Event::Report,
                 event = probation => event,

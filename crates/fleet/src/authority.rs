@@ -183,6 +183,8 @@ impl Keys {
 }
 
 fn open_root(root: &Root) -> Result<(Certificate, Authority), BrokenKeys> {
+    // It is not needed for a long time: then it is too late to find out that it can not be used.
+    Authority::open(std::slice::from_ref(&root.certificate.0), &root.key.0)?;
     let chain = [root.intermediate.certificate.0.clone(), root.certificate.0.clone()];
     let authority = Authority::open(&chain, &root.intermediate.key.0)?;
     let certificate = authority.chain().last().ok_or(BrokenKeys::Missing("root"))?.clone();

@@ -16,6 +16,7 @@ pub const CODES: &[(&str, &str)] = &[
     (CERTIFICATE_SUPERSEDED, "the agent has a newer certificate than the one that it showed"),
     (CLONE_DETECTED, "two had the key of the agent; it was locked and both are out"),
     (CLOSING, "the process is shutting down"),
+    (INSTANCE_KEYS, "the keys of the instance can not be used: an authority has ended, or a key is damaged"),
     (KEY_EXPIRED, "the time of the access key is over"),
     (KEY_REVOKED, "the access key was revoked"),
     (KEY_USED_UP, "as many agents as the access key is for have joined with it"),
@@ -53,6 +54,7 @@ pub(crate) const CERTIFICATE_EXPIRED: &str = "certificate-expired";
 pub(crate) const CERTIFICATE_SUPERSEDED: &str = "certificate-superseded";
 pub(crate) const CLONE_DETECTED: &str = "clone-detected";
 pub(crate) const CLOSING: &str = "closing";
+pub(crate) const INSTANCE_KEYS: &str = "instance-keys";
 pub(crate) const KEY_EXPIRED: &str = "key-expired";
 pub(crate) const KEY_REVOKED: &str = "key-revoked";
 pub(crate) const KEY_USED_UP: &str = "key-used-up";

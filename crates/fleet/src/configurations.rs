@@ -47,6 +47,8 @@ pub struct ConfigurationView {
 pub enum ConfigureError {
     #[error("a configuration has at most {LONGEST_TEXT} bytes, this one has {0}")]
     TooLarge(usize),
+    #[error("a configuration has no control characters but tabs and line ends")]
+    Characters,
     #[error("agents would not take the configuration")]
     Problems(Problems),
     #[error(transparent)]
@@ -78,7 +80,9 @@ const KEPT: usize = 50;
 impl ConfigureError {
     fn nature(&self) -> Nature<'_> {
         match self {
-            Self::TooLarge(_) | Self::Problems(_) => Nature::Refused(codes::BAD_CONFIGURATION),
+            Self::TooLarge(_) | Self::Characters | Self::Problems(_) => {
+                Nature::Refused(codes::BAD_CONFIGURATION)
+            }
             Self::Store(error) => Nature::Store(error),
         }
     }
@@ -193,6 +197,10 @@ impl Fleet {
     pub fn check_configuration(text: &str, check: Check<'_>) -> Result<(), ConfigureError> {
         if text.len() > LONGEST_TEXT {
             return Err(ConfigureError::TooLarge(text.len()));
+        }
+        // Which would also make it larger than it may be in JSON.
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+            return Err(ConfigureError::Characters);
         }
         check(text).map_err(ConfigureError::Problems)
     }
@@ -333,7 +341,10 @@ impl Fleet {
     #[must_use]
     pub fn configuration_history(&self, selector: &Selector) -> Vec<ConfigurationView> {
         let tables = &self.snapshot().tables;
-        let revisions = tables.assignments.get(selector).map_or(&[][..], |assignment| &assignment.revisions);
+        let revisions = tables
+            .assignments
+            .get(&assignment_name(selector))
+            .map_or(&[][..], |assignment| &assignment.revisions);
         let view = |revision: &u64| Some(tables.configurations.get(revision)?.view(*revision));
         revisions.iter().rev().filter_map(view).collect()
     }
@@ -357,8 +368,8 @@ impl Fleet {
     pub fn agents_with(&self, selector: &Selector) -> Vec<AgentName> {
         let tables = &self.snapshot().tables;
         let good = tables.agents.iter().filter(|(_, agent)| agent.revoked.is_none());
-        let wider: Vec<&Selector> =
-            tables.assignments.keys().filter(|other| other.width() > selector.width()).collect();
+        let others = tables.assignments.values().map(|assignment| &assignment.selector);
+        let wider: Vec<&Selector> = others.filter(|other| other.width() > selector.width()).collect();
         let theirs = good.filter(|(name, agent)| {
             let marked = agent.marked(name);
             selector.fits(marked) && !wider.iter().any(|other| other.fits(marked))

@@ -303,3 +303,6 @@ impl Agent {
         self.certificates.last()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ use crate::failure::{Nature, StoreError, failures, store_failures};
 use crate::fleet::{Decision, Fleet};
 use crate::keys::KeyState;
 use crate::labels::Labels;
+use crate::renew::whole_seconds;
 use crate::reports::ReportDocument;
 
 /// What somebody who wants to join says.
@@ -279,8 +280,13 @@ impl Fleet {
 
 impl Agent {
     /// Whether nobody else may have its name: as long as it can come back, and as long as somebody should see why it
-    /// was revoked.
+    /// was revoked. In any case the next life begins in a later second than its last certificate, so that certificates
+    /// of two lives are told apart by their times.
     fn has_name(&self, now: SystemTime) -> bool {
+        let last = self.certificates.iter().map(|certificate| certificate.issued).max();
+        if last.is_some_and(|last| whole_seconds(now) <= last) {
+            return true;
+        }
         !self.forgotten && (self.revoked.is_some() || now <= self.ends())
     }
 

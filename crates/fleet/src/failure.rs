@@ -69,7 +69,8 @@ impl Nature<'_> {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Refused(code) | Self::RefusedFor(code, _) => code,
-            Self::Broken | Self::Store(StoreError::Damaged(_)) => codes::STATE_DAMAGED,
+            Self::Broken => codes::INSTANCE_KEYS,
+            Self::Store(StoreError::Damaged(_)) => codes::STATE_DAMAGED,
             Self::Store(StoreError::Read(StateError::Closing) | StoreError::Commit(CommitError::Closing)) => {
                 codes::CLOSING
             }

@@ -86,7 +86,7 @@ const ADMIN: &str = "admin";
 const ATTEMPTS: usize = 100;
 
 impl Fleet {
-    /// Opens the instance that is in the state, or makes one if there is none.
+    /// Opens the instance that is in the state, or makes one if there is none, and renews its keys if that is due.
     pub async fn open(
         state: Arc<dyn State>,
         clock: Arc<dyn Clock>,
@@ -110,7 +110,12 @@ impl Fleet {
             changing: Mutex::new(()),
             reports: Reports::default(),
         };
-        Ok(Opened { fleet: Self { shared: Arc::new(shared) }, first_operator })
+        let fleet = Self { shared: Arc::new(shared) };
+        // It may have been away for longer than an authority lasts.
+        if let Err(error) = fleet.maintain_keys(fleet.now()).await {
+            tracing::error!(error = %chain(&error), "keys of the instance that are due were not renewed");
+        }
+        Ok(Opened { fleet, first_operator })
     }
 
     /// Tells that something changed, so that whoever decided by it looks again. The number grows.

@@ -3,15 +3,15 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
+use weir_auth::AgentName;
 use weir_auth::access_key::{KeyId, TooMuch};
 use weir_auth::secret::{SecretHash, random_text};
 use weir_foundation::settings::Secret;
 use weir_model::AppName;
-use weir_state::Expect;
+use weir_state::{Expect, MAX_WRITES};
 
-use crate::agents::RevokeAgentError;
 use crate::codes;
-use crate::documents::{AccessKey, App, RevocationReason, create, key, replace};
+use crate::documents::{AccessKey, Agent, App, RevocationReason, Revoked, create, key, replace};
 use crate::failure::{Nature, StoreError, failures, store_failures};
 use crate::fleet::{Decision, Fleet};
 use crate::labels::Labels;
@@ -256,19 +256,29 @@ impl Fleet {
         // Those who joined a moment ago through another process are among them: nobody does any more.
         self.refresh().await?;
         let snapshot = self.snapshot();
-        let theirs = snapshot.tables.agents.iter().filter(|(_, agent)| &agent.access_key == id);
-        let mut revoked = 0;
-        for (name, agent) in theirs {
-            if agent.revoked.is_some() {
-                continue;
-            }
-            match self.revoke(name, RevocationReason::AccessKey { by: by.clone() }).await {
-                Ok(()) => revoked += 1,
-                Err(RevokeAgentError::Unknown(_)) => {}
-                Err(RevokeAgentError::Store(error)) => return Err(error.into()),
-            }
+        let is_theirs = |agent: &Agent| &agent.access_key == id && agent.revoked.is_none();
+        let theirs = snapshot.tables.agents.iter().filter(|(_, agent)| is_theirs(agent));
+        let theirs: Vec<&AgentName> = theirs.map(|(name, _)| name).collect();
+        let revoked = Revoked { at: self.now(), reason: RevocationReason::AccessKey { by: by.clone() } };
+        let (mut count, revoked) = (0, &revoked);
+        for names in theirs.chunks(MAX_WRITES) {
+            count += self
+                .change(|| async move {
+                    let mut writes = Vec::with_capacity(names.len());
+                    for name in names {
+                        let found = self.find::<Agent>(name.as_str()).await?;
+                        if let Some(mut found) = found.filter(|found| is_theirs(&found.document)) {
+                            found.document.revoked = Some(revoked.clone());
+                            writes.push(replace(name.as_str(), found.version, &found.document));
+                        }
+                    }
+                    let count = writes.len();
+                    Ok::<_, RevokeKeyError>(Decision { writes, outcome: count })
+                })
+                .await?;
         }
-        Ok(revoked)
+        tracing::warn!(%id, agents = count, "revoked agents with their access key");
+        Ok(count)
     }
 
     /// Removes an access key that nobody can join with from the lists.

@@ -7,13 +7,14 @@ use weir_auth::access_key::KeyId;
 use weir_auth::pki::{Authority, AuthorityError, IssueError};
 
 use crate::authority::{make_intermediate, make_signing, renewal};
-use crate::documents::{Agent, Instance, SigningKey};
+use crate::documents::{Agent, Instance, Intermediate, Root, SigningKey};
 use crate::failure::{Nature, StoreError, failures, store_failures};
 use crate::fleet::Fleet;
 use crate::names::OperatorName;
 use crate::settings::FleetSettings;
 use crate::tokens::LEEWAY;
 
+/// What was due could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum MaintainError {
     #[error("could not renew the authority below a root")]
@@ -39,8 +40,8 @@ store_failures!(MaintainError);
 const AT_ONCE: usize = 100;
 
 impl Instance {
-    /// Does what is due, and says whether anything was.
-    fn maintain(&mut self, now: SystemTime, settings: &FleetSettings) -> Result<bool, MaintainError> {
+    /// Does what is due, and says whether anything was. Where one authority can not be renewed the rest is done.
+    fn maintain(&mut self, now: SystemTime, settings: &FleetSettings) -> (bool, Result<(), MaintainError>) {
         let before = self.signing.len();
         self.drop_signing_keys(now, settings);
         let mut changed = self.signing.len() != before;
@@ -50,21 +51,14 @@ impl Instance {
             self.signing.push(make_signing(now, now + settings.publication));
             changed = true;
         }
+        let mut outcome = Ok(());
         for root in &mut self.roots {
-            if renewal(root.intermediate.made, root.intermediate.not_after) > now {
-                continue;
+            match root.maintain(now, settings) {
+                Ok(renewed) => changed |= renewed,
+                Err(error) => outcome = Err(error),
             }
-            let authority = Authority::open(std::slice::from_ref(&root.certificate.0), &root.key.0)?;
-            // One that ends with its root can not be followed by one that lasts longer.
-            if authority.certificate().not_after() <= root.intermediate.not_after
-                && now <= root.intermediate.not_after
-            {
-                continue;
-            }
-            root.intermediate = make_intermediate(&authority, now, settings)?;
-            changed = true;
         }
-        Ok(changed)
+        (changed, outcome)
     }
 
     /// Drops keys whose last token has expired everywhere.
@@ -75,6 +69,23 @@ impl Instance {
         };
         let needed = self.signing.iter().rposition(is_over).unwrap_or(0);
         self.signing.drain(..needed);
+    }
+}
+
+impl Root {
+    /// Renews the authority below it, if it is time.
+    fn maintain(&mut self, now: SystemTime, settings: &FleetSettings) -> Result<bool, MaintainError> {
+        let Intermediate { made, not_after, .. } = self.intermediate;
+        if now < renewal(made, not_after) {
+            return Ok(false);
+        }
+        let authority = Authority::open(std::slice::from_ref(&self.certificate.0), &self.key.0)?;
+        // One that ends with its root can not be followed by one that lasts longer.
+        if authority.certificate().not_after() <= not_after && now <= not_after {
+            return Ok(false);
+        }
+        self.intermediate = make_intermediate(&authority, now, settings)?;
+        Ok(true)
     }
 }
 
@@ -90,14 +101,19 @@ impl Fleet {
         Ok(reports.and(removed)?)
     }
 
-    async fn maintain_keys(&self, now: SystemTime) -> Result<(), MaintainError> {
+    pub(crate) async fn maintain_keys(&self, now: SystemTime) -> Result<(), MaintainError> {
         let mut document = self.snapshot().keys.document.clone();
-        if !document.maintain(now, self.settings())? {
-            return Ok(());
+        let (due, outcome) = document.maintain(now, self.settings());
+        if due {
+            self.change_instance::<StoreError>(|instance| {
+                // What can not be done is told anyway.
+                drop(instance.maintain(now, self.settings()));
+                Ok(())
+            })
+            .await?;
+            tracing::info!("renewed keys of the instance");
         }
-        self.change_instance(|instance| instance.maintain(now, self.settings()).map(drop)).await?;
-        tracing::info!("renewed keys of the instance");
-        Ok(())
+        outcome
     }
 
     /// New keys sign tokens from now on, and no token that was issued before is good any more: for the day on which

@@ -9,7 +9,7 @@ use crate::codes;
 use crate::enrol::Membership;
 use crate::failure::{Nature, failures};
 use crate::fleet::Fleet;
-use crate::renew::{RenewError, RenewRequest};
+use crate::renew::{Ended, RenewError, RenewRequest};
 
 /// An agent that can not connect any more.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,6 @@ impl Fleet {
         }
         // That it was issued here is seen by its thumbprint, which is noted.
         let request = RenewRequest { shown: lost, generation, csr };
-        Ok(self.renew_ended(request).await?)
+        Ok(self.renew_one(request, Ended::Renewed).await?)
     }
 }

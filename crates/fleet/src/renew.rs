@@ -91,10 +91,23 @@ enum Verdict {
     Clone(&'static str),
 }
 
+/// What becomes of those who show a certificate that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Refused,
+    Renewed,
+}
+
+/// As certificates name times.
+pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}
+
 /// What to do about an agent that shows this, says that it is of this generation, and wants this public key.
 fn judge(agent: &Agent, shown: Shown<'_>, said: u64, wanted: Pin) -> Verdict {
     let Some(noted) = shown.noted else {
-        return if shown.issued > agent.joined {
+        return if shown.issued >= whole_seconds(agent.joined) {
             Verdict::Clone("it showed a certificate that was followed by others long ago")
         } else {
             Verdict::Foreign
@@ -118,17 +131,17 @@ fn judge(agent: &Agent, shown: Shown<'_>, said: u64, wanted: Pin) -> Verdict {
 impl Fleet {
     /// The next certificate for an agent. Where somebody else has its key too, it is locked.
     pub async fn renew(&self, request: RenewRequest<'_>) -> Result<Membership, RenewError> {
-        if request.shown.not_after() < self.now() {
-            return Err(RenewError::Expired);
-        }
-        self.renew_ended(request).await
+        self.renew_one(request, Ended::Refused).await
     }
 
-    /// The same, also where the certificate has ended.
-    pub(crate) async fn renew_ended(&self, request: RenewRequest<'_>) -> Result<Membership, RenewError> {
+    pub(crate) async fn renew_one(
+        &self,
+        request: RenewRequest<'_>,
+        ended: Ended,
+    ) -> Result<Membership, RenewError> {
         let csr = CheckedRequest::read(request.csr)?;
         let name = self.name_of(request.shown).ok_or(RenewError::UnknownCertificate)?;
-        let outcome = self.change(|| self.decide_renewal(&request, &name, &csr)).await?;
+        let outcome = self.change(|| self.decide_renewal(&request, &name, &csr, ended)).await?;
         match &outcome {
             Ok(membership) => {
                 tracing::info!(agent = %name, generation = membership.generation, "an agent renewed its certificate");
@@ -152,6 +165,7 @@ impl Fleet {
         request: &RenewRequest<'_>,
         name: &AgentName,
         csr: &CheckedRequest,
+        ended: Ended,
     ) -> Result<Decision<Result<Membership, RenewError>>, RenewError> {
         let now = self.now();
         let agent = self.find::<Agent>(name.as_str()).await?;
@@ -164,6 +178,9 @@ impl Fleet {
         }
         if let Some(revoked) = agent.document.revoked {
             return Err(RenewError::Revoked(revoked.reason));
+        }
+        if ended == Ended::Refused && request.shown.not_after() < now {
+            return Err(RenewError::Expired);
         }
         let generation = match verdict {
             Verdict::Next => {

@@ -17,7 +17,6 @@ use crate::documents::{
     Document, INSTANCE, Instance, OPERATOR, Operator, Versioned, decode,
 };
 use crate::failure::Damaged;
-use crate::labels::Selector;
 use crate::names::OperatorName;
 use crate::reports::{REPORT, ReportDocument};
 
@@ -44,7 +43,8 @@ pub(crate) struct Tables {
     pub(crate) access_keys: Table<KeyId, AccessKey>,
     pub(crate) agents: Table<AgentName, Agent>,
     pub(crate) configurations: Table<u64, Configuration>,
-    pub(crate) assignments: Table<Selector, Assignment>,
+    /// By the names of their documents.
+    pub(crate) assignments: Table<String, Assignment>,
     pub(crate) reports: Table<AgentName, ReportDocument>,
 }
 
@@ -86,7 +86,7 @@ impl Tables {
                 ACCESS_KEY => set(&mut tables.access_keys, change, |name| KeyId::new(name).ok()),
                 AGENT => set(&mut tables.agents, change, |name| AgentName::new(name).ok()),
                 CONFIGURATION => set(&mut tables.configurations, change, |name| u64::from_str(name).ok()),
-                ASSIGNMENT => tables.assign(change),
+                ASSIGNMENT => set(&mut tables.assignments, change, |name| Some(name.to_owned())),
                 REPORT => set(&mut tables.reports, change, |name| AgentName::new(name).ok()),
                 _ => {}
             }
@@ -103,15 +103,6 @@ impl Tables {
             tables.app_secrets = Arc::new(secrets.collect());
         }
         (tables, instance)
-    }
-
-    /// Assignments are called by a hash of the selector that is in them.
-    fn assign(&mut self, change: &Change) {
-        let assignments = Arc::make_mut(&mut self.assignments);
-        assignments.retain(|selector, _| crate::configurations::assignment_name(selector) != change.name);
-        if let Some(assignment) = read::<Assignment>(change) {
-            assignments.insert(assignment.selector.clone(), Arc::new(assignment));
-        }
     }
 }
 

@@ -168,10 +168,13 @@ impl Fleet {
         app: Option<&AppName>,
     ) -> Result<(Secret, SystemTime), IssueTokenError> {
         let agent = self.check_certificate(shown).await?;
-        let app = match app {
-            Some(app) if !agent.apps.contains(app) => return Err(IssueTokenError::OtherApp(app.clone())),
-            Some(app) => app.clone(),
-            None => agent.apps[0].clone(),
+        let app = match (app, agent.apps.first()) {
+            (Some(app), _) if !agent.apps.contains(app) => {
+                return Err(IssueTokenError::OtherApp(app.clone()));
+            }
+            (Some(app), _) | (None, Some(app)) => app.clone(),
+            // Nobody joins so.
+            (None, None) => return Err(CertificateRefused::UnknownAgent(agent.name).into()),
         };
         // Who may not send may still be told configurations.
         if audience == Audience::Ingest {
@@ -186,7 +189,9 @@ impl Fleet {
     /// As [`Fleet::token`], for everything that an agent does.
     pub async fn agent_token(&self, shown: &Certificate) -> Result<(Secret, SystemTime), CertificateRefused> {
         let agent = self.check_certificate(shown).await?;
-        let app = agent.apps[0].clone();
+        // Nobody joins without an app.
+        let nobody = || CertificateRefused::UnknownAgent(agent.name.clone());
+        let app = agent.apps.first().cloned().ok_or_else(nobody)?;
         Ok(self.sign(shown, agent, app, vec![Audience::Ingest, Audience::Control]))
     }
 

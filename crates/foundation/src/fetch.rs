@@ -6,18 +6,19 @@
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
+use tower::util::BoxCloneSyncService;
 
+use crate::connect::{Connector, Versions, https};
 use crate::failure::BoxError;
 
 /// Holds connections open for further questions. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
 }
 
 /// What came back, whatever its status. Redirections are answers like others and not followed.
@@ -43,8 +44,14 @@ impl Fetcher {
     /// `tls` is for URLs of `https`.
     #[must_use]
     pub fn new(tls: ClientConfig) -> Self {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        Self::over(BoxCloneSyncService::new(https(tls, Versions::Http1, tcp)))
+    }
+
+    /// Over connections that are made in another way.
+    #[must_use]
+    pub fn over(connector: Connector) -> Self {
         Self { client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 

@@ -1,4 +1,5 @@
-//! Process life: settings, supervision and drain, health, clock, retry, telemetry, TLS material.
+//! Process life: settings, supervision and drain, health, clock, retry, telemetry, TLS material,
+//! connections of clients.
 //!
 //! Knows neither telemetry data nor the roles of weir. A component takes what it needs from here as
 //! handles ([`clock::Clock`], [`supervise::Spawner`], [`health::Progress`]) in its constructor, and never
@@ -8,6 +9,7 @@
 //! address → [`ops::start`] → [`supervise::Supervisor::run`] → [`exit::ExitCode`].
 
 pub mod clock;
+pub mod connect;
 pub mod descriptors;
 pub mod exit;
 pub mod failure;

@@ -2,12 +2,14 @@
 //!
 //! One provider of cryptography for the whole process, ring; connections are TLS 1.2 or 1.3.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::{CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -50,6 +52,92 @@ pub enum TlsError {
     NoCertificate { path: PathBuf },
     #[error("could not use the certificates")]
     Rejected(#[from] rustls::Error),
+}
+
+/// A client broke off the handshake with a server; the text says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Distrust {
+    pub kind: DistrustKind,
+    reason: String,
+}
+
+/// What a client does not like about a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DistrustKind {
+    /// Nobody whom the client trusts vouches for the certificate.
+    Stranger,
+    /// The certificate is for other names.
+    OtherName,
+    /// The certificate has ended.
+    Expired,
+    /// The certificate has not begun.
+    NotYet,
+    /// Something else is wrong with the certificate.
+    Unfit,
+    /// What the server said is no TLS.
+    NoTls,
+}
+
+impl Distrust {
+    /// Looks for it among the causes of an error of a connection.
+    #[must_use]
+    pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref() {
+                return Self::of_rustls(error);
+            }
+            // Such an error tells the causes of what is in it, and not what is in it.
+            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            if let Some(found) = inner.and_then(|inner| Self::of(inner)) {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    fn of_rustls(error: &rustls::Error) -> Option<Self> {
+        let (kind, reason) = match error {
+            rustls::Error::InvalidCertificate(error) => of_certificate(error),
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+                (DistrustKind::NoTls, "no TLS is spoken there".to_owned())
+            }
+            _ => return None,
+        };
+        Some(Self { kind, reason })
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> (DistrustKind, String) {
+    match error {
+        // One who has the name of an authority that is trusted, and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            (DistrustKind::Stranger, "nobody who is trusted vouches for its certificate".to_owned())
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            (DistrustKind::OtherName, error.to_string())
+        }
+        CertificateError::Expired => (DistrustKind::Expired, error.to_string()),
+        CertificateError::ExpiredContext { time, not_after } => (
+            DistrustKind::Expired,
+            format!("its certificate ended at {}, and now is {}", at(not_after), at(time)),
+        ),
+        CertificateError::NotValidYet => (DistrustKind::NotYet, error.to_string()),
+        CertificateError::NotValidYetContext { time, not_before } => (
+            DistrustKind::NotYet,
+            format!("its certificate begins at {}, and now is {}", at(not_before), at(time)),
+        ),
+        CertificateError::Other(error) => (DistrustKind::Unfit, error.to_string()),
+        _ => (DistrustKind::Unfit, error.to_string()),
+    }
+}
+
+fn at(time: &UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).ok();
+    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "a time that no calendar has".to_owned(), |time| time.to_string())
 }
 
 impl TlsSettings {
@@ -109,6 +197,44 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::BoxError;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_found_among_the_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no connection")]
+        struct Unconnected(#[source] BoxError);
+
+        let check = |error: rustls::Error, kind: DistrustKind, reason: &str| {
+            let expected = Some(Distrust { kind, reason: reason.to_owned() });
+            assert_eq!(Distrust::of(&error), expected);
+            let deep = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+            assert_eq!(Distrust::of(&Unconnected(deep.into())), expected);
+        };
+        let certificate = rustls::Error::InvalidCertificate;
+        let time = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let stranger = "nobody who is trusted vouches for its certificate";
+        check(certificate(CertificateError::UnknownIssuer), DistrustKind::Stranger, stranger);
+        check(certificate(CertificateError::BadSignature), DistrustKind::Stranger, stranger);
+        check(certificate(CertificateError::NotValidForName), DistrustKind::OtherName, "NotValidForName");
+        check(
+            certificate(CertificateError::ExpiredContext { time: time(86_400), not_after: time(60) }),
+            DistrustKind::Expired,
+            "its certificate ended at 1970-01-01T00:01:00Z, and now is 1970-01-02T00:00:00Z",
+        );
+        check(
+            certificate(CertificateError::NotValidYetContext { time: time(60), not_before: time(u64::MAX) }),
+            DistrustKind::NotYet,
+            "its certificate begins at a time that no calendar has, and now is 1970-01-01T00:01:00Z",
+        );
+        check(certificate(CertificateError::Revoked), DistrustKind::Unfit, "Revoked");
+        let other = rustls::OtherError(Arc::new(io::Error::other("a reason of its own")));
+        check(certificate(CertificateError::Other(other)), DistrustKind::Unfit, "a reason of its own");
+        let no_tls = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        check(no_tls, DistrustKind::NoTls, "no TLS is spoken there");
+        assert_eq!(Distrust::of(&rustls::Error::DecryptError), None);
+        assert_eq!(Distrust::of(&io::Error::from(io::ErrorKind::ConnectionRefused)), None);
+    }
 
     #[test]
     fn a_certificate_needs_its_key() {

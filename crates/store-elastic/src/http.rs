@@ -11,12 +11,11 @@ use http::header::{
 };
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::connect::{self, Connector, Versions};
 use weir_foundation::failure::BoxError;
 use weir_foundation::tls::TlsError;
 
@@ -27,7 +26,7 @@ use crate::section::{Credentials, Node, Settings};
 /// Connections to all nodes.
 #[derive(Debug)]
 pub(crate) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     timeout: Duration,
     nodes: Nodes,
     clock: Arc<dyn Clock>,
@@ -62,15 +61,9 @@ const IDLE_FOR: Duration = Duration::from_secs(50);
 impl Http {
     pub(crate) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let tls = settings.tls.client()?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(settings.connect_timeout));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        // How long a node may be silent is up to the time-out of a request.
+        let limits = connect::Limits { connect: settings.connect_timeout, silence: None };
+        let connector = connect::secure(tls, Versions::Http1, limits, Arc::clone(&clock));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 /// An authority, and a directory of what it signed. Its own certificate is `ca.pem` there.
@@ -41,9 +41,20 @@ impl Authority {
     /// Certificate and key for a name or an address, as PEM.
     #[must_use]
     pub fn sign(&self, name: &str) -> (String, String) {
+        self.sign_params(name, |_| {})
+    }
+
+    /// The same, of a certificate that has ended with the year 1999.
+    #[must_use]
+    pub fn sign_expired(&self, name: &str) -> (String, String) {
+        self.sign_params(name, |params| params.not_after = date_time_ymd(2000, 1, 1))
+    }
+
+    fn sign_params(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let key = KeyPair::generate().expect("there is chance");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("the name is legal");
         params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority may sign");
         (certificate.pem(), key.serialize_pem())
     }

@@ -7,6 +7,7 @@
 
 mod authority;
 mod cable;
+mod clock;
 mod faults;
 mod journal;
 mod proxy;
@@ -14,6 +15,7 @@ mod store;
 
 pub use authority::Authority;
 pub use cable::{Cable, State as CableState};
+pub use clock::FastClock;
 pub use faults::{Call, Faults, Wanted};
 pub use journal::FaultyJournal;
 pub use proxy::{Action, Proxy, Request};

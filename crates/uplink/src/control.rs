@@ -146,8 +146,9 @@ impl Control {
         let (words, hears) = mpsc::channel(QUEUE);
         let now = clock.monotonic();
         let renew_at = attendance.identity.renew_at(now, clock.now());
-        let told = Condition { outcome: None, ..Condition::default() };
-        // Told at once, with all counts.
+        // What runs and what failed is said by the introduction; all counts are told at once.
+        let told =
+            Condition { running: condition.running, outcome: condition.outcome, ..Condition::default() };
         let told_at = now.checked_sub(HEARTBEAT).unwrap_or(now);
         let control = Self {
             client,

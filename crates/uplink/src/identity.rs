@@ -1,7 +1,8 @@
-//! Who an agent is, on disk: `identity.json` in its folder, which nobody else may read.
+//! Who an agent is, on disk: `identity.json` in its folder, which nobody else may read; and `joining.json`, as long as it
+//! is not known.
 //!
 //! ```json
-//! {"format": 1, "enrolment": ["weir.example:8084"], "key": "…", "identity": {"instance": "…", "agent": "web-3",
+//! {"format": 1, "joined_with": "20d495aaff56e2fa", "enrolment": ["weir.example:8084"], "key": "…", "identity": {"instance": "…", "agent": "web-3",
 //!   "servers": ["weir.example:8083"], "apps": ["shop"], "seal": "…", "chain": ["…"], "roots": ["…"], "generation": 2,
 //!   "since": 1795910400}, "next": "…"}
 //! ```
@@ -33,6 +34,8 @@ use crate::enrol::{EnrolError, Lost};
 
 const FORMAT: u32 = 1;
 const NAME: &str = "identity.json";
+/// The same, of a node that has asked and has no answer.
+const JOINING: &str = "joining.json";
 
 /// A certificate is renewed when this part of its life is over.
 const CERTIFICATE_PART: f64 = 0.6;
@@ -74,6 +77,8 @@ struct Base64(Vec<u8>);
 #[derive(Serialize, Deserialize)]
 struct Document {
     format: u32,
+    /// Id of the access key.
+    joined_with: String,
     /// Where keys are taken, and where an ended certificate is made good.
     enrolment: Vec<String>,
     /// Of the certificate, or of the one that was asked for when there is none yet.
@@ -134,33 +139,28 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// What is in the folder; a key is made, and kept, where there is none.
+    /// Who the folder belongs to, if that is known and joined with this access key; or who is about to join with it, whose
+    /// own key is kept from then on.
     pub(crate) fn open(folder: &Path, access: Option<&AccessKey>) -> Result<Option<Self>, IdentityError> {
         let path = folder.join(NAME);
-        let found = match fs::read(&path) {
-            Ok(text) => match serde_json::from_slice(&text) {
-                Ok(Document { format, .. }) if format > FORMAT => {
-                    return Err(IdentityError::Newer { path, found: format });
-                }
-                Ok(document) => Some(document),
-                Err(source) => return Err(IdentityError::Malformed { path, source }),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(IdentityError::Read { path, source }),
-        };
-        match (found, access) {
-            (Some(document), None) => Ok(document.identity.is_some().then_some(Self { path, document })),
-            (None, None) => Ok(None),
-            (Some(document), Some(_)) if document.identity.is_some() => Ok(Some(Self { path, document })),
-            (found, Some(access)) => {
-                let key =
-                    found.map_or_else(|| Base64(PrivateKey::generate().pkcs8().to_vec()), |found| found.key);
-                let enrolment = access.enrol.iter().map(ToString::to_string).collect();
-                let document = Document { format: FORMAT, enrolment, key, identity: None, next: None };
-                write(&path, &document)?;
-                Ok(Some(Self { path, document }))
-            }
+        let known = read(&path)?;
+        let Some(access) = access else { return Ok(known.map(|document| Self { path, document })) };
+        // Who comes with another key than before joins anew: the former agent may be none any more.
+        if let Some(document) = known.filter(|known| known.is_of(access)) {
+            return Ok(Some(Self { path, document }));
         }
+        let joining = folder.join(JOINING);
+        let begun = read(&joining)?.filter(|begun| begun.is_of(access)).map(|begun| begun.key);
+        let document = Document {
+            format: FORMAT,
+            joined_with: access.id.to_string(),
+            enrolment: access.enrol.clone(),
+            key: begun.unwrap_or_else(|| Base64(PrivateKey::generate().pkcs8().to_vec())),
+            identity: None,
+            next: None,
+        };
+        write(&joining, &document)?;
+        Ok(Some(Self { path, document }))
     }
 
     pub(crate) fn is_enrolled(&self) -> bool {
@@ -188,7 +188,10 @@ impl Candidate {
             since: seconds(now),
         });
         self.document.who()?;
-        write(&self.path, &self.document)
+        write(&self.path, &self.document)?;
+        // What is left there does no harm.
+        fs::remove_file(self.path.with_file_name(JOINING)).ok();
+        Ok(())
     }
 
     /// Fails if it is not enrolled.
@@ -204,16 +207,18 @@ impl Candidate {
     }
 }
 
-/// Whether the folder is that of an agent. One that can not be read is taken for one.
+/// Whether the folder is that of an agent.
 #[must_use]
 pub fn is_enrolled(folder: &Path) -> bool {
-    match fs::read(folder.join(NAME)) {
-        Ok(text) => serde_json::from_slice(&text).map_or(true, |found: Document| found.identity.is_some()),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
-    }
+    folder.join(NAME).exists()
 }
 
 impl Document {
+    /// Whether it was written for this access key.
+    fn is_of(&self, access: &AccessKey) -> bool {
+        self.joined_with == access.id.as_str()
+    }
+
     /// Fails for what is nobody's.
     fn who(&self) -> Result<Who, IdentityError> {
         let enrolled = self.identity.as_ref().ok_or(IdentityError::Foreign)?;
@@ -321,8 +326,14 @@ impl IdentityFile {
             since: seconds(now),
             ..former
         };
-        let enrolment = kept.document.enrolment.clone();
-        let document = Document { format: FORMAT, enrolment, key, identity: Some(enrolled), next: None };
+        let document = Document {
+            format: FORMAT,
+            joined_with: kept.document.joined_with.clone(),
+            enrolment: kept.document.enrolment.clone(),
+            key,
+            identity: Some(enrolled),
+            next: None,
+        };
         let who = document.who()?;
         write(&self.0.path, &document)?;
         *kept = Kept { document, who };
@@ -374,6 +385,21 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
+fn read(path: &Path) -> Result<Option<Document>, IdentityError> {
+    let path = path.to_owned();
+    match fs::read(&path) {
+        Ok(text) => match serde_json::from_slice(&text) {
+            Ok(Document { format, .. }) if format > FORMAT => {
+                Err(IdentityError::Newer { path, found: format })
+            }
+            Ok(document) => Ok(Some(document)),
+            Err(source) => Err(IdentityError::Malformed { path, source }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(IdentityError::Read { path, source }),
+    }
+}
+
 fn write(path: &Path, document: &Document) -> Result<(), IdentityError> {
     let failed = |source| IdentityError::Write { path: path.to_owned(), source };
     let text = serde_json::to_vec(document).map_err(|error| failed(error.into()))?;
@@ -383,3 +409,6 @@ fn write(path: &Path, document: &Document) -> Result<(), IdentityError> {
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,14 @@ pub(crate) fn of_query<T>(outcome: Result<T, ClientError>, query: Option<&str>) 
     })
 }
 
+/// What [`report`] prints, without colours.
+#[cfg(test)]
+pub(crate) fn printed(error: &anyhow::Error) -> String {
+    let mut out = anstream::StripStream::new(Vec::new());
+    write_report(&mut out, error).expect("memory takes it");
+    String::from_utf8(out.into_inner()).expect("is text")
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -152,13 +160,11 @@ mod tests {
             column: Some(13),
             expected: Some("`\"`".to_owned()),
         };
-        let status = reqwest::StatusCode::BAD_REQUEST;
-        let refusal = Refusal { status, detail, retry_after: None, body: Bytes::new() };
+        let status = http::StatusCode::BAD_REQUEST;
+        let refusal = Refusal { status, detail, retry_after: None, body: Bytes::new(), token: None };
         let refused = ClientError::Refused(Box::new(refusal));
         let error = of_query::<()>(Err(refused), Some("level:error \"timed")).expect_err("it is an error");
-        let mut out = anstream::StripStream::new(Vec::new());
-        write_report(&mut out, &error).expect("memory takes it");
-        insta::assert_snapshot!(String::from_utf8(out.into_inner()).expect("is text"), @r#"
+        insta::assert_snapshot!(printed(&error), @r#"
         error: the query can not be read: a phrase does not end
           level:error "timed
                       ^

@@ -4,4 +4,4 @@ mod incident;
 mod run;
 mod shop;
 
-pub(crate) use self::run::{Bounds, Outcome, Plan, run};
+pub(crate) use self::run::{Bounds, Outcome, Plan, run, run_by};

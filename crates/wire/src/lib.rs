@@ -4,6 +4,7 @@
 //! * [`scan_timber`], [`scan_collection`]: what the door must know of a request, without objects.
 //! * [`RecordDecoder`]: records to their events, at the consumer.
 //! * [`EventsBuilder`], [`lines`]: weir's own record format, and the bodies of weir's own door.
+//! * [`members`]: what a JSON object has, for whoever makes an event of it.
 //! * [`rest`]: the JSON of barito-flow's REST gateway.
 //! * [`shape`]: a batch as barito-flow's records, cut to a size.
 //! * [`proto`]: generated messages and a client, for clients and tests.
@@ -19,6 +20,7 @@ mod encode;
 mod entry;
 mod json;
 pub mod lines;
+mod members;
 pub mod proto;
 mod protobuf;
 pub mod rest;
@@ -31,6 +33,7 @@ pub use context::Context;
 pub use decode::{DecodeRecordError, RecordDecoder, RecordFault, decode_content, decode_record};
 pub use encode::{EventsBuilder, encode_event, single_event_record};
 pub use json::{JsonError, JsonProblem};
+pub use members::{MembersError, members};
 pub use protobuf::{Malformed, Problem};
 pub use scan::{ScannedBatch, ScannedEvents, scan_collection, scan_events, scan_timber};
-pub use time::parse_rfc3339;
+pub use time::{parse_epoch, parse_rfc3339};

@@ -1,8 +1,11 @@
-//! RFC 3339 (<https://www.rfc-editor.org/rfc/rfc3339>), the only form of text that is a time on the wire.
+//! RFC 3339 (<https://www.rfc-editor.org/rfc/rfc3339>), the only form of text that is a time on the wire, and numbers since
+//! 1970.
 
 use std::ops::Range;
 
 use weir_model::{Day, Timestamp};
+
+use crate::json::double;
 
 /// The years 0 to 9999 of UTC, in microseconds.
 const YEARS: Range<i64> =
@@ -116,6 +119,55 @@ impl Scan<'_> {
         }
         Some(sign * i64::from(hours * 60 + minutes) * 60 * MICROS_PER_SECOND)
     }
+}
+
+/// From which number on a number is in which unit.
+const UNITS: [(u64, Unit); 4] = [
+    (100_000_000, Unit::Seconds),
+    (100_000_000_000, Unit::Millis),
+    (100_000_000_000_000, Unit::Micros),
+    (100_000_000_000_000_000, Unit::Nanos),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+}
+
+/// Reads a number since 1970 whose magnitude tells its unit: from 10^8 on seconds (also with a fraction), from 10^11
+/// milliseconds, from 10^14 microseconds, from 10^17 nanoseconds. A smaller one is no time.
+#[must_use]
+pub fn parse_epoch(text: &str) -> Option<Timestamp> {
+    let micros = match text.parse::<i64>() {
+        Ok(number) => match unit(u64::try_from(number).ok()?)? {
+            Unit::Seconds => number * 1_000_000,
+            Unit::Millis => number * 1_000,
+            Unit::Micros => number,
+            Unit::Nanos => number / 1_000,
+        },
+        Err(_) => rounded(text)?,
+    };
+    Some(Timestamp::from_micros(micros))
+}
+
+/// The microseconds of a number that is no integer of 64 bits.
+#[expect(clippy::cast_possible_truncation, reason = "checked to be below 10^18")]
+fn rounded(text: &str) -> Option<i64> {
+    let number = double(text).filter(|number| (0.0..1e18).contains(number))?;
+    let micros = match unit(number.floor() as u64)? {
+        Unit::Seconds => number * 1e6,
+        Unit::Millis => number * 1e3,
+        Unit::Micros => number,
+        Unit::Nanos => number / 1e3,
+    };
+    Some(micros.round() as i64)
+}
+
+fn unit(number: u64) -> Option<Unit> {
+    UNITS.iter().rev().find(|(start, _)| number >= *start).map(|(_, unit)| *unit)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use glob::{MatchOptions, Pattern};
 use tokio::sync::watch;
 use weir_model::IndexPrefix;
 
+use super::packing::Counts;
 use crate::section::{FilesSettings, InputKind};
 
 /// What the agent reads: a handle. Clones are the same.
@@ -65,8 +66,12 @@ pub struct InputReport {
     pub lag_bytes: u64,
     /// How long the oldest of these bytes has been seen there. A last line that has no end does not count.
     pub lag_age: Option<Duration>,
-    /// Lines that were sent, also again.
+    /// Lines that were sent or left out, also again.
     pub lines: u64,
+    /// Events that `drop` and `sample` left out.
+    pub left_out: u64,
+    /// Events that the format or the parser did not fit: they were sent as they are.
+    pub unfit: u64,
     /// Bytes that the server has, by its word.
     pub stored_bytes: u64,
     /// How often something could not be read, or was refused by the server.
@@ -98,7 +103,7 @@ pub(super) struct Slot {
 /// What is counted of an input.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) lines: u64,
+    pub(super) counts: Counts,
     pub(super) stored_bytes: u64,
     pub(super) errors: u64,
     pub(super) last_error: Option<String>,
@@ -214,7 +219,9 @@ impl Slot {
             files: 0,
             lag_bytes: 0,
             lag_age: None,
-            lines: tally.lines,
+            lines: tally.counts.lines,
+            left_out: tally.counts.dropped + tally.counts.left_out,
+            unfit: tally.counts.unfit,
             stored_bytes: tally.stored_bytes,
             errors: tally.errors,
             last_error: tally.last_error.clone(),
@@ -241,7 +248,7 @@ mod tests {
         let mut slots = Slots::default();
         slots.become_wanted(&feed.wanted.borrow());
         let before: Vec<_> = slots.iter().cloned().collect();
-        slots.tally(&before[1]).expect("it is there").lines = 7;
+        slots.tally(&before[1]).expect("it is there").counts.lines = 7;
         assert_eq!(inputs.set(vec![pay.clone(), other.clone()]), 2);
         assert_eq!(*inputs.current(), [pay, other]);
         slots.become_wanted(&feed.wanted.borrow());
@@ -249,7 +256,7 @@ mod tests {
             (slots.generation, slots.position(&before[0]), slots.position(&before[1])),
             (2, None, Some(0))
         );
-        assert_eq!(slots.tally(&before[1]).map(|tally| tally.lines), Some(7));
+        assert_eq!(slots.tally(&before[1]).map(|tally| tally.counts.lines), Some(7));
         assert!(slots.tally(&before[0]).is_none());
         // Of two that are alike one was there.
         inputs.set(vec![shop.clone(), shop]);

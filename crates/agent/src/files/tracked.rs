@@ -3,28 +3,26 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_model::Timestamp;
 use weir_uplink::{Course, Parcel, Place};
-use weir_wire::EventsBuilder;
 
 use super::identity::Fingerprint;
 use super::inputs::Input;
 use super::lag::Lag;
-use super::lines::{self, Rest};
+use super::pace::Pace;
+use super::packing::{Counts, ESCAPED, Nothing, Packed, Packing, Reading, pack};
 use super::register::Entry;
+use crate::process::{Around, Rest};
 
 /// Bytes that are read of a file at a time, unless its lines may be longer.
 const READ: usize = 256 << 10;
 
-/// What an event has beside its text, at most, and the frame around it.
-const AROUND: usize = 64;
-
-/// How much larger a text can be as JSON: every byte of it `\u0000`.
-const ESCAPED: usize = 6;
+/// How long a part of a line waits for the rest of it.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -43,16 +41,16 @@ pub(super) struct Tracked {
     pub(super) is_other: bool,
     /// How long it was when it was last looked at, and since when.
     pub(super) length: u64,
-    /// Where no line was found that had ended, and how long the file was then.
-    tried: Option<(u64, u64)>,
+    tried: Option<Tried>,
     pub(super) unchanged_since: Instant,
     pub(super) lag: Lag,
     /// When the last of what was there at first was written, until it was looked at.
     pub(super) written: Option<Instant>,
     /// Not sent before.
     pub(super) not_before: Instant,
-    /// What every event of it ends with.
-    ending: String,
+    pace: Option<Pace>,
+    /// What every event of it says.
+    around: Around,
 }
 
 /// Whose a file is once nothing of it is under way; until then nothing more of it is sent, unless it stays.
@@ -63,28 +61,44 @@ pub(super) enum Fate {
     GoesTo(Arc<Input>),
 }
 
-/// What a piece of a file is packed for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Packing {
-    /// Bytes of a parcel at most.
-    pub(super) max_parcel: usize,
-    pub(super) now: Timestamp,
-}
-
 /// What was found at the place where a file goes on.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) place: Place,
     pub(super) parcel: Parcel,
-    pub(super) lines: u64,
-    /// Bytes that were no UTF-8 were replaced in so many lines.
-    pub(super) mended: u64,
+    pub(super) counts: Counts,
+}
+
+/// What a file has to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    Nothing,
+    /// Not before then.
+    At(Instant, Rest),
+}
+
+/// Where nothing could be packed, how long the file was then, and until when what is there waits.
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    at: u64,
+    length: u64,
+    until: Option<Instant>,
+}
+
+/// What a piece is made for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// Bytes of a parcel at most.
+    pub(super) max_parcel: usize,
+    pub(super) time: Timestamp,
+    pub(super) now: Instant,
 }
 
 impl Tracked {
     pub(super) fn new(file: File, entry: Entry, input: Arc<Input>, host: &str, now: Instant) -> Self {
         let course = Course::new(entry.source, entry.stored);
-        let ending = ending(host, &entry.path);
+        let around = Around::of(input.settings.process.about, host, &entry.path);
+        let pace = input.settings.max_lines_per_second.map(|rate| Pace::new(rate, now));
         let length = entry.stored;
         Self {
             file,
@@ -102,13 +116,14 @@ impl Tracked {
             lag: Lag::default(),
             written: None,
             not_before: now,
-            ending,
+            pace,
+            around,
         }
     }
 
     /// It has another name now.
     pub(super) fn is_called(&mut self, path: PathBuf, host: &str) {
-        self.ending = ending(host, &path);
+        self.around = Around::of(self.input.settings.process.about, host, &path);
         self.entry.path = path;
     }
 
@@ -126,89 +141,98 @@ impl Tracked {
     }
 
     /// It goes on from where it is stored, as this input has it.
-    pub(super) fn goes_to(&mut self, input: Arc<Input>, now: Instant) {
+    pub(super) fn goes_to(&mut self, input: Arc<Input>, host: &str, now: Instant) {
+        self.around = Around::of(input.settings.process.about, host, &self.entry.path);
+        self.pace = input.settings.max_lines_per_second.map(|rate| Pace::new(rate, now));
         self.input = input;
         self.fate = Fate::Stays;
         self.tried = None;
         self.not_before = now;
     }
 
-    /// Whether there is something that was not sent.
-    pub(super) fn has_more(&self) -> bool {
+    /// What there is that was not sent.
+    pub(super) fn wants(&self) -> Wants {
         let may_send = self.registered && matches!(self.fate, Fate::Stays);
-        let next = self.course.next().filter(|_| may_send);
-        next.is_some_and(|next| next < self.length && self.tried != Some((next, self.length)))
+        let Some(next) = self.course.next().filter(|next| may_send && *next < self.length) else {
+            return Wants::Nothing;
+        };
+        match self.tried.filter(|tried| (tried.at, tried.length) == (next, self.length)) {
+            None => Wants::At(self.not_before, Rest::MayGrow),
+            Some(Tried { until: Some(until), .. }) => Wants::At(until.max(self.not_before), Rest::Waited),
+            Some(Tried { until: None, .. }) => Wants::Nothing,
+        }
     }
 
-    /// Nothing could be read: it is tried again once there is more, or once it goes on elsewhere.
-    pub(super) fn rests(&mut self) {
-        self.tried = self.course.next().map(|next| (next, self.length));
+    /// Nothing could be packed: it is tried again once there is more, once it goes on elsewhere, or once what is there has
+    /// waited for long enough.
+    pub(super) fn rests(&mut self, nothing: Nothing) {
+        let multiline = self.input.settings.process.multiline.as_ref();
+        let timeout = multiline.map_or(TIMEOUT, |multiline| multiline.timeout);
+        let until = (nothing == Nothing::Waits).then(|| self.unchanged_since + timeout);
+        self.tried = self.course.next().map(|at| Tried { at, length: self.length, until });
+    }
+
+    /// It is known to be so long now.
+    pub(super) fn grew(&mut self, length: u64, at: Instant, now: Instant) {
+        self.length = length;
+        self.lag.grew(length, at);
+        self.unchanged_since = now;
     }
 
     /// Since when something has been there that is not stored, unless it is a line that has no end.
     pub(super) fn behind_since(&self) -> Option<Instant> {
-        let is_unended = self.tried == Some((self.course.stored(), self.length));
-        self.lag.since().filter(|_| !is_unended)
+        let rests = |tried: &Tried| (tried.at, tried.length) == (self.course.stored(), self.length);
+        self.lag.since().filter(|_| !self.tried.as_ref().is_some_and(rests))
     }
 
-    /// Reads the next lines and packs them; none if no line has ended.
+    /// Reads what comes next and packs it.
     pub(super) fn next_piece(
         &mut self,
-        packing: Packing,
+        moment: Moment,
         rest: Rest,
         buffer: &mut Vec<u8>,
-    ) -> io::Result<Option<Piece>> {
-        let Some(start) = self.course.next() else { return Ok(None) };
+    ) -> io::Result<Result<Piece, Nothing>> {
+        let Some(start) = self.course.next() else { return Ok(Err(Nothing::NoLine)) };
         let Input { settings, prefix, .. } = &*self.input;
-        let max_line = settings.max_line.as_usize().min(packing.max_parcel / (ESCAPED + 2));
-        buffer.resize(READ.max(max_line + 2), 0);
+        let process = &settings.process;
+        let max_text = settings.max_line.as_usize().min(moment.max_parcel / (ESCAPED + 2));
+        let window =
+            if process.is_plain() { max_text + 2 } else { process.cutter(max_text, usize::MAX).window() };
+        buffer.resize(READ.max(window), 0);
         let read = read_at(&self.file, buffer, start)?;
         if !self.entry.fingerprint.fits(&self.file)? {
             self.is_other = true;
-            return Ok(None);
+            return Ok(Err(Nothing::NoLine));
         }
-        let bytes = buffer.get(..read).unwrap_or_default();
-        // What is behind the buffer is still to come.
-        let rest = if read < buffer.len() { rest } else { Rest::MayGrow };
-        let mut events = EventsBuilder::with_capacity(prefix, read + read / 2);
-        let (mut used, mut count, mut mended) = (0, 0, 0);
-        let mut json = Vec::new();
-        while let Some(line) = lines::first(bytes.get(used..).unwrap_or_default(), max_line, rest) {
-            if !line.text.is_empty() {
-                let text = String::from_utf8_lossy(line.text);
-                self.content(&text, &mut json)?;
-                if events.bytes() + json.len() + AROUND > packing.max_parcel && !events.is_empty() {
-                    break;
-                }
-                mended += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
-                let json = std::str::from_utf8(&json).map_err(io::Error::other)?;
-                events.push_json(json, Some(packing.now));
-                count += 1;
-            }
-            used += line.used;
+        let is_cut = read == buffer.len();
+        let has_grown = start + read as u64 > self.length;
+        let reading = Reading {
+            bytes: buffer.get(..read).unwrap_or_default(),
+            source: self.course.source(),
+            start,
+            // What is behind the buffer is still to come, and what has just come may not be all.
+            rest: if is_cut || (has_grown && rest == Rest::Waited) { Rest::MayGrow } else { rest },
+            is_cut,
+            around: &self.around,
+        };
+        let max_lines = self.pace.as_ref().map_or(u64::MAX, |pace| pace.most(moment.now));
+        let packing =
+            Packing { prefix, max_text, max_parcel: moment.max_parcel, max_lines, now: moment.time };
+        let packed = pack(process, reading, packing)?;
+        if has_grown {
+            self.grew(start + read as u64, moment.now, moment.now);
         }
-        if used == 0 {
-            return Ok(None);
+        let Packed { events, used, counts } = match packed {
+            Ok(packed) => packed,
+            Err(nothing) => return Ok(Err(nothing)),
+        };
+        let parcel = Parcel::pack(&self.input.settings.app, None, events)?;
+        let Some(place) = self.course.depart(start + used as u64) else { return Ok(Err(Nothing::NoLine)) };
+        if let Some(pace) = &mut self.pace {
+            self.not_before = self.not_before.max(pace.took(counts.lines, moment.now));
         }
-        let parcel = Parcel::pack(&settings.app, None, events)?;
-        let Some(place) = self.course.depart(start + used as u64) else { return Ok(None) };
-        Ok(Some(Piece { place, parcel: parcel.of(place), lines: count, mended }))
+        Ok(Ok(Piece { place, parcel: parcel.of(place), counts }))
     }
-
-    /// The content of an event as JSON.
-    fn content(&self, text: &str, json: &mut Vec<u8>) -> io::Result<()> {
-        json.clear();
-        json.extend_from_slice(b"{\"message\":");
-        serde_json::to_writer(&mut *json, text)?;
-        json.extend_from_slice(self.ending.as_bytes());
-        Ok(())
-    }
-}
-
-/// The end of every event of a file: where it is from.
-fn ending(host: &str, path: &Path) -> String {
-    let text = |text: &str| serde_json::Value::from(text).to_string();
-    format!(",\"host\":{},\"file\":{}}}", text(host), text(&path.to_string_lossy()))
 }
 
 /// Fills the buffer as far as the file goes.

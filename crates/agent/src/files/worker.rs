@@ -22,10 +22,10 @@ use weir_uplink::{Effect, Link, Place, Uplink, Verdict};
 
 use super::identity::FileId;
 use super::inputs::{Feed, Input, Slots};
-use super::lines::Rest;
 use super::register::{Contents, Entry, Patterns, REMEMBERED, Register, RegisterError, Sync};
-use super::tracked::{Packing, Piece, Tracked};
+use super::tracked::{Moment, Piece, Tracked, Wants};
 use crate::metrics::Metrics;
+use crate::process::Rest;
 
 /// Parcels of a file that are under way at once: enough to hide a round trip.
 const AHEAD: usize = 4;
@@ -202,22 +202,23 @@ impl Worker {
         loop {
             let mut sent = false;
             for id in self.in_turn() {
-                let Some(tracked) = self.files.get(&id).filter(|tracked| tracked.has_more()) else {
+                let wants = self.files.get(&id).map_or(Wants::Nothing, Tracked::wants);
+                let Wants::At(at, rest) = wants else {
                     self.ready.remove(&id);
                     continue;
                 };
-                if tracked.course.under_way() >= AHEAD {
+                if self.files.get(&id).is_some_and(|tracked| tracked.course.under_way() >= AHEAD) {
                     continue;
                 }
-                if tracked.not_before > now {
-                    until = until.min(tracked.not_before);
+                if at > now {
+                    until = until.min(at);
                     continue;
                 }
                 if !self.parts.uplink.has_room() {
                     return Pause::Crowded;
                 }
                 self.turn = Some(id);
-                sent |= self.send_piece(id, max_parcel, Rest::MayGrow);
+                sent |= self.send_piece(id, max_parcel, rest);
             }
             if !sent {
                 return Pause::Until(until);
@@ -234,18 +235,15 @@ impl Worker {
     }
 
     /// Whether something was sent.
-    fn send_piece(&mut self, id: FileId, max_parcel: usize, rest: Rest) -> bool {
-        let now = Timestamp::from(self.parts.clock.now());
+    pub(super) fn send_piece(&mut self, id: FileId, max_parcel: usize, rest: Rest) -> bool {
+        let (time, now) = (Timestamp::from(self.parts.clock.now()), self.now());
         let Some(tracked) = self.files.get_mut(&id) else { return false };
         let input = Arc::clone(&tracked.input);
-        match tracked.next_piece(Packing { max_parcel, now }, rest, &mut self.buffer) {
-            Ok(Some(Piece { place, parcel, lines, mended })) => {
-                let metrics = &self.parts.metrics;
-                metrics.lines.inc_by(lines);
-                metrics.bytes.inc_by(place.end - place.start);
-                metrics.mended.inc_by(mended);
+        match tracked.next_piece(Moment { max_parcel, time, now }, rest, &mut self.buffer) {
+            Ok(Ok(Piece { place, parcel, counts })) => {
+                self.parts.metrics.sent(place.end - place.start, counts);
                 if let Some(tally) = self.inputs.tally(&input) {
-                    tally.lines += lines;
+                    tally.counts.add(counts);
                 }
                 let Some(answered) = self.parts.uplink.try_send(parcel) else {
                     let (code, message) = ("crowded".to_owned(), "there was no room".to_owned());
@@ -255,13 +253,12 @@ impl Worker {
                 self.verdicts.push(async move { (id, place, answered.await.ok()) }.boxed());
                 true
             }
-            Ok(None) => {
-                // What is there has not ended: it is looked at again when there is more.
-                tracked.rests();
+            Ok(Err(nothing)) => {
+                tracked.rests(nothing);
                 false
             }
             Err(error) => {
-                tracked.not_before = self.parts.clock.monotonic() + AGAIN;
+                tracked.not_before = now + AGAIN;
                 let path = tracked.entry.path.clone();
                 self.complain(&input, &path, &error, "a file can not be read");
                 false

@@ -42,6 +42,7 @@ pub(crate) enum Mood {
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) app: String,
+    pub(crate) time: Timestamp,
     pub(crate) content: Value,
 }
 
@@ -240,6 +241,7 @@ fn events(batch: &Batch) -> Vec<Event> {
     let decoded = decoded.expect("it was made by the agent");
     let event = |event: EventRef<'_>| Event {
         app: batch.app.clone(),
+        time: event.time,
         content: serde_json::from_str(&event.content.expect("it is an object").to_string())
             .expect("it is JSON"),
     };

@@ -3,3 +3,4 @@
 mod door;
 mod inputs;
 mod node;
+mod process;

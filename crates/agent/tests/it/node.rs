@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use weir_agent::{Agent, AgentSection, FilesSettings, InputSection, Inputs, OwnLog, Parts, Report, Settings};
+use weir_agent::{
+    Agent, AgentSection, FilesSettings, InputSection, Inputs, OwnLog, Parts, Report, Scan, Settings,
+};
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
 use weir_foundation::health::Health;
@@ -134,8 +136,9 @@ impl Running {
         value.and_then(|value| value.parse().ok()).expect("it is shown")
     }
 
-    /// Waits for a report.
+    /// Waits for a report about what there is.
     pub(crate) async fn told(&self, what: &str, mut is_it: impl FnMut(&Report) -> bool) -> Report {
+        let mut is_it = |report: &Report| report.scan != Scan::Pending && is_it(report);
         let mut report = self.inputs().report();
         let told = tokio::time::timeout(PATIENCE, report.wait_for(|report| is_it(report))).await;
         let told = told.map(|report| report.expect("the agent lives").clone());

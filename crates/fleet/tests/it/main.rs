@@ -1,3 +1,16 @@
 //! Integration tests of the fleet.
 
+mod apps;
+mod configurations;
+mod failing;
+mod following;
+mod joining;
+mod keys;
+mod maintaining;
+mod opening;
+mod operators;
+mod renewing;
+mod reports;
+mod roots;
 mod support;
+mod tokens;

@@ -5,9 +5,23 @@ use std::ffi::OsString;
 
 /// The variables that the process reads by name, for the reference page. Every setting has one more, see
 /// [`setting_variable`].
-pub const VARIABLES: [Variable; 9] = [
+pub const VARIABLES: [Variable; 13] = [
     Variable { name: CONFIG, doc: "The YAML file with the settings, if `--config` is not given." },
     Variable { name: "WEIR_SERVER", doc: "Where commands find a running weir, if `--server` is not given." },
+    Variable {
+        name: TOKEN,
+        doc: "The operator's token, which commands show to a running weir. Goes by TLS or stays on this machine.",
+    },
+    Variable { name: TOKEN_FILE, doc: "The file with it, if `--token-file` is not given." },
+    Variable {
+        name: CA_FILE,
+        doc: "Certificates (PEM) of those who may vouch for the weir that commands ask by `https`, if neither \
+              `--ca-file` nor `--ca-pin` is given.",
+    },
+    Variable {
+        name: CA_PIN,
+        doc: "The pin of the root of that weir's own certificates, if neither `--ca-file` nor `--ca-pin` is given.",
+    },
     Variable { name: KEY, doc: "The access key of an agent, `agent.key`." },
     Variable { name: "NO_COLOR", doc: "Not empty: no colours on a terminal." },
     Variable { name: "COLUMNS", doc: "Width of the terminal, where the terminal does not tell." },
@@ -25,6 +39,18 @@ pub const VARIABLES: [Variable; 9] = [
 
 /// Names the file with the settings.
 pub const CONFIG: &str = "WEIR_CONFIG";
+
+/// Holds the token that commands show to a weir.
+pub const TOKEN: &str = "WEIR_TOKEN";
+
+/// Names the file with the token that commands show to a weir.
+pub const TOKEN_FILE: &str = "WEIR_TOKEN_FILE";
+
+/// Names the file with the certificates of those who may vouch for the weir that commands ask.
+pub const CA_FILE: &str = "WEIR_CA_FILE";
+
+/// Holds the pin of the root of the weir that commands ask.
+pub const CA_PIN: &str = "WEIR_CA_PIN";
 
 /// Holds the access key of an agent.
 pub const KEY: &str = "WEIR_KEY";

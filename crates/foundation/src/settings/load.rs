@@ -193,10 +193,12 @@ fn deserialize<Raw: DeserializeOwned + Default>(
     collect_values(tree, shape, &[], &mut values);
     for (path, shape) in values {
         let Some(value) = tree.get(&path.iter().map(String::as_str).collect::<Vec<_>>()) else { continue };
-        let alone = path
-            .iter()
-            .rev()
-            .fold(value.to_value(), |value, key| Value::Object([(key.clone(), value)].into_iter().collect()));
+        let alone = path.iter().rev().fold(value.to_value(), |value, key| {
+            if key.starts_with('[') && key.ends_with(']') {
+                return Value::Array(vec![value]);
+            }
+            Value::Object([(key.clone(), value)].into_iter().collect())
+        });
         if let Err(error) = Raw::deserialize(alone) {
             let message = match error.to_string().as_str() {
                 _ if shape.holds_secret() => "is not a text".to_owned(),
@@ -206,7 +208,7 @@ fn deserialize<Raw: DeserializeOwned + Default>(
                 ),
                 message => plain_words(message),
             };
-            problems.push(Problem::at(path.join("."), message).from(value.origin.clone()));
+            problems.push(Problem::at(text(&path), message).from(value.origin.clone()));
             tree.remove(&path.iter().map(String::as_str).collect::<Vec<_>>());
         }
     }
@@ -216,7 +218,13 @@ fn deserialize<Raw: DeserializeOwned + Default>(
     })
 }
 
-/// The values that can be tried alone, each with its path. Keys of tables may contain dots.
+/// A path as people write it, `a.b[2]`.
+fn text(path: &[String]) -> String {
+    path.join(".").replace(".[", "[")
+}
+
+/// The values that can be tried alone, each with its path, in which the second of a list is `[1]`. Keys of tables may
+/// contain dots.
 fn collect_values<'a>(
     tree: &Tree,
     shape: &'a Shape,
@@ -229,6 +237,11 @@ fn collect_values<'a>(
                 if let Some(child) = shape.child(&entry.key) {
                     collect_values(&entry.tree, child, &[path, slice::from_ref(&entry.key)].concat(), found);
                 }
+            }
+        }
+        (Content::List(items), Kind::List(item)) if matches!(item.kind, Kind::Section(_)) => {
+            for (index, tree) in items.iter().enumerate() {
+                collect_values(tree, item, &[path, &[format!("[{index}]")]].concat(), found);
             }
         }
         _ => found.push((path.to_vec(), shape)),

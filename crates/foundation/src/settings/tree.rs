@@ -38,7 +38,7 @@ impl Tree {
         };
         match &self.content {
             Content::Map(entries) => entries.iter().find(|entry| entry.key == *key)?.tree.get(rest),
-            Content::List(items) => items.get(key.strip_suffix(']')?.parse::<usize>().ok()?)?.get(rest),
+            Content::List(items) => items.get(index(key)?)?.get(rest),
             Content::Scalar(_) | Content::Untyped(_) => None,
         }
     }
@@ -63,14 +63,22 @@ impl Tree {
         entries[at].tree.set(rest, value);
     }
 
+    /// Takes out what is at `path`. What is in a list leaves an empty section, so that the others stay where they are.
     pub(super) fn remove(&mut self, path: &[&str]) {
-        let (Some((key, rest)), Content::Map(entries)) = (path.split_first(), &mut self.content) else {
-            return;
-        };
-        if rest.is_empty() {
-            entries.retain(|entry| entry.key != *key);
-        } else if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
-            entry.tree.remove(rest);
+        let Some((key, rest)) = path.split_first() else { return };
+        match &mut self.content {
+            Content::Map(entries) if rest.is_empty() => entries.retain(|entry| entry.key != *key),
+            Content::Map(entries) => {
+                if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
+                    entry.tree.remove(rest);
+                }
+            }
+            Content::List(items) => match index(key).and_then(|index| items.get_mut(index)) {
+                Some(item) if rest.is_empty() => item.content = Content::Map(Vec::new()),
+                Some(item) => item.remove(rest),
+                None => {}
+            },
+            Content::Scalar(_) | Content::Untyped(_) => {}
         }
     }
 
@@ -92,6 +100,11 @@ impl Tree {
             }
         }
     }
+}
+
+/// Of a key in a list, `2]` or `[2]`.
+fn index(key: &str) -> Option<usize> {
+    key.trim_start_matches('[').strip_suffix(']')?.parse().ok()
 }
 
 /// `a.b[2]` as its keys `a`, `b`, `2]`; the empty path has none.

@@ -4,13 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tonic::transport::{Channel, Endpoint};
+use weir_fleet::{Fleet, FleetSettings};
 use weir_foundation::clock::{Clock, ManualClock};
 use weir_foundation::health::Health;
-use weir_foundation::http::{Limits, Process, serve};
+use weir_foundation::http::{Limits, Listener, Plaintext, Process, Security, serve};
 use weir_foundation::metrics::{Builder, Metrics};
 use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
 use weir_model::ByteSize;
 use weir_producer::{Parts, Producer, ProducerSection, Records, Settings};
+use weir_state::memory::MemoryState;
 use weir_wire::proto::producer::producer_client::ProducerClient;
 use weir_wire::proto::producer::{Timber, TimberCollection, TimberContext};
 
@@ -54,6 +56,30 @@ impl World {
         limits: Limits,
         records: Records,
     ) -> Self {
+        Self::with_fleet(journal, clock, section, limits, records, None).await
+    }
+
+    /// One of an instance, whose agents show certificate and token.
+    pub(crate) async fn of_instance(section: ProducerSection) -> (Self, Fleet) {
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let journal = MoodyJournal::new(&clock);
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let settings = FleetSettings { enrol: vec!["127.0.0.1:8084".to_owned()], ..FleetSettings::default() };
+        let opened = Fleet::open(Arc::new(MemoryState::default()), shared, settings).await;
+        let fleet = opened.expect("memory takes it").fleet;
+        let (limits, records) = (Limits::default(), Records::AsReceived);
+        let world = Self::with_fleet(journal, clock, section, limits, records, Some(fleet.clone())).await;
+        (world, fleet)
+    }
+
+    async fn with_fleet(
+        journal: MoodyJournal,
+        clock: ManualClock,
+        section: ProducerSection,
+        limits: Limits,
+        records: Records,
+        fleet: Option<Fleet>,
+    ) -> Self {
         let settings = Settings::validate(&section).expect("the settings of a test are valid");
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let supervisor =
@@ -68,12 +94,14 @@ impl World {
             metrics: &mut metrics,
             records,
             shared_limits: None,
-            fleet: None,
+            fleet: fleet.clone(),
         };
         let producer = Producer::start(settings, parts).await.expect("the journal can be read");
         let (grpc_listener, grpc) = listener();
         producer.serve_grpc_within(grpc_listener, limits).expect("the listener works");
         let (ingest_listener, ingest) = listener();
+        let security = fleet.map_or(Security::Plain, |fleet| secured(&fleet, &shared_clock));
+        let ingest_listener = Listener { socket: ingest_listener, security };
         producer.serve_ingest(ingest_listener, None).expect("the listener works");
         let (http_listener, http) = listener();
         let router = producer.router();
@@ -98,6 +126,15 @@ impl World {
         let value = exposition.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map(|value| value.parse().expect("is a number"))
     }
+}
+
+/// TLS on which agents of the instance show who they are.
+fn secured(fleet: &Fleet, clock: &Arc<dyn Clock>) -> Security {
+    let server = fleet.server_identity(&["127.0.0.1".to_owned()]).expect("it is issued");
+    let roots = fleet.instance().roots;
+    let config = weir_auth::tls::server_mutual(&server.identity, &roots, Arc::clone(clock));
+    let (_, config) = tokio::sync::watch::channel(Arc::new(config.expect("they fit")));
+    Security::Tls { config, plaintext: Plaintext::Refused }
 }
 
 fn listener() -> (TcpListener, SocketAddr) {

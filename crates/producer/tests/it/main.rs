@@ -1,5 +1,6 @@
 //! The doors through real sockets, over a journal in memory whose moods the tests choose.
 
+mod agents;
 mod bad_batches;
 mod bad_bodies;
 mod batch_ids;
@@ -13,6 +14,7 @@ mod ingest;
 mod journal;
 mod limits;
 mod raw;
+mod raw_agent;
 mod services;
 mod shaping;
 mod slow_clients;

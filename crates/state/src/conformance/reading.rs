@@ -1,4 +1,7 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::future;
+use tokio::task::yield_now;
 
 use super::Factory;
 use super::fixtures::{CUP, SPOON, changes, committed, put, read, text, texts};
@@ -120,20 +123,23 @@ pub async fn reads_see_whole_commits(make: &dyn Factory) {
     let (left, right) = (CUP.key("left"), CUP.key("right"));
     committed(&*state, &[put(left.clone(), Expect::Absent, "ball"), put(right.clone(), Expect::Absent, "-")])
         .await;
+    let done = AtomicBool::new(false);
     let moves = async {
-        for turn in 0..40 {
+        for turn in 0..150 {
             let (full, empty) = if turn % 2 == 0 { (&right, &left) } else { (&left, &right) };
             let writes = [put(full.clone(), Expect::Any, "ball"), put(empty.clone(), Expect::Any, "-")];
             committed(&*state, &writes).await;
         }
+        done.store(true, Ordering::Relaxed);
     };
     let looks = async {
-        for _ in 0..80 {
+        while !done.load(Ordering::Relaxed) {
             let seen = changes(&*other, 0).await;
             let balls = seen.changes.iter().filter(|change| change.value.as_deref() == Some(b"ball")).count();
             assert_eq!((balls, seen.changes.len()), (1, 2));
             let versions: Vec<u64> = seen.changes.iter().map(|change| change.version).collect();
             assert_eq!(versions, [seen.revision; 2]);
+            yield_now().await;
         }
     };
     future::join(moves, looks).await;

@@ -69,6 +69,12 @@ impl SqliteState {
         Ok(Arc::new(Self { shared }))
     }
 
+    /// Why nothing is written any more before a restart; absent if all is well.
+    #[must_use]
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.shared.failure.get().cloned()
+    }
+
     /// Takes no more, waits for what it has, and closes the file. Idempotent.
     pub async fn close(&self) {
         let writer = self.shared.writer.lock().await.take();

@@ -41,6 +41,11 @@ fn bad_usage_has_its_own_exit_code() {
     check(&["weir", "quarry"], ExitCode::Usage);
     check(&["weir", "query", "shop", "--limit", "many"], ExitCode::Usage);
     check(&["weir"], ExitCode::Usage);
+    let pin = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    check(&["weir", "streams", "--ca-file", "ca.pem", "--ca-pin", pin], ExitCode::Usage);
+    check(&["weir", "streams", "--ca-pin", "sha256:00"], ExitCode::Usage);
+    check(&["weir", "streams", "--server", "https://jo:secret@weir"], ExitCode::Usage);
+    check(&["weir", "journal", "check", "--data-dir", "d", "--token-file", "t"], ExitCode::Usage);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use weir_foundation::exit::ExitCode;
 use weir_server::api::{Agent, AgentLog, AgentLogParameters, RevokeAgent};
 
 use super::block_on;
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::printable;
 
@@ -47,7 +47,7 @@ enum Command {
         #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
         lines: u32,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Refuse an agent from now on; its node has to join anew
     Revoke {
@@ -57,14 +57,14 @@ enum Command {
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         note: String,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Refuse an agent from now on, and give its name to whoever comes next
     Forget {
         /// Its name
         agent: String,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
@@ -77,14 +77,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Show(arguments) => show::run(&arguments),
         Command::Logs { agent, lines, server } => logs(&agent, lines, &server),
         Command::Revoke { agent, note, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let path = ["agents", &agent, "revoke"];
             let revoked: Agent = block_on(async { Ok(client.post(&path, &RevokeAgent { note }).await?) })?;
             console::note(&format!("agent `{}` is out", revoked.entry.agent));
             Ok(ExitCode::Good)
         }
         Command::Forget { agent, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             block_on(async { Ok(client.delete(&["agents", &agent]).await?) })?;
             console::note(&format!("agent `{agent}` is out and forgotten"));
             Ok(ExitCode::Good)
@@ -92,8 +92,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     }
 }
 
-fn logs(agent: &str, lines: u32, server: &ServerArgs) -> Result<ExitCode> {
-    let client = Client::new(server)?;
+fn logs(agent: &str, lines: u32, server: &ClientArgs) -> Result<ExitCode> {
+    let client = Client::of(server)?;
     let parameters = AgentLogParameters { lines: Some(lines) };
     let log: AgentLog = block_on(async { Ok(client.get(&["agents", agent, "log"], &parameters).await?) })?;
     let mut out = console::stdout();

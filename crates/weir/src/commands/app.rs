@@ -12,7 +12,7 @@ use weir_server::api::{App, AppChange, AppSecret, Apps, EndAppSecrets, NewApp, N
 
 use super::fleet::{number_or, read_secret};
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console::{self, Misused};
 use crate::output::{Column, Format, Row, Zone, left, local_text, print_rows, right};
 
@@ -31,7 +31,7 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Show one app
     Show {
@@ -40,7 +40,7 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Change what an app may do; what is not named stays as it is
     Set(SetArguments),
@@ -54,7 +54,7 @@ enum Command {
         /// Its name
         app: String,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
@@ -74,7 +74,7 @@ struct CreateArguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ struct SetArguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,7 +111,7 @@ enum SecretCommand {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Let all secrets of an app but the newest end
     End {
@@ -121,7 +121,7 @@ enum SecretCommand {
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
@@ -154,19 +154,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Create(arguments) => create(&mut out, arguments)?,
         Command::List { output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let answer: Apps = block_on(async { Ok(client.get(&["apps"], &()).await?) })?;
             print_rows(&mut out, output.output, &zone(), &answer.apps)?;
         }
         Command::Show { app, output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let answer: App = block_on(async { Ok(client.get(&["apps", &app], &()).await?) })?;
             print_rows(&mut out, output.output, &zone(), &[answer])?;
         }
         Command::Set(arguments) => set(&mut out, arguments)?,
         Command::Secret { command } => secret(&mut out, command)?,
         Command::Remove { app, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             block_on(async { Ok(client.delete(&["apps", &app]).await?) })?;
             console::note(&format!("app `{app}` is removed"));
         }
@@ -176,7 +176,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
 
 fn create(out: &mut dyn Write, arguments: CreateArguments) -> Result<()> {
     let CreateArguments { app, max_tps, index_prefix, secret_file, output, server } = arguments;
-    let client = Client::new(&server)?;
+    let client = Client::of(&server)?;
     let secret = secret_file.as_deref().map(read_secret).transpose()?;
     let new = NewApp { app, max_tps, index_prefix, secret };
     let answer: AppSecret = block_on(async { Ok(client.post(&["apps"], &new).await?) })?;
@@ -184,7 +184,7 @@ fn create(out: &mut dyn Write, arguments: CreateArguments) -> Result<()> {
 }
 
 fn set(out: &mut dyn Write, arguments: SetArguments) -> Result<()> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let output = arguments.output.output;
     let (app, change) = arguments.change()?;
     let answer: App = block_on(async { Ok(client.post(&["apps", &app], &change).await?) })?;
@@ -211,13 +211,13 @@ fn secret(out: &mut dyn Write, command: SecretCommand) -> Result<()> {
     match command {
         SecretCommand::Add { app, secret_file, output, server } => {
             let new = new_secret(secret_file.as_deref())?;
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let answer: AppSecret =
                 block_on(async { Ok(client.post(&["apps", &app, "secrets"], &new).await?) })?;
             print_secret(out, output.output, &answer)
         }
         SecretCommand::End { app, all, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let end = EndAppSecrets { keep: Some(u8::from(!all)) };
             let answer: App =
                 block_on(async { Ok(client.post(&["apps", &app, "secrets", "end"], &end).await?) })?;

@@ -6,7 +6,7 @@ use weir_foundation::exit::ExitCode;
 use weir_server::api::{Audit, AuditParameters, AuditStream, AuditVerdict};
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Format, Row, Zone, known, left, print_rows, right};
 
@@ -21,11 +21,11 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let parameters = AuditParameters { verify: arguments.verify.then_some(true) };
     let audit: Audit = block_on(async { Ok(client.get(&["audit"], &parameters).await?) })?;
     print(&mut console::stdout(), arguments.output.output, &audit)?;

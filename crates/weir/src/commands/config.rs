@@ -16,7 +16,7 @@ use weir_server::api::{
 
 use super::fleet::{number_or, selected, selector_text};
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console::{self, Advised};
 use crate::output::{Column, Format, Row, Zone, json_line, left, local_text, print_rows, right};
 
@@ -43,7 +43,7 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Print a configuration
     Show(ShowArguments),
@@ -55,14 +55,14 @@ enum Command {
         #[arg(long, value_name = "REVISION")]
         to: Option<u64>,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Let agents with these labels run what other configurations say
     Withdraw {
         #[command(flatten)]
         labels: LabelsArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
@@ -86,7 +86,7 @@ struct ShowArguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -94,14 +94,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Set(arguments) => set::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History { labels, output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let answer = block_on(history(&client, &labels.labels))?;
             print_rows(&mut console::stdout(), output.output, &zone(), &answer.configurations)?;
             Ok(ExitCode::Good)
         }
         Command::Show(arguments) => show(&arguments),
         Command::Rollback { labels, to, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let back = RollBack { labels: selected(&labels.labels), revision: to };
             let answer: ConfigurationAnswer =
                 block_on(async { Ok(client.post(&["configurations", "rollback"], &back).await?) })?;
@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(ExitCode::Good)
         }
         Command::Withdraw { labels, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let withdrawal = Withdrawal { labels: selected(&labels.labels) };
             let answer: WithdrawalAnswer =
                 block_on(async { Ok(client.post(&["configurations", "withdraw"], &withdrawal).await?) })?;
@@ -129,7 +129,7 @@ async fn history(client: &Client, labels: &Selector) -> Result<Configurations> {
 }
 
 fn show(arguments: &ShowArguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let configuration: Configuration = block_on(async {
         let revision = match (arguments.revision, &arguments.labels) {
             (Some(revision), _) => revision,

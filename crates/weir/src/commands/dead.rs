@@ -12,7 +12,7 @@ use weir_server::api::{
 };
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console::{self, Misused};
 use crate::output::{self, Column, Format, Row, Zone, left, local_text, print_rows, right};
 
@@ -33,7 +33,7 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Send dead letters again, as new events; what is accepted is removed
     Replay(ReplayArguments),
@@ -58,7 +58,7 @@ struct ListArguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ struct SelectArguments {
     #[arg(long, conflicts_with_all = ["ids", "stream", "code"])]
     all: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
 
 fn list(arguments: ListArguments) -> Result<ExitCode> {
     let ListArguments { stream, code, limit, after, output, server } = arguments;
-    let client = Client::new(&server)?;
+    let client = Client::of(&server)?;
     let parameters = DeadListParameters { stream, code, after, limit };
     let answer: DeadLetters = block_on(async { Ok(client.get(&["dead"], &parameters).await?) })?;
     print_rows(&mut console::stdout(), output.output, &zone(), &answer.letters)?;
@@ -111,8 +111,8 @@ fn list(arguments: ListArguments) -> Result<ExitCode> {
     Ok(ExitCode::Good)
 }
 
-fn show(id: &str, output: OutputArgs, server: &ServerArgs) -> Result<ExitCode> {
-    let client = Client::new(server)?;
+fn show(id: &str, output: OutputArgs, server: &ClientArgs) -> Result<ExitCode> {
+    let client = Client::of(server)?;
     let letter: DeadLetter = block_on(async { Ok(client.get(&["dead", id], &()).await?) })?;
     let mut out = console::stdout();
     match output.output {
@@ -143,7 +143,7 @@ fn write_letter(out: &mut dyn Write, letter: &DeadLetter, zone: &Zone) -> Result
 
 fn replay(arguments: ReplayArguments) -> Result<ExitCode> {
     let ReplayArguments { select, set, content } = arguments;
-    let client = Client::new(&select.server)?;
+    let client = Client::of(&select.server)?;
     let DeadSelection { ids, stream, code, all } = selection(select)?;
     if content.is_some() && ids.len() != 1 {
         return Err(Misused("`--content` is of one letter: name it by its id".to_owned()).into());
@@ -181,7 +181,7 @@ fn read_content(file: &Path) -> Result<Box<RawValue>> {
 }
 
 fn purge(arguments: SelectArguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let selection = selection(arguments)?;
     let asked_for = selection.ids.iter().collect::<BTreeSet<_>>().len() as u64;
     let answer: PurgeAnswer = block_on(async { Ok(client.post(&["dead", "purge"], &selection).await?) })?;

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use url::Url;
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::exit::ExitCode;
 use weir_server::api::{Audit, AuditParameters};
 
 use super::audit;
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs, server_url};
 use crate::console;
 use crate::demo::{self, Bounds, Outcome, Plan};
 use crate::output::{self, Format};
@@ -35,10 +36,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = APP)]
     app: String,
     /// Address of the gRPC door
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082")]
-    grpc: String,
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082", value_parser = server_url)]
+    grpc: Url,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 /// How long the audit may wait for the last events to be delivered.
@@ -46,11 +47,12 @@ const DELIVERY: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let client = Client::of(&arguments.server)?;
     super::block_on(async {
         let clock = SystemClock;
         let seed = arguments.seed.unwrap_or_else(rand::random);
         let plan = Plan {
-            door: arguments.grpc.clone(),
+            door: arguments.grpc.to_string(),
             app: arguments.app.clone(),
             rate: arguments.rate,
             seed,
@@ -64,12 +66,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             plan.app
         ));
         let interrupted = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-        let Outcome { acknowledged, waits } = demo::run(plan, &clock, interrupted).await?;
+        let Outcome { acknowledged, waits } = demo::run_by(&client, plan, &clock, interrupted).await?;
         console::note(&format!("{} events acknowledged", output::count(acknowledged)));
         if waits > 0 {
             console::note(&format!("the door asked to wait {waits} times"));
         }
-        let audit = settled_audit(&Client::new(&arguments.server)?, &clock).await?;
+        let audit = settled_audit(&client, &clock).await?;
         audit::print(&mut console::stdout(), Format::Text, &audit)?;
         Ok(audit::exit(&audit))
     })

@@ -4,7 +4,7 @@ use weir_foundation::exit::ExitCode;
 use weir_server::api::{Group, Groups};
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Row, Zone, left, print_rows, right};
 
@@ -21,26 +21,26 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Forget a group that is gone, so that it holds back nothing
     Delete {
         /// Its name
         group: String,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::List { output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let answer: Groups = block_on(async { Ok(client.get(&["groups"], &()).await?) })?;
             print_rows(&mut console::stdout(), output.output, &zone(), &answer.groups)?;
         }
         Command::Delete { group, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             block_on(async { Ok(client.delete(&["groups", &group]).await?) })?;
             console::note(&format!("group `{group}` is forgotten"));
         }

@@ -7,7 +7,7 @@ use weir_foundation::exit::ExitCode;
 use weir_server::api::{Index, Indices, IndicesParameters};
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Row, Zone, left, print_rows, right};
 
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 /// A file of an index.
@@ -32,7 +32,7 @@ struct File {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let parameters = IndicesParameters { prefix: arguments.prefix.clone() };
     let answer: Indices = block_on(async { Ok(client.get(&["indices"], &parameters).await?) })?;
     let mut out = console::stdout();

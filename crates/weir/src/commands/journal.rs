@@ -16,7 +16,7 @@ use weir_server::api::{
 use weir_server::{CHECK_BUDGET, DUMP_BYTES, Tally, describe};
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ClientError, ServerArgs};
+use crate::client::{Client, ClientArgs, ClientError};
 use crate::console::{self, Advised, Misused};
 use crate::output::{Column, Format, Row, Zone, json_line, known, left, local_text, print_rows, right};
 use crate::settings::journal_directory;
@@ -60,10 +60,10 @@ enum Command {
 #[derive(Debug, Args)]
 struct PlaceArgs {
     /// That of a weir which does not run, in its data directory
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ca_file", "ca_pin", "token_file"])]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -98,8 +98,8 @@ struct Wanted {
 }
 
 /// Asks the weir that runs.
-fn ask<T: DeserializeOwned>(server: &ServerArgs, path: &[&str], query: &impl Serialize) -> Result<T> {
-    let client = Client::new(server)?;
+fn ask<T: DeserializeOwned>(server: &ClientArgs, path: &[&str], query: &impl Serialize) -> Result<T> {
+    let client = Client::of(server)?;
     block_on(async { Ok(client.get(path, query).await) })?.map_err(|error| match error {
         ClientError::Unreachable { .. } => anyhow::Error::from(error).context(Advised {
             what: "the weir that runs could not be asked".to_owned(),

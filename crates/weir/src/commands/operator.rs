@@ -9,7 +9,7 @@ use weir_server::api::{CreatedOperator, NewOperator, Operator, Operators};
 
 use super::fleet::{Ttl, time_or};
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Format, Row, Zone, left, local_text, print_rows};
 
@@ -31,21 +31,21 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// List all operators
     List {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Refuse the token of an operator from now on
     Remove {
         /// The name
         operator: String,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
@@ -53,18 +53,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = console::stdout();
     match arguments.command {
         Command::Create { operator, ttl, output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let new = NewOperator { operator, ttl: ttl.text() };
             let answer: CreatedOperator = block_on(async { Ok(client.post(&["operators"], &new).await?) })?;
             print_token(&mut out, output.output, &zone(), &answer)?;
         }
         Command::List { output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let answer: Operators = block_on(async { Ok(client.get(&["operators"], &()).await?) })?;
             print_rows(&mut out, output.output, &zone(), &answer.operators)?;
         }
         Command::Remove { operator, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             block_on(async { Ok(client.delete(&["operators", &operator]).await?) })?;
             console::note(&format!("operator `{operator}` is removed"));
         }

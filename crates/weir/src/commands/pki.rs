@@ -8,7 +8,7 @@ use weir_foundation::exit::ExitCode;
 use weir_server::api::{FinishRotation, MissingReason, Pki, Rotation, RotationStage};
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Format, Row, Zone, json_line, left, local_text, print_rows, printable, right};
 
@@ -25,7 +25,7 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Change the root, in three steps, so that nobody is cut off
     ///
@@ -42,12 +42,12 @@ enum Step {
     /// Give everybody a new root beside the old one
     Begin {
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Issue certificates of agents below the new root
     Switch {
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Give the old root up; refused while an agent or an access key knows nothing else
     Finish {
@@ -55,7 +55,7 @@ enum Step {
         #[arg(long)]
         force: bool,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = console::stdout();
     let (pki, format) = match arguments.command {
         Command::Status { output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             (block_on(async { Ok(client.get(&["pki"], &()).await?) })?, output.output)
         }
         Command::Rotate { step } => (rotate(step)?, Format::Text),
@@ -75,15 +75,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
 fn rotate(step: Step) -> Result<Pki> {
     match step {
         Step::Begin { server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             block_on(async { Ok(client.post(&["pki", "rotation", "begin"], &()).await?) })
         }
         Step::Switch { server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             block_on(async { Ok(client.post(&["pki", "rotation", "switch"], &()).await?) })
         }
         Step::Finish { force, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             block_on(async {
                 Ok(client.post(&["pki", "rotation", "finish"], &FinishRotation { force }).await?)
             })

@@ -6,7 +6,7 @@ use weir_foundation::exit::ExitCode;
 use weir_server::api::{Histogram, Indices, IndicesParameters, SearchAnswer, SearchParameters, Unreadable};
 
 use super::{OutputArgs, block_on, moment, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console::Misused;
 use crate::output::{Format, HitPrinter, Zone};
 use crate::{console, output};
@@ -50,11 +50,11 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let zone = zone();
     let format = arguments.output.output;
     let parameters = parameters(arguments, &zone)?;

@@ -9,7 +9,7 @@ use weir_foundation::exit::ExitCode;
 use weir_foundation::supervise::Signals;
 
 use super::block_on;
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output;
 use crate::send::{Again, BadText, Job, Limits, NDJSON, Report, Sender, Source};
@@ -45,14 +45,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch_events: u32,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 /// Bytes of a batch; a line that is longer is sent alone.
 const BATCH_BYTES: usize = 2 << 20;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let signals = Signals::listen().context("listen to signals")?;
     let (report, outcome, took) = block_on(async {
         let clock = SystemClock;

@@ -4,7 +4,7 @@ use weir_foundation::exit::ExitCode;
 use weir_server::api::{Stream, Streams};
 
 use super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Row, Zone, known, left, local_text, print_rows, right};
 
@@ -13,11 +13,11 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let answer: Streams = block_on(async { Ok(client.get(&["streams"], &()).await?) })?;
     print_rows(&mut console::stdout(), arguments.output.output, &zone(), &answer.streams)?;
     Ok(ExitCode::Good)

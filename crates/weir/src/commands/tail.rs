@@ -14,7 +14,7 @@ use weir_model::Timestamp;
 use weir_server::api::{Hit, TailGap, TailParameters};
 
 use super::{OutputArgs, block_on, moment, zone};
-use crate::client::{Client, ClientError, ServerArgs, backoff};
+use crate::client::{Client, ClientArgs, ClientError, backoff};
 use crate::output::{self, HitPrinter};
 use crate::{console, sse};
 
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 async fn tail(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let clock = SystemClock;
     let zone = zone();
     let since = arguments.since.as_deref().map(|text| moment(text, &zone)).transpose()?;

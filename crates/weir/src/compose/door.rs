@@ -1,15 +1,22 @@
 //! Dead letters go through the doors of a producer like any client's events: checked, limited, known by their batch
 //! id.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
 use weir_consumer::ledger::is_loss;
+use weir_foundation::clock::{SystemClock, timeout};
+use weir_foundation::connect::{self, Limits};
+use weir_foundation::failure::chain;
+use weir_foundation::fetch::Fetcher;
 use weir_model::{EventId, RecordFormat};
 use weir_server::{Door, Refused, Remedy, StreamNames};
 use weir_store::DeadLetter;
@@ -32,11 +39,13 @@ pub(super) struct Doors {
 /// weir's own door, which takes what its own records hold.
 #[derive(Debug)]
 struct Rest {
-    http: reqwest::Client,
+    http: Fetcher,
     address: String,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Of an answer that is read.
+const ANSWER: usize = 1 << 20;
 /// As large as the doors take them; the doors themselves say when a letter is too large.
 const MESSAGE: usize = 1 << 30;
 
@@ -84,23 +93,27 @@ impl Doors {
             None => return Err(never("it has no content")),
         };
         let url = format!("{}/api/v1/apps/{}/events", rest.address, self.topic(letter));
-        let request = rest.http.post(url).header("content-type", media_type);
-        let answer = request.header("weir-batch-id", batch_id(letter)).body(body).send().await;
-        let answer = answer.map_err(|error| later(error.to_string()))?;
-        let status = answer.status();
+        let url: Uri =
+            url.parse().map_err(|error| never(format!("no URL is made of its stream: {error}")))?;
+        let id = HeaderValue::try_from(batch_id(letter)).map_err(|error| never(error.to_string()))?;
+        let media_type = HeaderValue::from_static(media_type);
+        let headers = [(CONTENT_TYPE, media_type), (HeaderName::from_static("weir-batch-id"), id)];
+        let asked = rest.http.post(&url, HeaderMap::from_iter(headers), body, ANSWER);
+        let answer = timeout(&SystemClock, TIMEOUT, asked).await.map_err(|error| later(error.to_string()))?;
+        let answer = answer.map_err(|error| later(chain(&error).to_string()))?;
+        let status = answer.status;
         if status.is_success() {
             return Ok(());
         }
-        let reason = answer.text().await.unwrap_or_default();
-        let reason = format!("{status}: {reason}");
+        let reason = format!("{status}: {}", String::from_utf8_lossy(&answer.body));
         Err(if status.is_client_error() && status.as_u16() != 429 { never(reason) } else { later(reason) })
     }
 }
 
 impl Rest {
     fn at(host: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
-        let http = http.expect("a client without TLS has nothing to fail on");
+        let limits = Limits { connect: TIMEOUT, silence: None };
+        let http = Fetcher::over(connect::plain(limits, Arc::new(SystemClock)));
         Self { http, address: format!("http://{host}") }
     }
 }

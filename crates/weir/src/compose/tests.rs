@@ -121,10 +121,10 @@ impl World {
                 if let Some(found) = attempt().await {
                     return found;
                 }
-                self.process.clock.sleep(Duration::from_millis(5)).await;
+                SystemClock.sleep(Duration::from_millis(5)).await;
             }
         };
-        weir_foundation::clock::timeout(&*self.process.clock, Duration::from_secs(20), trying)
+        weir_foundation::clock::timeout(&SystemClock, Duration::from_secs(60), trying)
             .await
             .expect("it comes to that in time")
     }

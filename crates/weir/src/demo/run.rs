@@ -3,11 +3,12 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result};
+use http::HeaderValue;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as ProtobufValue};
 use serde_json::Value;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{AsciiMetadataValue, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use weir_foundation::clock::Clock;
@@ -16,6 +17,8 @@ use weir_wire::proto::producer::producer_client::ProducerClient;
 use weir_wire::proto::producer::{Timber, TimberCollection, TimberContext};
 
 use super::shop::{Content, Shop};
+use crate::client::{Client, how_to_show_a_token};
+use crate::console::Advised;
 
 /// What to send.
 #[derive(Debug, Clone)]
@@ -54,9 +57,37 @@ const BATCH: u64 = 1_000;
 /// How long to wait before a batch that the door could not take is sent again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Sends until `stop` or the bounds end it; a batch that the door is taking is finished first.
+/// Sends until `stop` or the bounds end it; a batch that the door is taking is finished first. The door asks nobody
+/// who it is.
 pub(crate) async fn run(plan: Plan, clock: &dyn Clock, stop: impl Future<Output = ()>) -> Result<Outcome> {
-    let mut door = Door::connect(&plan).await?;
+    let endpoint = Endpoint::from_shared(plan.door.clone()).context("read the address of the door")?;
+    let channel = endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .connect()
+        .await
+        .with_context(|| format!("connect to the gRPC door at {}", plan.door))?;
+    go_on(Door::new(channel, None, &plan), plan, clock, stop).await
+}
+
+/// The same, with the connection and the token of a client.
+pub(crate) async fn run_by(
+    client: &Client,
+    plan: Plan,
+    clock: &dyn Clock,
+    stop: impl Future<Output = ()>,
+) -> Result<Outcome> {
+    let url = plan.door.parse().context("read the address of the door")?;
+    let channel = client.channel(&url).await;
+    let (channel, token) = channel.with_context(|| format!("connect to the gRPC door at {}", plan.door))?;
+    go_on(Door::new(channel, token.as_ref(), &plan), plan, clock, stop).await
+}
+
+async fn go_on(
+    mut door: Door,
+    plan: Plan,
+    clock: &dyn Clock,
+    stop: impl Future<Output = ()>,
+) -> Result<Outcome> {
     let mut shop = Shop::new(plan.seed);
     let mut outcome = Outcome::default();
     let began = clock.monotonic();
@@ -102,6 +133,7 @@ enum Sent {
 
 struct Door {
     client: ProducerClient<Channel>,
+    token: Option<AsciiMetadataValue>,
     context: TimberContext,
     /// Makes batch ids that no other demonstration has.
     run: u64,
@@ -109,19 +141,19 @@ struct Door {
 }
 
 impl Door {
-    async fn connect(plan: &Plan) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(plan.door.clone()).context("read the address of the door")?;
-        let channel = endpoint
-            .connect_timeout(Duration::from_secs(5))
-            .connect()
-            .await
-            .with_context(|| format!("connect to the gRPC door at {}", plan.door))?;
+    fn new(channel: Channel, token: Option<&HeaderValue>, plan: &Plan) -> Self {
+        let token = token.map(|token| {
+            let mut token =
+                AsciiMetadataValue::try_from(token.as_bytes()).expect("a header is one for gRPC, too");
+            token.set_sensitive(true);
+            token
+        });
         let context = TimberContext {
             kafka_topic: plan.app.clone(),
             es_index_prefix: plan.app.clone(),
             ..TimberContext::default()
         };
-        Ok(Self { client: ProducerClient::new(channel), context, run: rand::random(), batch: 0 })
+        Self { client: ProducerClient::new(channel), token, context, run: rand::random(), batch: 0 }
     }
 
     /// Sends one batch until it is acknowledged, or `stop` comes while the door can not take it. Counts how
@@ -140,6 +172,9 @@ impl Door {
         loop {
             let mut request = Request::new(collection.clone());
             request.metadata_mut().insert("weir-batch-id", id.clone());
+            if let Some(token) = &self.token {
+                request.metadata_mut().insert("authorization", token.clone());
+            }
             match self.client.produce_batch(request).await {
                 Ok(_) => return Ok(Sent::Acknowledged),
                 Err(status) if may_succeed_later(&status) => {
@@ -149,8 +184,16 @@ impl Door {
                         () = clock.sleep(PAUSE) => {}
                     }
                 }
-                Err(status) => bail!("the door refused a batch: {}: {}", status.code(), status.message()),
+                Err(status) => return Err(self.refusal(&status)),
             }
+        }
+    }
+
+    fn refusal(&self, status: &Status) -> Error {
+        let what = format!("the door refused a batch: {}: {}", status.code(), status.message());
+        match (status.code(), &self.token) {
+            (Code::Unauthenticated, None) => Advised { what, hint: how_to_show_a_token() }.into(),
+            _ => Error::msg(what),
         }
     }
 }
@@ -198,7 +241,7 @@ mod tests {
         drop(listener);
         let channel = Endpoint::from_shared(address).expect("is a URL").connect_lazy();
         let client = ProducerClient::new(channel);
-        let mut door = Door { client, context: TimberContext::default(), run: 1, batch: 0 };
+        let mut door = Door { client, token: None, context: TimberContext::default(), run: 1, batch: 0 };
         let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = std::pin::pin!(async { stopped.await.expect("the test says so") });

@@ -124,7 +124,7 @@ const ATTEMPTS: Attempts = Attempts::AtMost(NonZeroU32::new(60).expect("is not z
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use reqwest::StatusCode;
+    use http::StatusCode;
     use weir_server::api::ErrorDetail;
 
     use super::*;
@@ -138,6 +138,7 @@ mod tests {
             detail,
             retry_after: None,
             body: Bytes::from_static(body.as_bytes()),
+            token: None,
         }))
     }
 

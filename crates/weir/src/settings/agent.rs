@@ -164,4 +164,61 @@ mod tests {
             read("inputs: [{app: shop, path: [/var/log/a.log]}]").expect_err("it is misspelt")
         );
     }
+
+    #[test]
+    fn what_becomes_of_lines_can_be_said() {
+        let text = r#"
+inputs:
+  - app: shop
+    paths: [/var/log/pods/*/*/*.log]
+    format: cri
+    multiline: {presets: [java, go, python], timeout: 2s}
+    parser: {kind: json, time: {field: ts, format: unix_ms}}
+    drop: [{field: level, equals: debug}, {field: status, above: 199, below: 300}]
+    sample: {one_in: 10, unless: [{field: level, matches: '^(warn|error)'}]}
+    fields: {add: {env: prod, shard: 7, canary: true}, remove: [pid], rename: {msg: message}}
+    max_lines_per_second: 1000
+  - app: web
+    paths: [/var/log/nginx/*.log]
+    encoding: latin1
+    host: false
+    multiline: {start: '^\S'}
+    parser:
+      kind: regex
+      pattern: '^(?P<ip>\S+) \[(?P<at>[^\]]+)\] (?P<rest>.*)$'
+      keep_original: true
+      time: {field: at, format: '%d/%b/%Y:%H:%M:%S %z'}
+"#;
+        read(text).expect("it is good");
+    }
+
+    #[test]
+    fn what_is_wrong_with_what_becomes_of_lines_is_named() {
+        let text = r#"
+inputs:
+  - app: shop
+    paths: [/a]
+    format: crii
+    encoding: klingon
+    multiline: {start: '(', continue: '', timeout: 0s, presets: [cobol]}
+    parser: {kind: regex, pattern: '((a{1,200}){1,200}){1,200}', time: {format: '%H:%M', zone: Mars/Olympus}}
+    drop: [{field: '', equals: [1]}, {field: a}, {field: a, matches: '[', color: red}]
+    sample: {one_in: 0, unless: [{exists: true}]}
+    fields: {add: {a: {b: 1}, '': 1}, remove: [''], rename: {a: ''}}
+    max_lines_per_second: 0
+  - app: shop
+    paths: [/b]
+    multiline: {start: a, continue: b}
+    parser: {kind: regex}
+    sample: {unless: [{field: a, exists: true}]}
+  - app: shop
+    paths: [/c]
+    parser: {pattern: a, time: {field: b, format: someday}}
+    max_lines_per_second: many
+  - app: shop
+    paths: [/d]
+    parser: {kind: regex, pattern: 'no (names)', time: {format: rfc3339}}
+"#;
+        insta::assert_snapshot!(read(text).expect_err("much of it is wrong"));
+    }
 }

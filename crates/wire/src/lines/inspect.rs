@@ -3,8 +3,8 @@
 use weir_model::Timestamp;
 
 use super::RejectReason;
-use crate::json::{Reader, Rules, Token, double};
-use crate::time::parse_rfc3339;
+use crate::json::{Reader, Rules, Token};
+use crate::time::{parse_epoch, parse_rfc3339};
 
 /// The time that the event names, if it names one.
 pub(super) fn event(json: &str) -> Result<Option<Timestamp>, RejectReason> {
@@ -73,55 +73,9 @@ impl Found {
 
     fn number(&mut self, member: Member, text: &str) {
         match member {
-            Member::Time => self.time = epoch(text),
-            Member::Ts => self.ts = epoch(text),
+            Member::Time => self.time = parse_epoch(text),
+            Member::Ts => self.ts = parse_epoch(text),
             Member::AtTimestamp | Member::Other => {}
         }
     }
-}
-
-/// From which number on a number is in which unit.
-const UNITS: [(u64, Unit); 4] = [
-    (100_000_000, Unit::Seconds),
-    (100_000_000_000, Unit::Millis),
-    (100_000_000_000_000, Unit::Micros),
-    (100_000_000_000_000_000, Unit::Nanos),
-];
-
-#[derive(Debug, Clone, Copy)]
-enum Unit {
-    Seconds,
-    Millis,
-    Micros,
-    Nanos,
-}
-
-fn epoch(text: &str) -> Option<Timestamp> {
-    let micros = match text.parse::<i64>() {
-        Ok(number) => match unit(u64::try_from(number).ok()?)? {
-            Unit::Seconds => number * 1_000_000,
-            Unit::Millis => number * 1_000,
-            Unit::Micros => number,
-            Unit::Nanos => number / 1_000,
-        },
-        Err(_) => rounded(text)?,
-    };
-    Some(Timestamp::from_micros(micros))
-}
-
-/// The microseconds of a number that is no integer of 64 bits.
-#[expect(clippy::cast_possible_truncation, reason = "checked to be below 10^18")]
-fn rounded(text: &str) -> Option<i64> {
-    let number = double(text).filter(|number| (0.0..1e18).contains(number))?;
-    let micros = match unit(number.floor() as u64)? {
-        Unit::Seconds => number * 1e6,
-        Unit::Millis => number * 1e3,
-        Unit::Micros => number,
-        Unit::Nanos => number / 1e3,
-    };
-    Some(micros.round() as i64)
-}
-
-fn unit(number: u64) -> Option<Unit> {
-    UNITS.iter().rev().find(|(start, _)| number >= *start).map(|(_, unit)| *unit)
 }

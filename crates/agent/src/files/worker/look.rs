@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Worker, seconds};
 use crate::files::identity::{self, FileId, Fingerprint};
 use crate::files::inputs::{Input, InputReport, Report, Scan, Slot};
-use crate::files::lines::Rest;
 use crate::files::register::{Entry, Patterns, Sync};
 use crate::files::scan::{self, Match};
 use crate::files::tracked::{Fate, Tracked};
+use crate::process::Rest;
 use crate::section::StartAt;
 
 impl Worker {
@@ -138,7 +138,7 @@ impl Worker {
         match std::mem::replace(&mut tracked.fate, Fate::Stays) {
             Fate::Stays => {}
             Fate::GoesTo(input) => {
-                tracked.goes_to(input, now);
+                tracked.goes_to(input, &self.parts.host, now);
                 self.ready.insert(id);
             }
             Fate::Leaves => {
@@ -221,15 +221,13 @@ impl Worker {
             tracing::warn!(file = %tracked.entry.path.display(), "a file was written anew in place: it is read from its beginning");
             self.parts.metrics.truncated.inc();
             tracked.begin_again(rand::random(), now);
-            tracked.length = length;
-            tracked.lag.grew(length, now);
+            tracked.grew(length, now, now);
             self.ready.insert(id);
             return Ok(());
         }
         if changed {
-            tracked.length = length;
-            tracked.lag.grew(length, tracked.written.take().unwrap_or(now));
-            tracked.unchanged_since = now;
+            let written = tracked.written.take().unwrap_or(now);
+            tracked.grew(length, written, now);
             self.ready.insert(id);
         }
         if tracked.entry.fingerprint.may_grow(length)

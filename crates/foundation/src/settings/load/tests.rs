@@ -94,6 +94,10 @@ impl Case {
     }
 
     fn load(&self) -> Loaded<Root> {
+        self.load_as()
+    }
+
+    fn load_as<Raw: DeserializeOwned + JsonSchema + Default>(&self) -> Loaded<Raw> {
         let file = self.folder.path().join("weir.yaml");
         let (environment, aliases, flags) = (&self.environment, &self.aliases, &self.flags);
         let (presets, implied) = (&self.presets, &self.implied);
@@ -152,6 +156,36 @@ door:
     weir.yaml:14: door.roll_at: unknown key (did you mean `journal.roll_at`?)
     weir.yaml:17: door.apps.a.shop.max_tps: invalid value: integer `-1`, expected a whole number from 0 to 4294967295
     weir.yaml:19: door.apps.b.max_tsp: unknown key (did you mean `max_tps`?)
+    "#);
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Doors {
+    doors: Vec<Door>,
+}
+
+#[test]
+fn problems_in_lists_of_sections_have_their_path() {
+    let yaml = "\
+doors:
+  - {port: 1, tls: maybe, colour: red}
+  - 5
+  - port: 2
+    apps: {shop: {max_tps: -1}}
+    origins: [a, 7]
+";
+    let case = Case::new(yaml);
+    let loaded = case.load_as::<Doors>();
+    let [first, second, third] = loaded.raw.doors.as_slice() else { unreachable!("{:?}", loaded.raw) };
+    assert_eq!((first.port, second, third.port), (Some(1), &Door::default(), Some(2)));
+    let problems = loaded.finish().expect_err("some of it is wrong").to_string();
+    insta::assert_snapshot!(case.clean(&problems), @r#"
+    weir.yaml:2: doors[0].colour: unknown key
+    weir.yaml:2: doors[0].tls: invalid type: string "maybe", expected `true` or `false`
+    weir.yaml:3: doors[1]: is not a text
+    weir.yaml:5: doors[2].apps.shop.max_tps: invalid value: integer `-1`, expected a whole number from 0 to 4294967295
+    weir.yaml:6: doors[2].origins: invalid type: integer `7`, expected a text
     "#);
 }
 

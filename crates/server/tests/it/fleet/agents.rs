@@ -185,8 +185,7 @@ async fn an_agent_is_revoked_and_forgotten() {
     assert_eq!(agent["why"], "revoked by `admin`: stolen");
     world.removed("/api/v1/agents/web-1").await;
     assert_eq!(world.look("/api/v1/agents").await, json!({ "agents": [] }));
-    let another = Node::attend(&world, &key, "web-1").await;
-    assert_eq!(another.name, "web-1");
+    world.refused(Method::DELETE, "/api/v1/agents/web-1", None, 404, "unknown-agent").await;
 }
 
 #[tokio::test]

@@ -2,12 +2,17 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use weir_foundation::clock::{SystemClock, timeout};
+use weir_foundation::connect::{self, Limits};
 use weir_foundation::exit::ExitCode;
+use weir_foundation::fetch::Fetcher;
 
 use super::super::{OutputArgs, block_on, zone};
 use crate::console::{self, Advised};
@@ -23,6 +28,9 @@ pub(super) struct Arguments {
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes; with hundreds of inputs it has some hundred thousand.
+const LONGEST_PAGE: usize = 16 << 20;
 
 /// As much as is read here of what `/status` says.
 #[derive(Debug, Deserialize)]
@@ -115,11 +123,12 @@ async fn ask(ops: SocketAddr) -> Result<Page> {
             .to_owned(),
     }
     };
-    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-    let answer = http.get(format!("http://{ops}/status")).send().await;
-    let answer = answer.map_err(reqwest::Error::without_url).with_context(absent)?;
-    let page = answer.bytes().await.map_err(reqwest::Error::without_url).with_context(absent)?;
-    serde_json::from_slice(&page).context("read what the agent says; is it of the same version?")
+    let limits = Limits { connect: PATIENCE, silence: None };
+    let http = Fetcher::over(connect::plain(limits, Arc::new(SystemClock)));
+    let status = format!("http://{ops}/status").parse()?;
+    let asked = timeout(&SystemClock, PATIENCE, http.get(&status, HeaderMap::new(), LONGEST_PAGE)).await;
+    let answer = asked.map_err(anyhow::Error::from).and_then(|answer| Ok(answer?)).with_context(absent)?;
+    serde_json::from_slice(&answer.body).context("read what the agent says; is it of the same version?")
 }
 
 impl Finding {

@@ -11,7 +11,7 @@ use weir_server::api::{AnyNumber, CreatedKey, Key, KeyState, Keys, NewKey, Revok
 
 use super::super::fleet::{Ttl, labelled, labels_text, time_or};
 use super::super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Format, Row, Zone, left, local_text, print_rows, right};
 
@@ -30,7 +30,7 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
     /// Let nobody join with an access key any more
     Revoke {
@@ -40,7 +40,7 @@ enum Command {
         #[arg(long)]
         agents: bool,
         #[command(flatten)]
-        server: ServerArgs,
+        server: ClientArgs,
     },
 }
 
@@ -66,7 +66,7 @@ struct CreateArguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 fn uses(text: &str) -> Result<Uses, String> {
@@ -84,12 +84,12 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Create(arguments) => create(&mut out, arguments)?,
         Command::List { output, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let answer: Keys = block_on(async { Ok(client.get(&["keys"], &()).await?) })?;
             print_rows(&mut out, output.output, &zone(), &answer.keys)?;
         }
         Command::Revoke { id, agents, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::of(&server)?;
             let path = ["keys", &id, "revoke"];
             let answer: RevokedKey =
                 block_on(async { Ok(client.post(&path, &RevokeKey { agents }).await?) })?;
@@ -103,7 +103,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 fn create(out: &mut dyn Write, arguments: CreateArguments) -> Result<()> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let output = arguments.output.output;
     let new = arguments.key();
     let answer: CreatedKey = block_on(async { Ok(client.post(&["keys"], &new).await?) })?;

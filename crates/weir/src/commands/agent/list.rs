@@ -5,7 +5,7 @@ use weir_server::api::{AgentEntry, AgentState, Agents};
 
 use super::super::fleet::{labels_text, number_or, time_or};
 use super::super::{OutputArgs, block_on, zone};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Row, Zone, left, print_rows, right};
 
@@ -14,11 +14,11 @@ pub(super) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let answer: Agents = block_on(async { Ok(client.get(&["agents"], &()).await?) })?;
     print_rows(&mut console::stdout(), arguments.output.output, &zone(), &answer.agents)?;
     Ok(ExitCode::Good)

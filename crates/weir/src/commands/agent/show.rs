@@ -8,7 +8,7 @@ use weir_server::api::{Agent, AgentInput};
 use super::super::fleet::{labels_text, selector_text, time_or};
 use super::super::{OutputArgs, block_on, zone};
 use super::list::state_text;
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Format, Row, Zone, json_line, left, local_text, print_rows, printable, right};
 
@@ -19,11 +19,11 @@ pub(super) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let agent: Agent = block_on(async { Ok(client.get(&["agents", &arguments.agent], &()).await?) })?;
     print(&mut console::stdout(), arguments.output.output, &zone(), &agent)?;
     Ok(ExitCode::Good)

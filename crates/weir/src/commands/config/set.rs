@@ -10,7 +10,7 @@ use weir_server::api::{ConfigurationAnswer, ConfigurationProblem, ConfigurationR
 use super::super::block_on;
 use super::super::fleet::selected;
 use super::{LabelsArgs, print_answer};
-use crate::client::{Client, ClientError, ServerArgs};
+use crate::client::{Client, ClientArgs, ClientError};
 use crate::console;
 
 #[derive(Debug, Args)]
@@ -26,14 +26,14 @@ pub(super) struct Arguments {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 /// More than any configuration has.
 const LONGEST: u64 = (1 << 20) + 1;
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let new = NewConfiguration {
         labels: selected(&arguments.labels.labels),
         text: read(&arguments.file)?,

@@ -8,7 +8,7 @@ use weir_server::api::{ConfigurationProgress, ConfigurationStatus};
 use super::super::fleet::selector_text;
 use super::super::{OutputArgs, block_on, zone};
 use super::agents;
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientArgs};
 use crate::console;
 use crate::output::{Column, Format, Row, Zone, left, local_text, print_rows, printable, right};
 
@@ -17,11 +17,11 @@ pub(super) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ClientArgs,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::of(&arguments.server)?;
     let status: ConfigurationStatus =
         block_on(async { Ok(client.get(&["configurations", "status"], &()).await?) })?;
     print(&mut console::stdout(), arguments.output.output, &zone(), &status)?;

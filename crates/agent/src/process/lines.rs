@@ -8,15 +8,35 @@ pub(crate) struct Line<'a> {
     pub(crate) used: usize,
 }
 
-/// Whether more may come behind what was read.
+/// What may come behind what was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
+    /// Anything.
     MayGrow,
+    /// Nothing that belongs to the lines that are there: it was waited for long enough.
+    Waited,
+    /// Nothing: what has no end is a line, too.
     IsAll,
 }
 
 /// The first line; none if it has not ended. One that is longer than `most` bytes is cut there, between characters.
 pub(crate) fn first(bytes: &[u8], most: usize, rest: Rest) -> Option<Line<'_>> {
+    first_cut(bytes, most, rest, boundary)
+}
+
+/// The same where every byte is a character.
+pub(crate) fn first_of_bytes(bytes: &[u8], most: usize, rest: Rest) -> Option<Line<'_>> {
+    first_cut(bytes, most, rest, |_, at| at)
+}
+
+/// One that is too long is cut where `cut` says, at or before `most`.
+#[inline]
+fn first_cut(
+    bytes: &[u8],
+    most: usize,
+    rest: Rest,
+    cut: impl FnOnce(&[u8], usize) -> usize,
+) -> Option<Line<'_>> {
     // The end may be right behind a line as long as may be.
     let within = bytes.get(..most.saturating_add(1)).unwrap_or(bytes);
     if let Some(end) = memchr::memchr(b'\n', within) {
@@ -24,7 +44,7 @@ pub(crate) fn first(bytes: &[u8], most: usize, rest: Rest) -> Option<Line<'_>> {
         return Some(Line { text: text.strip_suffix(b"\r").unwrap_or(text), used: end + 1 });
     }
     if bytes.len() > most {
-        let end = boundary(bytes, most);
+        let end = cut(bytes, most);
         return Some(Line { text: bytes.get(..end)?, used: end });
     }
     (rest == Rest::IsAll && !bytes.is_empty()).then_some(Line { text: bytes, used: bytes.len() })
