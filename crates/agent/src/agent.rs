@@ -35,6 +35,8 @@ pub struct Parts<'a> {
     pub folder: PathBuf,
     /// What the server may ask for.
     pub log: Arc<dyn OwnLog>,
+    /// Files that may be open at once; those without changes are closed if there are more.
+    pub max_open_files: usize,
 }
 
 /// The agent could not begin.
@@ -84,6 +86,7 @@ struct Beginning {
     standing: watch::Sender<Standing>,
     metrics: Metrics,
     log: Arc<dyn OwnLog>,
+    max_open_files: usize,
     clock: Arc<dyn Clock>,
     spawner: Spawner,
 }
@@ -98,7 +101,7 @@ impl Agent {
     /// Enrols if the agent has a key and no identity yet, connects to the server, and reads what the settings or the
     /// server say. A server that is away is waited for.
     pub fn start(settings: Settings, parts: Parts<'_>) -> Result<Self, StartError> {
-        let Parts { clock, spawner, health, metrics, folder, log } = parts;
+        let Parts { clock, spawner, health, metrics, folder, max_open_files, log } = parts;
         let lock = lock(&folder)?;
         let (inputs, feed) = Inputs::new(settings.inputs.clone());
         let (standing, stands) = watch::channel(Standing::Enrolling(None));
@@ -114,6 +117,7 @@ impl Agent {
             condition,
             standing,
             log,
+            max_open_files,
             clock,
             spawner: spawner.clone(),
         };
@@ -232,6 +236,7 @@ impl Beginning {
             uplink,
             clock: self.clock,
             metrics: self.metrics,
+            max_open: self.max_open_files,
         })?;
         let (runtime, stop) = (Handle::current(), self.spawner.token(DrainPhase::StopIntake));
         self.spawner

@@ -10,6 +10,7 @@
 //! put in the place of another is noticed. One thread looks for files, reads them in turn, a piece of each at a time, and
 //! moves them on by the verdicts of the server. Which files, it is told by [`Inputs`], also while it runs.
 
+mod handle;
 mod identity;
 mod inputs;
 mod lag;
@@ -19,6 +20,8 @@ mod preview;
 mod register;
 mod scan;
 mod tracked;
+mod walk;
+mod watch;
 mod worker;
 
 pub(crate) use inputs::Feed;

@@ -15,6 +15,9 @@ pub(crate) struct Metrics {
     pub(crate) left_out: Counter,
     pub(crate) stored_bytes: Counter,
     pub(crate) truncated: Counter,
+    pub(crate) scans: Counter,
+    pub(crate) lost: Counter,
+    pub(crate) register_errors: Counter,
     pub(crate) errors: Counter,
     pub(crate) open_files: Gauge,
     pub(crate) lag_bytes: Gauge,
@@ -49,6 +52,17 @@ impl Metrics {
             metrics.stored_bytes.clone(),
         );
         agent.register("truncated_files", "Files that were written anew in place", metrics.truncated.clone());
+        agent.register("scans", "How often everything was looked at", metrics.scans.clone());
+        agent.register(
+            "lost_files",
+            "Files that were gone before they were read to their end: too many had to be open",
+            metrics.lost.clone(),
+        );
+        agent.register(
+            "register_errors",
+            "How often it could not be written down how far files are read",
+            metrics.register_errors.clone(),
+        );
         agent.register("file_errors", "Files or patterns that could not be read", metrics.errors.clone());
         agent.register("open_files", "Files that are read", metrics.open_files.clone());
         agent.register(

@@ -41,13 +41,17 @@ enum Stage {
     Probation {
         generation: u64,
         until: Instant,
+        begun: Instant,
     },
 }
+
+/// How long inputs may take to begin: a machine may be slow, and have many files.
+const BEGINNING: Duration = Duration::from_secs(60);
 
 enum Event {
     Offer,
     Report,
-    ProbationOver { generation: u64 },
+    ProbationOver { generation: u64, begun: Instant },
 }
 
 impl Steward {
@@ -60,9 +64,9 @@ impl Steward {
             self.tell(&report.borrow_and_update().clone());
             let probation = async {
                 match stage {
-                    Stage::Probation { generation, until } => {
+                    Stage::Probation { generation, until, begun } => {
                         clock.sleep(until.saturating_duration_since(clock.monotonic())).await;
-                        Event::ProbationOver { generation }
+                        Event::ProbationOver { generation, begun }
                     }
                     Stage::Settled => std::future::pending().await,
                 }
@@ -79,7 +83,9 @@ impl Steward {
             stage = match event {
                 Event::Report => stage,
                 Event::Offer => self.offered(stage),
-                Event::ProbationOver { generation } => self.judge(generation, &report.borrow().clone()),
+                Event::ProbationOver { generation, begun } => {
+                    self.judge(generation, begun, &report.borrow().clone())
+                }
             };
         }
     }
@@ -133,13 +139,18 @@ impl Steward {
     }
 
     fn probe(&self, inputs: Vec<FilesSettings>) -> Stage {
-        let generation = self.inputs.set(inputs);
-        Stage::Probation { generation, until: self.clock.monotonic() + self.probation }
+        let (generation, now) = (self.inputs.set(inputs), self.clock.monotonic());
+        Stage::Probation { generation, until: now + self.probation, begun: now }
     }
 
     /// The time of trial is over.
-    fn judge(&mut self, generation: u64, report: &Report) -> Stage {
-        match verdict(generation, report) {
+    fn judge(&mut self, generation: u64, begun: Instant, report: &Report) -> Stage {
+        let now = self.clock.monotonic();
+        let has_begun = report.generation == generation && report.scan != Scan::Pending;
+        if !has_begun && now.saturating_duration_since(begun) < BEGINNING {
+            return Stage::Probation { generation, until: now + self.probation, begun };
+        }
+        match if has_begun { verdict(report) } else { Err("its inputs did not begin in time".to_owned()) } {
             Ok(()) => {
                 tracing::info!("the configuration is good");
                 let noted = self.configurations.applied();
@@ -193,10 +204,7 @@ async fn changed(offers: &mut Option<watch::Receiver<Option<Arc<Offer>>>>) -> bo
 }
 
 /// Whether inputs that were tried are good: each was looked for, and none is there that can read nothing of what it should.
-fn verdict(generation: u64, report: &Report) -> Result<(), String> {
-    if report.generation != generation || report.scan == Scan::Pending {
-        return Err("its inputs did not start in time".to_owned());
-    }
+fn verdict(report: &Report) -> Result<(), String> {
     let fails = |input: &&InputReport| input.files == 0 && input.errors > 0;
     match report.inputs.iter().find(fails) {
         Some(input) => {
@@ -221,3 +229,6 @@ fn condition(report: &InputReport) -> InputCondition {
         last_error: report.last_error.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

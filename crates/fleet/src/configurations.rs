@@ -368,8 +368,8 @@ impl Fleet {
     pub fn agents_with(&self, selector: &Selector) -> Vec<AgentName> {
         let tables = &self.snapshot().tables;
         let good = tables.agents.iter().filter(|(_, agent)| agent.revoked.is_none());
-        let others = tables.assignments.values().map(|assignment| &assignment.selector);
-        let wider: Vec<&Selector> = others.filter(|other| other.width() > selector.width()).collect();
+        let selectors = tables.assignments.values().map(|assignment| &assignment.selector);
+        let wider: Vec<&Selector> = selectors.filter(|other| other.width() > selector.width()).collect();
         let theirs = good.filter(|(name, agent)| {
             let marked = agent.marked(name);
             selector.fits(marked) && !wider.iter().any(|other| other.fits(marked))

@@ -22,6 +22,13 @@ pub fn most_connections() -> usize {
     (limit.unwrap_or(usize::MAX) / 3).max(1)
 }
 
+/// How many files may be kept open for reading at the most: half of what may be open.
+#[must_use]
+pub fn most_files() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+    (limit.unwrap_or(usize::MAX) / 2).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use weir_auth::secret::{SecretHash, app_secret};
 use weir_fleet::{Fleet, SecretRefused};
 use weir_foundation::settings::Secret;
 use weir_model::AppName;
@@ -13,6 +14,9 @@ use crate::section::UnknownApps;
 pub(crate) struct Apps {
     pub(crate) fleet: Option<Fleet>,
     pub(crate) unknown: UnknownApps,
+    /// With which this process itself sends in the name of any app: what was taken before is not judged again.
+    pub(crate) own: Secret,
+    own_hash: SecretHash,
 }
 
 /// What the instance says about an app.
@@ -36,8 +40,17 @@ pub(crate) enum AppRefused {
 }
 
 impl Apps {
+    pub(crate) fn new(fleet: Option<Fleet>, unknown: UnknownApps) -> Self {
+        let own = app_secret();
+        let own_hash = SecretHash::of(own.reveal());
+        Self { fleet, unknown, own, own_hash }
+    }
+
     /// For a client that shows a secret, or none. An app that has secrets wants one of them.
     pub(crate) fn of_client(&self, app: &str, secret: Option<&str>) -> Result<Known, AppRefused> {
+        if secret.is_some_and(|secret| self.own_hash.fits(secret)) {
+            return Ok(Known::default());
+        }
         let Some((fleet, name, terms)) = self.find(app) else { return self.unknown(app) };
         if !terms.enabled {
             return Err(AppRefused::Disabled(app.to_owned()));

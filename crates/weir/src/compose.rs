@@ -98,7 +98,8 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let redactor = redaction.redactor();
     let producer = embedded_producer(settings, process, &storage, &instance, &mut metrics).await?;
     let delivery = delivery(settings, process, &storage, redactor.clone(), &mut metrics).await?;
-    let server = embedded_server(settings, process, &storage, &instance, redactor, addresses, &mut metrics);
+    let door = Doors::own(addresses, stream_names(settings), producer.own_secret());
+    let server = embedded_server(settings, process, &storage, &instance, redactor, door, &mut metrics);
 
     let status = status(process, &storage, addresses);
     let ops = show(listeners.ops, status, process, metrics)?;
@@ -210,36 +211,39 @@ async fn delivery(
     Delivery::subscribe(dependencies, &settings.consumer).await.context("subscribe the consumer")
 }
 
+fn stream_names(settings: &Settings) -> StreamNames {
+    StreamNames {
+        prefix: settings.producer.stream_prefix.clone(),
+        suffix: settings.producer.stream_suffix.clone(),
+    }
+}
+
 fn embedded_server(
     settings: &Settings,
     process: &Process,
     storage: &Storage,
     instance: &Instance,
     redactor: Redactor,
-    addresses: Addresses,
+    door: Doors,
     metrics: &mut Builder,
 ) -> Server {
-    let names = StreamNames {
-        prefix: settings.producer.stream_prefix.clone(),
-        suffix: settings.producer.stream_suffix.clone(),
-    };
     let parts = weir_server::Parts {
         journal: storage.journal(),
         journal_files: JournalFiles::OfThisProcess,
         store: storage.index(),
         dead_letters: storage.dead_letters(),
         redactor,
-        door: Some(Arc::new(Doors::own(addresses, names.clone()))),
+        door: Some(Arc::new(door)),
         auditor: Arc::new(Books::new(storage.journal(), storage.index(), storage.dead_letters())),
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
-        names,
+        names: stream_names(settings),
         fleet: Some(FleetParts {
             fleet: instance.fleet.clone(),
             hub: instance.agents.hub.clone(),
             check: weir_agent::check,
         }),
-        reach: listeners::reach(addresses.http),
+        reach: listeners::reach(settings.listen.http),
     };
     Server::new(parts, settings.server.clone(), metrics.weir())
 }

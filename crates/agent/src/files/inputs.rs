@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use weir_model::IndexPrefix;
 
 use super::packing::Counts;
+use super::walk::Walk;
 use crate::section::{FilesSettings, InputKind};
 
 /// What the agent reads: a handle. Clones are the same.
@@ -38,6 +39,8 @@ pub struct Report {
     /// The inputs that it is about, by the word of [`Inputs::set`]; zero before the first are read.
     pub generation: u64,
     pub scan: Scan,
+    /// Why it can not be written down how far files are read, such as a full disk. Files that are new wait until it can.
+    pub unwritten: Option<String>,
     /// In their order.
     pub inputs: Vec<InputReport>,
 }
@@ -85,6 +88,8 @@ pub(super) struct Input {
     pub(super) settings: FilesSettings,
     pub(super) prefix: IndexPrefix,
     patterns: Vec<Pattern>,
+    /// By their order in the settings.
+    pub(super) walks: Vec<Walk>,
 }
 
 /// The inputs of the worker, in their order.
@@ -150,12 +155,25 @@ impl Inputs {
     }
 }
 
+#[cfg(test)]
+impl Feed {
+    /// Of what is wanted now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.wanted.borrow().generation
+    }
+
+    pub(crate) fn tell(&self, report: Report) {
+        self.report.send_replace(report);
+    }
+}
+
 impl Input {
     /// None for settings that were not validated.
     fn new(settings: &FilesSettings) -> Option<Self> {
         let prefix = IndexPrefix::new(&settings.app).ok()?;
-        let patterns = settings.paths.iter().filter_map(|path| Pattern::new(path).ok()).collect();
-        Some(Self { settings: settings.clone(), prefix, patterns })
+        let patterns = settings.paths.iter().map(|path| Pattern::new(path).ok()).collect::<Option<_>>()?;
+        let walks = settings.paths.iter().map(|path| Walk::new(path)).collect::<Option<_>>()?;
+        Some(Self { settings: settings.clone(), prefix, patterns, walks })
     }
 
     /// Whether it would read a file of this name.

@@ -1,18 +1,24 @@
 //! Looking for files.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
+
 use super::identity::FileId;
 use super::inputs::Input;
+use super::walk::Walked;
 
 /// What the patterns of all inputs match now.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) files: BTreeMap<FileId, Match>,
+    /// Folders in which something may come to be that is matched.
+    pub(super) folders: BTreeSet<PathBuf>,
     /// What could not be looked at.
     pub(super) errors: Vec<(Arc<Input>, PathBuf, io::Error)>,
 }
@@ -32,17 +38,15 @@ pub(super) fn find<'a>(inputs: impl Iterator<Item = &'a Arc<Input>>) -> Found {
     let mut found = Found::default();
     let mut seen = HashSet::new();
     for input in inputs {
-        for (index, pattern) in input.settings.paths.iter().enumerate() {
-            // It was validated.
-            let Ok(paths) = glob::glob(pattern) else { continue };
-            for path in paths {
-                match path {
-                    Ok(path) => found.look_at(input, index, path, &mut seen),
-                    Err(error) => {
-                        let path = error.path().to_owned();
-                        found.errors.push((Arc::clone(input), path, error.into()));
-                    }
-                }
+        for (index, walk) in input.walks.iter().enumerate() {
+            let mut walked = Walked::default();
+            walk.find(&mut walked);
+            found.folders.extend(walked.folders);
+            for (path, error) in walked.errors {
+                found.errors.push((Arc::clone(input), path, error));
+            }
+            for path in walked.names {
+                found.look_at(input, index, path, &mut seen);
             }
         }
     }
@@ -69,7 +73,9 @@ impl Found {
 
 /// Opens the file that a scan has found, if it is still the one.
 pub(super) fn open(path: &Path, id: FileId) -> io::Result<Option<(File, Metadata)>> {
-    let file = match File::open(path) {
+    // Something else may be there by now, such as a pipe that would be waited for.
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = match File::options().read(true).custom_flags(nonblocking).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

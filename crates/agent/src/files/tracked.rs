@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_model::Timestamp;
 use weir_uplink::{Course, Parcel, Place};
 
-use super::identity::Fingerprint;
+use super::handle::Handle;
+use super::identity::{FileId, Fingerprint};
 use super::inputs::Input;
 use super::lag::Lag;
 use super::pace::Pace;
@@ -26,7 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Tracked {
-    pub(super) file: File,
+    pub(super) handle: Handle,
+    /// Where it is, if its name is that of a link to it.
+    pub(super) real: Option<PathBuf>,
     pub(super) entry: Entry,
     pub(super) course: Course,
     /// Whether its source is written down: before, nothing of it is sent.
@@ -85,6 +88,15 @@ struct Tried {
     until: Option<Instant>,
 }
 
+/// What was seen of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// How long it is, and whether it begins as it did.
+    File { length: u64, is_same: bool },
+    /// It is not open, and its name does not stand for it.
+    Nothing,
+}
+
 /// What a piece is made for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
@@ -100,8 +112,10 @@ impl Tracked {
         let around = Around::of(input.settings.process.about, host, &entry.path);
         let pace = input.settings.max_lines_per_second.map(|rate| Pace::new(rate, now));
         let length = entry.stored;
+        let real = real(&entry.path);
         Self {
-            file,
+            handle: Handle::new(entry.id, file),
+            real,
             entry,
             course,
             registered: false,
@@ -124,6 +138,7 @@ impl Tracked {
     /// It has another name now.
     pub(super) fn is_called(&mut self, path: PathBuf, host: &str) {
         self.around = Around::of(self.input.settings.process.about, host, &path);
+        self.real = real(&path);
         self.entry.path = path;
     }
 
@@ -148,6 +163,30 @@ impl Tracked {
         self.fate = Fate::Stays;
         self.tried = None;
         self.not_before = now;
+    }
+
+    /// Whether there is something that was not read.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.course.next().unwrap_or(self.course.stored()) < self.length
+    }
+
+    /// Looks at the file. One that is closed is opened if it has changed.
+    pub(super) fn look(&mut self) -> io::Result<Seen> {
+        let length = match self.handle.get() {
+            Some(file) => file.metadata()?.len(),
+            None => match self.entry.path.metadata() {
+                Ok(metadata) if FileId::of(&metadata) == self.entry.id => metadata.len(),
+                Ok(_) => return Ok(Seen::Nothing),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Nothing),
+                Err(error) => return Err(error),
+            },
+        };
+        if length == self.length {
+            return Ok(Seen::File { length, is_same: true });
+        }
+        // Where it can not be read it is taken for the same.
+        let is_same = self.entry.fingerprint.fits(self.handle.open(&self.entry.path)?).unwrap_or(true);
+        Ok(Seen::File { length, is_same })
     }
 
     /// What there is that was not sent.
@@ -199,8 +238,9 @@ impl Tracked {
         let window =
             if process.is_plain() { max_text + 2 } else { process.cutter(max_text, usize::MAX).window() };
         buffer.resize(READ.max(window), 0);
-        let read = read_at(&self.file, buffer, start)?;
-        if !self.entry.fingerprint.fits(&self.file)? {
+        let file = self.handle.open(&self.entry.path)?;
+        let read = read_at(file, buffer, start)?;
+        if !self.entry.fingerprint.fits(file)? {
             self.is_other = true;
             return Ok(Err(Nothing::NoLine));
         }
@@ -233,6 +273,12 @@ impl Tracked {
         }
         Ok(Ok(Piece { place, parcel: parcel.of(place), counts }))
     }
+}
+
+/// Where a file is whose name is a link, or is reached by one.
+fn real(path: &Path) -> Option<PathBuf> {
+    let real = path.canonicalize().ok()?;
+    (real != path).then_some(real)
 }
 
 /// Fills the buffer as far as the file goes.

@@ -1,6 +1,7 @@
 //! The thread that reads.
 
 mod look;
+mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -20,10 +21,12 @@ use weir_foundation::supervise::DrainToken;
 use weir_model::Timestamp;
 use weir_uplink::{Effect, Link, Place, Uplink, Verdict};
 
+use self::schedule::Schedule;
 use super::identity::FileId;
-use super::inputs::{Feed, Input, Slots};
+use super::inputs::{Feed, Input, Scan, Slots};
 use super::register::{Contents, Entry, Patterns, REMEMBERED, Register, RegisterError, Sync};
 use super::tracked::{Moment, Piece, Tracked, Wants};
+use super::watch::Watch;
 use crate::metrics::Metrics;
 use crate::process::Rest;
 
@@ -32,6 +35,9 @@ const AHEAD: usize = 4;
 
 /// How often positions are written down.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// How much longer it takes until they are again than it took to write them.
+const SAVE_SHARE: u32 = 100;
 
 /// How soon a file is read again that could not be.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -48,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) uplink: Uplink,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
+    /// Files that may be open at once.
+    pub(crate) max_open: usize,
 }
 
 type Verdicts = FuturesUnordered<BoxFuture<'static, (FileId, Place, Option<Verdict>)>>;
@@ -64,25 +72,42 @@ pub(crate) struct Worker {
     known: HashMap<FileId, Entry>,
     verdicts: Verdicts,
     buffer: Vec<u8>,
+    watch: Watch,
+    /// When it is tried again to watch what could not be watched.
+    follow_at: Option<Instant>,
+    /// By all names at which changes of them are told.
+    names: HashMap<PathBuf, FileId>,
+    /// Files that have changed since they were looked at.
+    changed: BTreeSet<FileId>,
+    schedule: Schedule,
+    /// Of the last look at everything.
+    scan_outcome: Scan,
+    /// Files that are open.
+    open: usize,
     /// The file after which the next one has its turn.
     turn: Option<FileId>,
     /// By which files were looked for before; none if it was by all, as far as is known.
     patterns: Option<Patterns>,
     dirty: bool,
     saved_at: Instant,
+    save_took: Duration,
+    /// Why positions could not be written down the last time.
+    unwritten: Option<String>,
     /// What was complained about, so that it is done once.
     complained: HashSet<PathBuf>,
 }
 
-/// What there is to do next.
+/// What there is to send next.
+#[derive(Clone, Copy)]
 enum Pause {
-    /// Nothing until then.
-    Until(Instant),
+    /// Nothing before then, or for as long as nothing happens.
+    Until(Option<Instant>),
     /// More was there than could be sent.
     Crowded,
 }
 
 impl Worker {
+    /// Within a runtime.
     pub(crate) fn open(parts: Parts) -> Result<Self, RegisterError> {
         let (register, found) = Register::open(&parts.folder)?;
         let new = || Contents { entries: Vec::new(), patterns: Some(Patterns::new()) };
@@ -97,9 +122,18 @@ impl Worker {
             ready: BTreeSet::new(),
             verdicts: FuturesUnordered::new(),
             buffer: Vec::new(),
+            watch: Watch::new(),
+            follow_at: None,
+            names: HashMap::new(),
+            changed: BTreeSet::new(),
+            schedule: Schedule::new(),
+            scan_outcome: Scan::Pending,
+            open: 0,
             turn: None,
             dirty: false,
             saved_at: parts.clock.monotonic(),
+            save_took: Duration::ZERO,
+            unwritten: None,
             complained: HashSet::new(),
             parts,
         })
@@ -107,14 +141,10 @@ impl Worker {
 
     /// Reads until `stop` fires, then hears what became of what is under way until the uplink ends.
     pub(crate) fn run(mut self, runtime: &Handle, stop: &DrainToken) {
-        let mut scan_at = self.now();
         while !stop.is_draining() {
-            let now = self.now();
-            if self.become_wanted() || now >= scan_at {
-                self.scan();
-                scan_at = now + self.scan_interval();
-            }
-            let pause = self.send(scan_at);
+            self.become_wanted();
+            self.look();
+            let pause = self.send();
             self.save_if_due();
             runtime.block_on(self.pause(pause, stop));
             while let Some(Some(heard)) = self.verdicts.next().now_or_never() {
@@ -138,16 +168,30 @@ impl Worker {
         intervals.min().unwrap_or(Duration::from_secs(1))
     }
 
-    /// Waits for a verdict, for the time, or for the end.
+    /// Waits for a verdict, for the time, for a change, or for the end.
     async fn pause(&mut self, pause: Pause, stop: &DrainToken) {
-        let time = match pause {
-            Pause::Until(at) => at.saturating_duration_since(self.parts.clock.monotonic()),
-            Pause::Crowded => CROWDED,
+        let interval = self.scan_interval();
+        let (look_at, _) = self.schedule.next(interval, self.watch.is_polling());
+        let now = self.now();
+        let until = match pause {
+            Pause::Until(at) => at.into_iter().chain(look_at).chain(self.save_at()).min(),
+            Pause::Crowded => Some(now + CROWDED),
         };
         let clock = Arc::clone(&self.parts.clock);
+        let sleep = async |until: Option<Instant>| match until {
+            Some(at) => clock.sleep(at.saturating_duration_since(clock.monotonic())).await,
+            None => std::future::pending().await,
+        };
+        // What is told is not heard before it may be looked at: until then there may be more of it.
+        let tick = self.schedule.tick(interval);
+        let changed = async {
+            sleep(tick).await;
+            self.watch.changed().await;
+        };
         tokio::select! {
             () = stop.draining() => {}
-            () = clock.sleep(time) => {}
+            () = sleep(until) => {}
+            () = changed, if look_at > tick => {}
             Ok(()) = self.link.changed() => {}
             Ok(()) = self.parts.inputs.wanted.changed() => {}
             Some(heard) = self.verdicts.next(), if !self.verdicts.is_empty() => self.hear(heard),
@@ -167,6 +211,7 @@ impl Worker {
         let is_refused = matches!(verdict, Verdict::Refused { .. });
         let effect = tracked.course.arrived(place, verdict);
         self.ready.insert(id);
+        self.schedule.restless = true;
         let stored = tracked.course.stored();
         if stored > before {
             tracked.entry.stored = stored;
@@ -195,10 +240,10 @@ impl Worker {
     }
 
     /// Sends a piece of each file in turn, as long as there is room. Until when there is nothing to do.
-    fn send(&mut self, scan_at: Instant) -> Pause {
-        let Some(max_parcel) = self.max_parcel() else { return Pause::Until(scan_at) };
+    fn send(&mut self) -> Pause {
+        let Some(max_parcel) = self.max_parcel() else { return Pause::Until(None) };
         let now = self.now();
-        let mut until = scan_at;
+        let mut until: Option<Instant> = None;
         loop {
             let mut sent = false;
             for id in self.in_turn() {
@@ -211,7 +256,7 @@ impl Worker {
                     continue;
                 }
                 if at > now {
-                    until = until.min(at);
+                    until = Some(until.map_or(at, |until| until.min(at)));
                     continue;
                 }
                 if !self.parts.uplink.has_room() {
@@ -239,7 +284,17 @@ impl Worker {
         let (time, now) = (Timestamp::from(self.parts.clock.now()), self.now());
         let Some(tracked) = self.files.get_mut(&id) else { return false };
         let input = Arc::clone(&tracked.input);
-        match tracked.next_piece(Moment { max_parcel, time, now }, rest, &mut self.buffer) {
+        let was_open = tracked.handle.is_open();
+        let piece = tracked.next_piece(Moment { max_parcel, time, now }, rest, &mut self.buffer);
+        if tracked.is_other {
+            self.changed.insert(id);
+            self.schedule.restless = true;
+        }
+        if !was_open && tracked.handle.is_open() {
+            self.opened();
+        }
+        let Some(tracked) = self.files.get_mut(&id) else { return false };
+        match piece {
             Ok(Ok(Piece { place, parcel, counts })) => {
                 self.parts.metrics.sent(place.end - place.start, counts);
                 if let Some(tally) = self.inputs.tally(&input) {
@@ -259,6 +314,8 @@ impl Worker {
             }
             Err(error) => {
                 tracked.not_before = now + AGAIN;
+                // It may have been closed, and be called otherwise by now.
+                self.schedule.anew |= !tracked.handle.is_open();
                 let path = tracked.entry.path.clone();
                 self.complain(&input, &path, &error, "a file can not be read");
                 false
@@ -274,13 +331,19 @@ impl Worker {
         }
     }
 
+    /// When positions are written down again, if they have changed. Of many files that takes long, and is done seldom.
+    fn save_at(&self) -> Option<Instant> {
+        self.dirty.then(|| self.saved_at + SAVE_EVERY.max(self.save_took * SAVE_SHARE))
+    }
+
     fn save_if_due(&mut self) {
-        if self.dirty && self.now().saturating_duration_since(self.saved_at) >= SAVE_EVERY {
+        if self.save_at().is_some_and(|at| at <= self.now()) {
             self.save(Sync::No);
         }
     }
 
     fn save(&mut self, sync: Sync) {
+        let began = self.now();
         let now = seconds(self.parts.clock.now());
         self.known.retain(|_, entry| now.saturating_sub(entry.seen) < REMEMBERED);
         let entries: Vec<&Entry> =
@@ -291,6 +354,9 @@ impl Worker {
         match self.register.write(&entries, self.patterns.as_ref(), sync) {
             Ok(()) => {
                 self.dirty = false;
+                if self.unwritten.take().is_some() {
+                    tracing::info!("how far files are read is written down again");
+                }
                 if sync == Sync::Yes {
                     for (id, tracked) in self.files.iter_mut().filter(|(_, tracked)| !tracked.registered) {
                         tracked.registered = true;
@@ -299,12 +365,18 @@ impl Worker {
                 }
             }
             Err(error) => {
-                // What was sent is known to the server; what is not written down is found out by asking it again.
-                tracing::error!(%error, "how far files are read could not be written down");
+                // What was sent is known to the server; what is not written down is found out by asking it again. A file
+                // that is new has to wait.
+                self.parts.metrics.register_errors.inc();
+                if self.unwritten.is_none() {
+                    tracing::error!(%error, "how far files are read can not be written down: new files are not read");
+                }
+                self.unwritten = Some(error.to_string());
                 self.dirty = true;
             }
         }
         self.saved_at = self.now();
+        self.save_took = self.saved_at.saturating_duration_since(began);
     }
 
     fn complain(&mut self, input: &Arc<Input>, path: &Path, error: &io::Error, what: &str) {

@@ -31,8 +31,11 @@ pub struct InputSection {
     pub start_at: Option<StartAt>,
     /// The longest event, at most `512KiB`; a line that is longer becomes several. Default: `256KiB`.
     pub max_line: Option<SizeText>,
-    /// How often new files and new lines are looked for. Default: `1s`.
+    /// How soon new files and new lines are looked for, at most once in this time. Default: `1s`.
     pub scan_interval: Option<DurationText>,
+    /// Whether all files are looked at in every `scan_interval`, instead of when the kernel tells of a change; that is done
+    /// by itself on disks of the network, and where too many folders would have to be watched. Default: `false`.
+    pub poll: Option<bool>,
     /// How long a file is read on that has another name now or none, after its last line. Default: `10s`.
     pub close_after: Option<DurationText>,
     /// Lines of a file that are sent in a second at most; the others wait. Default: as many as there are.
@@ -94,6 +97,7 @@ pub struct FilesSettings {
     pub start_at: StartAt,
     pub max_line: ByteSize,
     pub scan_interval: Duration,
+    pub(crate) poll: bool,
     pub close_after: Duration,
     pub max_lines_per_second: Option<u32>,
     pub(crate) process: Process,
@@ -153,6 +157,7 @@ impl FilesSettings {
             start_at: raw.start_at.unwrap_or_default(),
             max_line: ByteSize(max_line),
             scan_interval,
+            poll: raw.poll.unwrap_or(false),
             close_after: raw.close_after.map_or(Duration::from_secs(10), DurationText::duration),
             max_lines_per_second: raw.max_lines_per_second,
             process,

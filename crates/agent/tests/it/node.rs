@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Node {
     directory: TempDir,
+    pub(crate) max_open_files: usize,
 }
 
 /// Nobody asks for it here.
@@ -51,7 +52,7 @@ impl Node {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("there is space");
         std::fs::create_dir(directory.path().join("logs")).expect("there is space");
-        Self { directory }
+        Self { directory, max_open_files: 1_000 }
     }
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {
@@ -110,6 +111,7 @@ impl Node {
             metrics: &mut metrics,
             folder: self.state(),
             log: Arc::new(NoLog),
+            max_open_files: self.max_open_files,
         };
         let agent = Agent::start(settings.expect("they are valid"), parts).expect("the folder can be used");
         let (stop, stopped) = oneshot::channel::<()>();

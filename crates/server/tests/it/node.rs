@@ -25,6 +25,7 @@ use crate::world::World;
 
 /// An agent that attends until it is dropped.
 pub(crate) struct Node {
+    pub(crate) name: String,
     reports: mpsc::Sender<Report>,
     instructions: Streaming<Instruction>,
 }
@@ -53,7 +54,7 @@ impl Node {
         let bearer = format!("Bearer {token}").parse().expect("is ASCII");
         request.metadata_mut().insert("authorization", bearer);
         let instructions = client.attend(request).await.expect("it is welcome").into_inner();
-        Self { reports, instructions }
+        Self { name: member.agent.to_string(), reports, instructions }
     }
 
     pub(crate) async fn says(&self, said: Said) {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weir_system_tests::process::{Addresses, Setup, Weir, binary, free_address};
 use weir_system_tests::seed;
+use weir_system_tests::small_disk::SmallDisk;
 use weir_system_tests::wait::{until, until_seldom};
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -367,6 +368,52 @@ async fn a_file_that_becomes_another_one_is_read_from_its_beginning() {
         .await;
     }
     wait(&["one", "three", "three", "three", "three", "two", "two", "two", "two"]).await;
+    agent.terminate().await;
+    assert!(server.terminate().await.success());
+}
+
+/// Known files are read on, also after a kill; a new one is read once it can be written down which it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_of_the_agent_costs_no_line() {
+    let directory = tempfile::tempdir().expect("there is space");
+    let setup = Setup::new(directory.path());
+    let server = setup.start().await;
+    let inputs = "inputs: [{app: shop, paths: [LOGS/*.log], scan_interval: 30ms}]\nagent: {name: web-1, retry_longest: \
+                  300ms}\n";
+    let node = Node::new(setup.addresses.ingest, inputs);
+    let disk = SmallDisk::mount(&node.directory.path().join("state"), "size=1m");
+    let append = |name: &str, text: &str| {
+        let file = OpenOptions::new().create(true).append(true).open(node.logs().join(name));
+        file.and_then(|mut file| file.write_all(text.as_bytes())).expect("there is space");
+    };
+    let wait = async |wanted: &[&str]| {
+        until_seldom("the lines are stored", PATIENCE, async || {
+            let events = stored(setup.addresses, "shop").await;
+            let mut found: Vec<_> = events.iter().map(|event| event.message().to_owned()).collect();
+            found.sort_unstable();
+            (found == wanted).then_some(())
+        })
+        .await;
+    };
+    append("a.log", "1\n");
+    let agent = node.start();
+    node.ready().await;
+    wait(&["1"]).await;
+    disk.fill();
+    append("a.log", "2\n");
+    append("b.log", "new\n");
+    wait(&["1", "2"]).await;
+    until("it is said", PATIENCE, async || {
+        (node.metric("weir_agent_register_errors_total").await >= 1.0).then_some(())
+    })
+    .await;
+    drop(agent);
+    let agent = node.start();
+    node.ready().await;
+    append("a.log", "3\n");
+    wait(&["1", "2", "3"]).await;
+    disk.free();
+    wait(&["1", "2", "3", "new"]).await;
     agent.terminate().await;
     assert!(server.terminate().await.success());
 }

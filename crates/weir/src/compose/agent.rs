@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use weir_agent::{Agent, InputReport, Link, OwnLog, Standing};
+use weir_foundation::descriptors;
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
 use weir_foundation::ops::{Ops, StatusBoard};
@@ -16,7 +17,7 @@ use crate::settings::AgentSettings;
 pub(crate) async fn agent(settings: &AgentSettings, process: &Process) -> Result<Ops> {
     let listening = bind(settings.ops, settings.exposure).context("open the address for operators")?;
     let ops = listening.local_addr().context("ask for a bound address")?;
-    directory::prepare(&settings.data_dir)?;
+    directory::prepare_without_space(&settings.data_dir)?;
     let mut metrics = Builder::new();
     let parts = weir_agent::Parts {
         clock: Arc::clone(&process.clock),
@@ -25,6 +26,7 @@ pub(crate) async fn agent(settings: &AgentSettings, process: &Process) -> Result
         metrics: &mut metrics,
         folder: settings.data_dir.clone(),
         log: Arc::new(Log(process.log.clone())),
+        max_open_files: descriptors::most_files(),
     };
     let agent = Agent::start(settings.agent.clone(), parts).context("start the agent")?;
     tracing::info!(%ops, data_dir = %settings.data_dir.display(), "collecting");

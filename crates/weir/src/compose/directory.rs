@@ -1,6 +1,7 @@
 //! The directory with everything that weir keeps.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -15,6 +16,22 @@ const OTHERS: u32 = 0o077;
 /// Makes the directory, for the owner alone, if it is not there; and makes sure that it can be written to. One that
 /// was made with wider permissions stays as it is, which is told.
 pub(crate) fn prepare(directory: &Path) -> Result<()> {
+    prepare_by(directory, probe)
+}
+
+/// The same for whoever can go on without any space, which is told.
+pub(crate) fn prepare_without_space(directory: &Path) -> Result<()> {
+    prepare_by(directory, |directory| match probe(directory) {
+        Err(error) if error.kind() == ErrorKind::StorageFull => {
+            let path = directory.display();
+            tracing::error!(%path, %error, "there is no space in the data directory");
+            Ok(())
+        }
+        probed => probed,
+    })
+}
+
+fn prepare_by(directory: &Path, probe: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use tonic::metadata::MetadataValue;
@@ -17,6 +17,7 @@ use weir_foundation::clock::{SystemClock, timeout};
 use weir_foundation::connect::{self, Limits};
 use weir_foundation::failure::chain;
 use weir_foundation::fetch::Fetcher;
+use weir_foundation::settings::Secret;
 use weir_model::{EventId, RecordFormat};
 use weir_server::{Door, Refused, Remedy, StreamNames};
 use weir_store::DeadLetter;
@@ -34,6 +35,8 @@ pub(super) struct Doors {
     grpc: Option<Channel>,
     rest: Option<Rest>,
     names: StreamNames,
+    /// For apps that have one; absent for doors elsewhere, which know nothing of it.
+    secret: Option<Secret>,
 }
 
 /// weir's own door, which takes what its own records hold.
@@ -51,18 +54,18 @@ const MESSAGE: usize = 1 << 30;
 
 impl Doors {
     /// Those of this process.
-    pub(super) fn own(addresses: Addresses, names: StreamNames) -> Self {
+    pub(super) fn own(addresses: Addresses, names: StreamNames, secret: Secret) -> Self {
         let grpc = format!("http://{}", Addresses::local(addresses.grpc));
         let grpc = Endpoint::from_shared(grpc).expect("a socket address makes a URL");
         let rest = Rest::at(&Addresses::local(addresses.http).to_string());
-        Self { grpc: Some(connect(grpc)), rest: Some(rest), names }
+        Self { grpc: Some(connect(grpc)), rest: Some(rest), names, secret: Some(secret) }
     }
 
     /// Those of producers elsewhere, as far as they are known.
     pub(super) fn elsewhere(grpc: Option<&Uri>, rest: Option<&Uri>, names: StreamNames) -> Self {
         let grpc = grpc.map(|url| connect(Endpoint::from(url.clone())));
         let rest = rest.and_then(Uri::authority).map(|host| Rest::at(host.as_str()));
-        Self { grpc, rest, names }
+        Self { grpc, rest, names, secret: None }
     }
 
     /// The name that a client would have used for the stream.
@@ -74,8 +77,13 @@ impl Doors {
 
     async fn by_grpc(&self, channel: &Channel, letter: &DeadLetter) -> Result<(), Refused> {
         let prefix = letter.prefix.as_ref().ok_or_else(|| never("it is not known which index it was for"))?;
-        let context =
-            Context { topic: self.topic(letter), index_prefix: prefix.as_str(), ..Context::default() };
+        let app_secret = self.secret.as_ref().map(Secret::reveal);
+        let context = Context {
+            topic: self.topic(letter),
+            index_prefix: prefix.as_str(),
+            app_secret,
+            ..Context::default()
+        };
         let (_, value) = single_event_record(letter.format, &letter.original, &context);
         let collection = TimberCollection::decode(value).map_err(|error| never(error.to_string()))?;
         let mut request = Request::new(collection);
@@ -98,7 +106,14 @@ impl Doors {
         let id = HeaderValue::try_from(batch_id(letter)).map_err(|error| never(error.to_string()))?;
         let media_type = HeaderValue::from_static(media_type);
         let headers = [(CONTENT_TYPE, media_type), (HeaderName::from_static("weir-batch-id"), id)];
-        let asked = rest.http.post(&url, HeaderMap::from_iter(headers), body, ANSWER);
+        let mut headers = HeaderMap::from_iter(headers);
+        if let Some(secret) = &self.secret {
+            let value = HeaderValue::try_from(format!("Bearer {}", secret.reveal()));
+            let mut value = value.map_err(|error| never(error.to_string()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let asked = rest.http.post(&url, headers, body, ANSWER);
         let answer = timeout(&SystemClock, TIMEOUT, asked).await.map_err(|error| later(error.to_string()))?;
         let answer = answer.map_err(|error| later(chain(&error).to_string()))?;
         let status = answer.status;

@@ -1,26 +1,32 @@
 //! Looking for files, and at those that are known.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::schedule::{Look, Schedule};
 use super::{Worker, seconds};
 use crate::files::identity::{self, FileId, Fingerprint};
 use crate::files::inputs::{Input, InputReport, Report, Scan, Slot};
 use crate::files::register::{Entry, Patterns, Sync};
 use crate::files::scan::{self, Match};
-use crate::files::tracked::{Fate, Tracked};
+use crate::files::tracked::{Fate, Seen, Tracked};
+use crate::files::watch::Changes;
 use crate::process::Rest;
 use crate::section::StartAt;
 
+/// How soon it is tried again to watch what could not be watched.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(60);
+
 impl Worker {
-    /// Takes note of which inputs are wanted; whether they are others than before. A scan has to follow.
-    pub(super) fn become_wanted(&mut self) -> bool {
+    /// Takes note of which inputs are wanted. If they are others than before everything is looked at.
+    pub(super) fn become_wanted(&mut self) {
         let wanted = self.parts.inputs.wanted.borrow_and_update().clone();
         if wanted.generation == self.inputs.generation {
-            return false;
+            return;
         }
         if self.inputs.generation > 0 {
             tracing::info!(
@@ -30,17 +36,68 @@ impl Worker {
             );
         }
         self.inputs.become_wanted(&wanted);
-        true
+        self.schedule = Schedule::new();
+        self.scan_outcome = Scan::Pending;
+        self.follow_at = None;
+    }
+
+    /// Looks at what is due.
+    pub(super) fn look(&mut self) {
+        let now = self.now();
+        let interval = self.scan_interval();
+        if self.schedule.tick(interval).is_none_or(|tick| tick <= now) {
+            self.take_changes();
+        }
+        let (at, look) = self.schedule.next(interval, self.watch.is_polling());
+        if at.is_some_and(|at| at > now) {
+            return;
+        }
+        self.schedule.looked(look, now);
+        match look {
+            Look::Everything => self.scan(now),
+            Look::Changed => {
+                let unlisted = self.files.iter().filter(|(_, tracked)| !tracked.listed);
+                let unlisted: Vec<FileId> = unlisted.map(|(id, _)| *id).collect();
+                let changed = std::mem::take(&mut self.changed);
+                self.look_at_each(changed.into_iter().chain(unlisted).collect(), now);
+            }
+        }
+        if self.files.values().any(|tracked| !tracked.registered) {
+            self.save(Sync::Yes);
+        }
+        self.tell(now);
+    }
+
+    /// Takes note of what the kernel tells.
+    fn take_changes(&mut self) {
+        let Changes { written, names, touched, anything } = self.watch.take();
+        self.schedule.anew |= anything;
+        for path in written {
+            match self.names.get(&path) {
+                Some(id) => {
+                    self.changed.insert(*id);
+                }
+                // It was not there, or could not be opened.
+                None => self.schedule.anew |= self.inputs.that_wants(&path).is_some(),
+            }
+        }
+        let is_known = |path: &PathBuf| self.names.contains_key(path);
+        let is_wanted = |path: &PathBuf| self.inputs.that_wants(path).is_some();
+        self.schedule.anew |= names.iter().any(|path| is_known(path) || is_wanted(path));
+        // What could not be looked at may be now.
+        let may_be = |path: &PathBuf| self.schedule.failed || is_wanted(path);
+        self.schedule.anew |= touched.iter().any(|path| !is_known(path) && may_be(path));
+        self.schedule.restless |= !self.changed.is_empty();
     }
 
     /// Looks for new files, for more in those that are known, and for such as are done with.
-    pub(super) fn scan(&mut self) {
+    fn scan(&mut self, now: Instant) {
+        self.parts.metrics.scans.inc();
         let found = scan::find(self.inputs.iter());
-        let mut outcome = if found.errors.is_empty() { Scan::Whole } else { Scan::Partial };
+        self.schedule.failed = !found.errors.is_empty();
         for (input, path, error) in &found.errors {
             self.complain(input, path, error, "a file can not be looked at");
         }
-        let now = self.now();
         for tracked in self.files.values_mut() {
             tracked.listed = false;
         }
@@ -56,7 +113,7 @@ impl Worker {
                 None => {
                     if let Err(error) = self.begin(id, &found, now) {
                         self.complain(&found.input, &found.path, &error, "a file can not be read");
-                        outcome = Scan::Partial;
+                        self.schedule.failed = true;
                     }
                 }
             }
@@ -67,19 +124,45 @@ impl Worker {
                 tracked.fate = fate(&tracked.input, self.inputs.that_wants(&tracked.entry.path).cloned());
             }
         }
-        let ids: Vec<FileId> = self.files.keys().copied().collect();
+        self.changed.clear();
+        self.look_at_each(self.files.keys().copied().collect(), now);
+        self.follow(found.folders, now);
+        if self.remember_patterns() {
+            self.save(Sync::Yes);
+        }
+        self.scan_outcome = if self.schedule.failed { Scan::Partial } else { Scan::Whole };
+    }
+
+    fn look_at_each(&mut self, ids: BTreeSet<FileId>, now: Instant) {
         for id in ids {
             self.hand_over(id);
             if let Err((input, path, error)) = self.look_at(id, now) {
                 self.complain(&input, &path, &error, "a file can not be looked at");
-                outcome = Scan::Partial;
+                self.schedule.failed = true;
             }
         }
-        let is_new = self.remember_patterns();
-        if is_new || self.files.values().any(|tracked| !tracked.registered) {
-            self.save(Sync::Yes);
+    }
+
+    /// Watches these folders, and those of files that have links there.
+    fn follow(&mut self, mut folders: BTreeSet<PathBuf>, now: Instant) {
+        self.names.clear();
+        for (id, tracked) in &self.files {
+            self.names.insert(tracked.entry.path.clone(), *id);
+            if let Some(real) = &tracked.real {
+                self.names.insert(real.clone(), *id);
+                folders.extend(real.parent().map(Path::to_owned));
+            }
         }
-        self.tell(outcome, now);
+        if self.inputs.iter().any(|input| input.settings.poll) {
+            return self.watch.poll();
+        }
+        // Where it can not be watched that is tried again, not in every interval.
+        if self.watch.is_polling() && self.follow_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.follow_at = Some(now + FOLLOW_AGAIN);
+        // What happened in a folder before it was watched was not told.
+        self.schedule.anew |= self.watch.follow(&folders);
     }
 
     /// Takes note of by what was looked for files; whether some of it is new.
@@ -104,24 +187,31 @@ impl Worker {
     }
 
     /// Says how the inputs are.
-    fn tell(&self, scan: Scan, now: Instant) {
+    fn tell(&mut self, now: Instant) {
         let mut inputs: Vec<InputReport> = self.inputs.slots.iter().map(Slot::report).collect();
-        let mut total = 0_u64;
+        let (mut total, mut is_restless) = (0_u64, false);
         for tracked in self.files.values() {
             let lag = tracked.length.saturating_sub(tracked.course.stored());
             total = total.saturating_add(lag);
+            let since = tracked.behind_since();
+            is_restless |= since.is_some() || !tracked.listed || !tracked.registered;
             let input = if let Fate::GoesTo(input) = &tracked.fate { input } else { &tracked.input };
             let of = self.inputs.position(input).and_then(|index| inputs.get_mut(index));
             let Some(report) = of else { continue };
             report.files += 1;
             report.lag_bytes += lag;
-            let age = tracked.behind_since().map(|since| now.saturating_duration_since(since));
-            report.lag_age = report.lag_age.max(age);
+            report.lag_age = report.lag_age.max(since.map(|since| now.saturating_duration_since(since)));
         }
+        self.schedule.restless |= is_restless;
         let metrics = &self.parts.metrics;
         metrics.lag_bytes.set(i64::try_from(total).unwrap_or(i64::MAX));
         metrics.open_files.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
-        let report = Report { generation: self.inputs.generation, scan, inputs };
+        let report = Report {
+            generation: self.inputs.generation,
+            scan: self.scan_outcome,
+            unwritten: self.unwritten.clone(),
+            inputs,
+        };
         self.parts.inputs.report.send_if_modified(|told| {
             let is_other = *told != report;
             *told = report;
@@ -141,14 +231,7 @@ impl Worker {
                 tracked.goes_to(input, &self.parts.host, now);
                 self.ready.insert(id);
             }
-            Fate::Leaves => {
-                if let Some(mut tracked) = self.files.remove(&id) {
-                    tracing::info!(file = %tracked.entry.path.display(), "a file is of no input any more");
-                    tracked.entry.seen = seconds(self.parts.clock.now());
-                    self.known.insert(id, tracked.entry);
-                    self.dirty = true;
-                }
-            }
+            Fate::Leaves => self.part_with(id, "a file is of no input any more"),
         }
     }
 
@@ -165,13 +248,38 @@ impl Worker {
         let is_new = |patterns: &Patterns| pattern.is_some_and(|pattern| !patterns.contains_key(pattern));
         let from_end = input.settings.start_at == StartAt::End && self.patterns.as_ref().is_some_and(is_new);
         let new = || (rand::random(), if from_end { length } else { 0 });
+        let is_known = known.is_some();
         let (source, stored) = known.map_or_else(new, |known| (known.source, known.stored));
         let entry = Entry { id, fingerprint, born, source, stored, path: path.clone(), seen: 0 };
         tracing::info!(file = %path.display(), from = entry.stored, "reading a file");
         let mut tracked = Tracked::new(file, entry, Arc::clone(input), &self.parts.host, now);
+        // It is written down already, under this source.
+        tracked.registered = is_known;
         tracked.written = age(&metadata, self.parts.clock.now()).and_then(|age| now.checked_sub(age));
         self.files.insert(id, tracked);
+        self.opened();
         Ok(())
+    }
+
+    /// One more file is open: others are closed if these are too many. They are opened again when there is more in them.
+    pub(super) fn opened(&mut self) {
+        self.open += 1;
+        if self.open <= self.parts.max_open {
+            return;
+        }
+        // One without a name could not be opened again.
+        let open = self.files.iter().filter(|(_, tracked)| tracked.handle.is_open() && tracked.listed);
+        let mut open: Vec<(bool, Instant, FileId)> =
+            open.map(|(id, tracked)| (tracked.has_unsent(), tracked.unchanged_since, *id)).collect();
+        open.sort_unstable();
+        let most = self.parts.max_open - self.parts.max_open / 8;
+        for (_, _, id) in open {
+            if self.open <= most {
+                break;
+            }
+            let closed = self.files.get_mut(&id).is_some_and(|tracked| tracked.handle.close());
+            self.open -= usize::from(closed);
+        }
     }
 
     /// What is known of a file: by what it is, or by its name where only the number of its disk has changed, as happens
@@ -207,16 +315,29 @@ impl Worker {
     fn look_at(&mut self, id: FileId, now: Instant) -> Result<(), (Arc<Input>, PathBuf, io::Error)> {
         let seen = seconds(self.parts.clock.now());
         let Some(tracked) = self.files.get_mut(&id) else { return Ok(()) };
-        let length = match tracked.file.metadata() {
-            Ok(metadata) => metadata.len(),
+        let was_open = tracked.handle.is_open();
+        let looked = tracked.look();
+        if !was_open && tracked.handle.is_open() {
+            self.opened();
+        }
+        let Some(tracked) = self.files.get_mut(&id) else { return Ok(()) };
+        let (length, is_same) = match looked {
+            Ok(Seen::File { length, is_same }) => (length, is_same),
+            // It was closed, and has another name now, or none.
+            Ok(Seen::Nothing) if tracked.listed => {
+                self.schedule.anew = true;
+                return Ok(());
+            }
+            Ok(Seen::Nothing) => {
+                self.lose(id);
+                return Ok(());
+            }
             Err(error) => return Err((Arc::clone(&tracked.input), tracked.entry.path.clone(), error)),
         };
         tracked.entry.seen = seen;
         let position = tracked.course.next().unwrap_or(tracked.course.stored());
         let changed = length != tracked.length;
-        let is_other = length < position
-            || (changed && !tracked.entry.fingerprint.fits(&tracked.file).unwrap_or(true))
-            || tracked.is_other;
+        let is_other = length < position || !is_same || tracked.is_other;
         if is_other {
             tracing::warn!(file = %tracked.entry.path.display(), "a file was written anew in place: it is read from its beginning");
             self.parts.metrics.truncated.inc();
@@ -231,7 +352,7 @@ impl Worker {
             self.ready.insert(id);
         }
         if tracked.entry.fingerprint.may_grow(length)
-            && let Ok(fingerprint) = Fingerprint::of(&tracked.file, length)
+            && let Some(Ok(fingerprint)) = tracked.handle.get().map(|file| Fingerprint::of(file, length))
         {
             tracked.entry.fingerprint = fingerprint;
             self.dirty = true;
@@ -257,18 +378,35 @@ impl Worker {
             return;
         }
         if tracked.course.stored() >= length {
-            if let Some(tracked) = self.files.remove(&id) {
-                tracing::info!(file = %tracked.entry.path.display(), "a file is done with");
-                self.known.insert(id, tracked.entry);
-                self.dirty = true;
-            }
-            return;
+            return self.part_with(id, "a file is done with");
         }
         if let Some(max_parcel) = self.max_parcel()
             && self.parts.uplink.has_room()
         {
             self.send_piece(id, max_parcel, Rest::IsAll);
         }
+    }
+
+    /// A file that was closed for want of room, and of which there is no name any more.
+    fn lose(&mut self, id: FileId) {
+        let Some(tracked) = self.files.get(&id).filter(|tracked| tracked.course.under_way() == 0) else {
+            return;
+        };
+        if tracked.course.stored() < tracked.length || self.changed.contains(&id) {
+            let file = tracked.entry.path.display();
+            tracing::error!(%file, "a file is gone that could not be kept open, and was not read to its end");
+            self.parts.metrics.lost.inc();
+        }
+        self.part_with(id, "a file is gone");
+    }
+
+    fn part_with(&mut self, id: FileId, why: &str) {
+        let Some(mut tracked) = self.files.remove(&id) else { return };
+        self.open -= usize::from(tracked.handle.close());
+        tracing::info!(file = %tracked.entry.path.display(), "{why}");
+        tracked.entry.seen = seconds(self.parts.clock.now());
+        self.known.insert(id, tracked.entry);
+        self.dirty = true;
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use weir_foundation::clock::{SystemClock, timeout};
+use weir_foundation::clock::{Clock, SystemClock, timeout};
 use weir_foundation::connect::{self, Limits};
 use weir_foundation::exit::ExitCode;
 use weir_foundation::fetch::Fetcher;
@@ -29,8 +29,8 @@ pub(super) struct Arguments {
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Bytes; with hundreds of inputs it has some hundred thousand.
-const LONGEST_PAGE: usize = 16 << 20;
+/// Bytes of what is read at most.
+const PAGE: usize = 16 << 20;
 
 /// As much as is read here of what `/status` says.
 #[derive(Debug, Deserialize)]
@@ -123,12 +123,13 @@ async fn ask(ops: SocketAddr) -> Result<Page> {
             .to_owned(),
     }
     };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let limits = Limits { connect: PATIENCE, silence: None };
-    let http = Fetcher::over(connect::plain(limits, Arc::new(SystemClock)));
-    let status = format!("http://{ops}/status").parse()?;
-    let asked = timeout(&SystemClock, PATIENCE, http.get(&status, HeaderMap::new(), LONGEST_PAGE)).await;
-    let answer = asked.map_err(anyhow::Error::from).and_then(|answer| Ok(answer?)).with_context(absent)?;
-    serde_json::from_slice(&answer.body).context("read what the agent says; is it of the same version?")
+    let fetcher = Fetcher::over(connect::plain(limits, Arc::clone(&clock)));
+    let url = format!("http://{ops}/status").parse().context("make an address of that")?;
+    let answer = timeout(&*clock, PATIENCE, fetcher.get(&url, HeaderMap::new(), PAGE)).await;
+    let page = answer.with_context(absent)?.with_context(absent)?.body;
+    serde_json::from_slice(&page).context("read what the agent says; is it of the same version?")
 }
 
 impl Finding {

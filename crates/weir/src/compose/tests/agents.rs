@@ -118,6 +118,7 @@ impl Machine {
             metrics: &mut metrics,
             folder: state,
             log: Arc::new(Log(LastLines::default())),
+            max_open_files: 1_000,
         };
         let agent = Agent::start(settings, parts).expect("the folder can be used");
         let (stop, stopped) = oneshot::channel::<()>();
