@@ -69,7 +69,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(asking: Asking) -> Json<api::Configurations> {
-    Json(entries(&asking.fleet().configurations()))
+    Json(entries(&all(asking.fleet())))
 }
 
 async fn set(
@@ -105,7 +105,7 @@ async fn history(
 async fn status(asking: Asking) -> Json<api::ConfigurationStatus> {
     let picture = |view| Picture::of(&asking.parts, view);
     let agents: Vec<Picture> = asking.fleet().agents().into_iter().map(picture).collect();
-    Json(progress::status(&asking.fleet().configurations(), &agents))
+    Json(progress::status(&all(asking.fleet()), &agents))
 }
 
 async fn show(asking: Asking, revision: InPath) -> Result<Json<api::Configuration>, Failure> {
@@ -190,6 +190,13 @@ fn configured(fleet: &Fleet, selector: &Selector) -> usize {
         fleet.configuration_of(&agent.name).is_some_and(|present| present.selector == *selector)
     };
     good.filter(is_theirs).count()
+}
+
+/// All that agents have now, by their labels.
+fn all(fleet: &Fleet) -> Vec<ConfigurationView> {
+    let mut all = fleet.configurations();
+    all.sort_by(|one, other| one.selector.cmp(&other.selector));
+    all
 }
 
 fn present(fleet: &Fleet, selector: &Selector) -> Option<ConfigurationView> {

@@ -122,6 +122,8 @@ async fn what_agents_would_not_take_is_named_by_line() {
         });
         assert_eq!(answer, expected);
     }
+    let noise = json!({ "labels": {}, "text": "inputs: [] # \u{1b}[2J" });
+    world.refused(Method::POST, ALL, Some(noise), 400, "bad-configuration").await;
     let huge = json!({ "labels": {}, "text": "#".repeat((1 << 20) + 1), "dry_run": true });
     let told = world.refused(Method::POST, ALL, Some(huge), 400, "bad-configuration").await;
     assert_eq!(told, "a configuration has at most 1048576 bytes, this one has 1048577");
@@ -166,6 +168,20 @@ async fn a_configuration_is_rolled_back_and_withdrawn() {
     assert_eq!(answer, json!({ "agents": 1 }));
     assert_eq!(node.configuration().await.text, "");
     world.refused(Method::GET, &format!("{ALL}/5"), None, 404, "unknown-configuration").await;
+}
+
+#[tokio::test]
+async fn configurations_are_listed_by_their_labels() {
+    let world = World::new().await;
+    for labels in [json!({ "role": "web" }), json!({}), json!({ "app": "shop" }), json!({ "agent": "a" })] {
+        world.set(labels, &reads(&["/a"])).await;
+    }
+    let expected = [json!({}), json!({ "agent": "a" }), json!({ "app": "shop" }), json!({ "role": "web" })];
+    for path in [ALL, "/api/v1/configurations/status"] {
+        let answer = world.look(path).await;
+        let listed = answer["configurations"].as_array().expect("is a list").iter();
+        assert_eq!(listed.map(|entry| entry["labels"].clone()).collect::<Vec<_>>(), expected, "{path}");
+    }
 }
 
 #[tokio::test]

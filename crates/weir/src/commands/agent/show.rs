@@ -71,11 +71,7 @@ fn lines(agent: &Agent, zone: &Zone) -> Vec<(&'static str, String)> {
     };
     let certificate = match &agent.certificate {
         Some(certificate) => {
-            format!(
-                "until {}, the {}. of this agent",
-                local_text(certificate.expires.0, zone),
-                agent.generation
-            )
+            format!("number {}, until {}", agent.generation, local_text(certificate.expires.0, zone))
         }
         None => "none".to_owned(),
     };
