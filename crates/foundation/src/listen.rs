@@ -20,7 +20,7 @@ pub enum Exposure {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error(
-        "`{address}` can be reached from other machines and there is no authentication yet: bind a loopback address, or set `{setting}` to allow it"
+        "`{address}` can be reached from other machines: bind a loopback address, or set `{setting}` to allow it"
     )]
     NotLoopback { address: SocketAddr, setting: &'static str },
     #[error("address in use: `{address}` (does another weir run, or another program listen there?)")]
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn names_the_setting_that_allows_it() {
         let error = bind(address("0.0.0.0:0"), LOOPBACK).expect_err("is refused");
-        insta::assert_snapshot!(error, @"`0.0.0.0:0` can be reached from other machines and there is no authentication yet: bind a loopback address, or set `server.http.allow_public` to allow it");
+        insta::assert_snapshot!(error, @"`0.0.0.0:0` can be reached from other machines: bind a loopback address, or set `server.http.allow_public` to allow it");
         bind(address("0.0.0.0:0"), Exposure::Public).expect("is allowed");
     }
 

@@ -2,6 +2,8 @@
 //!
 //! One provider of cryptography for the whole process, ring; connections are TLS 1.2 or 1.3.
 
+mod server;
+
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use rustls::{CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::server::VERSIONS;
 use crate::settings::{Problem, Problems};
 
 /// How to connect to a server by TLS.

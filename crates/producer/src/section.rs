@@ -52,7 +52,7 @@ pub struct ProducerSection {
     /// requests without one are one app's. Streams that exist do not count. Default: no limit.
     pub max_app_streams: Option<u32>,
     /// What becomes of events of apps that `weir app create` has not made: `take` or `refuse`. Without an instance, as
-    /// over Kafka, nobody is known and all are taken. Default: `take`; `refuse` where other machines reach a door.
+    /// over Kafka, nobody is known and all are taken. Default: `take`, where other machines reach `weir up` `refuse`.
     pub unknown_apps: Option<UnknownApps>,
     /// Make new streams as the settings say, whatever a request asks for. Default: `false`.
     pub ignore_stream_options: Option<bool>,

@@ -14,6 +14,7 @@ mod instance;
 mod listeners;
 mod metrics;
 mod producer;
+mod secure;
 mod server;
 mod watch;
 
@@ -48,6 +49,7 @@ use self::instance::Instance;
 pub(crate) use self::listeners::Addresses;
 use self::listeners::Listeners;
 pub(crate) use self::producer::producer;
+use self::secure::Certificates;
 pub(crate) use self::server::server;
 use crate::settings::Settings;
 
@@ -106,9 +108,12 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     // Neither the index nor a tail may have what the rules would have taken out.
     redaction.known().await.context("find out what to redact")?;
     delivery.start(&process.spawner).context("start the consumer")?;
-    producer.serve_grpc(listeners.grpc).context("serve gRPC")?;
+    let certificates = Certificates::open(&settings.listen.tls, Some(instance.clients()), process)?;
+    let grpc = certificates.secure(listeners.grpc, settings.producer.grpc_listen);
+    producer.serve_grpc(grpc).context("serve gRPC")?;
     serve_agents(settings, listeners.ingest, listeners.enrolment, &producer, &instance, process)?;
-    serve_http(listeners.http, &producer, server, process)?;
+    let http = certificates.secure(listeners.http, settings.listen.http);
+    serve_http(http, &producer, server, process)?;
     announce(process);
     Ok(Running {
         addresses,
@@ -306,7 +311,7 @@ fn serve_agents(
         .context("serve enrolment")
 }
 
-fn serve_http(listener: TcpListener, producer: &Producer, server: Server, process: &Process) -> Result<()> {
+fn serve_http(listener: Listener, producer: &Producer, server: Server, process: &Process) -> Result<()> {
     let phase = DrainPhase::StopIntake;
     let api = server.router(process.spawner.token(phase));
     let router = producer.router().merge(api).fallback(weir_server::not_found);

@@ -26,7 +26,7 @@ pub(crate) use self::agent::AgentSettings;
 pub(crate) use self::aliases::ALIASES;
 use self::barito::PRESET;
 use self::section::Compat;
-pub(crate) use self::section::{Listen, RawSettings};
+pub(crate) use self::section::{Listen, ListenTls, RawSettings, is_public};
 
 /// What a process is to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -135,6 +135,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
     let (journal_dir, index_dir) = (journal_directory(&data_dir), data_dir.join("index"));
     let listen = loaded.section("listen", |raw| Listen::validate(&raw.listen));
+    let tls = loaded.section("listen.tls", |raw| has_certificate(raw, role, listen.as_ref()));
     let log = loaded.section("log", |raw| LogSettings::validate(&raw.log));
     let drain = loaded.section("drain", |raw| DrainDeadlines::validate(&raw.drain));
     let journal =
@@ -142,7 +143,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let store = loaded.section("store", |raw| weir_store::segment::Settings::validate(&raw.store, index_dir));
     let producer = loaded.section("producer", |raw| {
         let producer = weir_producer::Settings::validate(&producer_section(raw, role))?;
-        fits(&producer, journal.as_ref(), raw.listen.exposure()).map(|()| producer)
+        fits(&producer, journal.as_ref(), role, raw.listen.exposure()).map(|()| producer)
     });
     let kafka = loaded.section("kafka", |raw| kafka(raw, role));
     let elasticsearch = loaded.section("elasticsearch", |raw| elasticsearch(raw, role));
@@ -153,6 +154,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
     let fleet = loaded.section("fleet", |raw| FleetListen::validate(&raw.fleet, raw.listen.exposure()));
     let producer = producer?;
+    tls?;
     Some(Settings {
         data_dir,
         listen: listen?,
@@ -226,10 +228,28 @@ const KAFKA_PARTITIONS: u32 = 100;
 
 fn producer_section(raw: &RawSettings, role: Role) -> weir_producer::ProducerSection {
     let mut section = raw.producer.clone();
+    let reached = [section.grpc_listen, raw.listen.http, section.ingest_listen];
+    let is_barito = raw.compat == Some(Compat::Barito);
+    if role == Role::Up && !is_barito && reached.into_iter().flatten().any(is_public) {
+        section.unknown_apps = section.unknown_apps.or(Some(weir_producer::UnknownApps::Refuse));
+    }
     if role == Role::Producer {
         section.max_partitions = section.max_partitions.or(Some(KAFKA_PARTITIONS));
     }
     section
+}
+
+/// Only `weir up` has an instance with certificates of its own.
+fn has_certificate(raw: &RawSettings, role: Role, listen: Option<&Listen>) -> Result<(), Problems> {
+    let Some(listen) = listen.filter(|listen| listen.tls == ListenTls::Instance) else { return Ok(()) };
+    let grpc = raw.producer.grpc_listen.filter(|_| role == Role::Producer);
+    let is_reached = is_public(listen.http) || grpc.is_some_and(is_public);
+    if is_reached && matches!(role, Role::Producer | Role::Server) {
+        let message = "needs `cert_file` and `key_file`: other machines reach an address";
+        let hint = "or set `mode: off` where something in front of weir sees to TLS, or nothing has to";
+        return Err(Problem::at("", message).hint(hint).into());
+    }
+    Ok(())
 }
 
 /// Whether every batch that the doors take is one that the journal takes, and the gRPC door is as open as the
@@ -237,6 +257,7 @@ fn producer_section(raw: &RawSettings, role: Role) -> weir_producer::ProducerSec
 fn fits(
     producer: &weir_producer::Settings,
     journal: Option<&weir_journal::sqlite::Settings>,
+    role: Role,
     exposure: Exposure,
 ) -> Result<(), Problems> {
     let mut problems = Problems::default();
@@ -246,9 +267,13 @@ fn fits(
     }
     section::check_reach(&mut problems, "grpc_listen", producer.grpc_listen, exposure);
     if let Some(address) = producer.ingest_listen {
-        // Only `weir up` has the instance that agents show who they are to.
-        let exposure = if role == Role::Up { exposure } else { OPEN_INGEST };
         section::check_reach(&mut problems, "ingest_listen", address, exposure);
+        if role == Role::Producer && is_public(address) {
+            let message = format!(
+                "`{address}` can be reached from other machines, and only `weir up` knows who agents are"
+            );
+            problems.push(Problem::at("ingest_listen", message));
+        }
     }
     problems.or(())
 }

@@ -69,8 +69,8 @@ fn addresses_that_others_can_reach_need_a_word() {
     let setup = setup(directory.path());
     let exposed = |address: &str| {
         format!(
-            "`{address}` can be reached from other machines and there is no authentication yet: bind a loopback \
-             address, or set `listen.allow_public` to allow it\n"
+            "`{address}` can be reached from other machines: bind a loopback address, or set `listen.allow_public` to \
+             allow it\n"
         )
     };
     for (flag, path) in

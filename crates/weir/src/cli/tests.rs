@@ -95,7 +95,7 @@ fn words(line: &str) -> Vec<String> {
                 quote = Some(character);
             }
             (None, '#') if word.is_none() => break,
-            (None, '|') => break,
+            (None, '|' | '>') => break,
             (None, ' ') => words.extend(word.take()),
             _ => word.get_or_insert_default().push(character),
         }

@@ -16,6 +16,7 @@ use weir_foundation::file;
 use weir_foundation::http::{Plaintext, Security, TlsConfig};
 use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, Policy};
+use weir_foundation::tls::VERSIONS;
 use weir_server::agents::{AgentParts, Hub};
 use weir_state::sqlite::{SqliteSettings, SqliteState};
 
@@ -35,6 +36,8 @@ pub(super) struct Instance {
     mutual: watch::Receiver<Arc<TlsConfig>>,
     /// What nodes connect to.
     enrolment: watch::Receiver<Arc<TlsConfig>>,
+    /// What clients connect to, by HTTP/1.1 too.
+    clients: watch::Receiver<Arc<TlsConfig>>,
 }
 
 /// Where agents and nodes reach this process.
@@ -51,6 +54,14 @@ struct Shown {
     bundle: u64,
     mutual: Arc<TlsConfig>,
     enrolment: Arc<TlsConfig>,
+    clients: Arc<TlsConfig>,
+}
+
+/// Where listeners look for what to show.
+struct Showing {
+    mutual: watch::Sender<Arc<TlsConfig>>,
+    enrolment: watch::Sender<Arc<TlsConfig>>,
+    clients: watch::Sender<Arc<TlsConfig>>,
 }
 
 impl Instance {
@@ -77,8 +88,13 @@ impl Instance {
             keep_first_token(data_dir, token)?;
         }
         let shown = Shown::of(&fleet, &names, clock)?;
-        let (tell_mutual, mutual) = watch::channel(Arc::clone(&shown.mutual));
-        let (tell_enrolment, enrolment) = watch::channel(Arc::clone(&shown.enrolment));
+        let showing = Showing {
+            mutual: watch::Sender::new(Arc::clone(&shown.mutual)),
+            enrolment: watch::Sender::new(Arc::clone(&shown.enrolment)),
+            clients: watch::Sender::new(Arc::clone(&shown.clients)),
+        };
+        let (mutual, enrolment, clients) =
+            (showing.mutual.subscribe(), showing.enrolment.subscribe(), showing.clients.subscribe());
         let agents = AgentParts {
             fleet: fleet.clone(),
             hub: Hub::default(),
@@ -87,14 +103,19 @@ impl Instance {
             spawner: spawner.clone(),
         };
         follow(&fleet, process);
-        maintain(fleet.clone(), names, shown, tell_mutual, tell_enrolment, process);
-        Ok(Self { fleet, agents, mutual, enrolment })
+        maintain(fleet.clone(), names, shown, showing, process);
+        Ok(Self { fleet, agents, mutual, enrolment, clients })
     }
 
     /// Of the listener of agents. From this machine they may come without a certificate, if the settings let them.
     pub(super) fn agents_security(&self, settings: &FleetListen) -> Security {
         let plaintext = if settings.local_agents { Plaintext::FromThisMachine } else { Plaintext::Refused };
         Security::Tls { config: self.mutual.clone(), plaintext }
+    }
+
+    /// Of listeners of clients, as far as the instance sees to it.
+    pub(super) fn clients(&self) -> watch::Receiver<Arc<TlsConfig>> {
+        self.clients.clone()
     }
 
     /// Of the listener of nodes that are no agents yet.
@@ -111,7 +132,15 @@ impl Shown {
         let mutual =
             tls::server_mutual(&identity.identity, &view.roots, Arc::clone(clock)).context(failed)?;
         let enrolment = tls::server(&identity.identity, Arc::clone(clock)).context(failed)?;
-        Ok(Self { identity, bundle: view.bundle, mutual: Arc::new(mutual), enrolment: Arc::new(enrolment) })
+        let mut clients = enrolment.clone();
+        clients.alpn_protocols = VERSIONS.map(<[u8]>::to_vec).to_vec();
+        Ok(Self {
+            identity,
+            bundle: view.bundle,
+            mutual: Arc::new(mutual),
+            enrolment: Arc::new(enrolment),
+            clients: Arc::new(clients),
+        })
     }
 
     fn is_current(&self, fleet: &Fleet) -> bool {
@@ -132,14 +161,7 @@ fn follow(fleet: &Fleet, process: &Process) {
 }
 
 /// Keys and certificates are renewed when their time has come, and listeners show them from then on.
-fn maintain(
-    fleet: Fleet,
-    names: Vec<String>,
-    mut shown: Shown,
-    tell_mutual: watch::Sender<Arc<TlsConfig>>,
-    tell_enrolment: watch::Sender<Arc<TlsConfig>>,
-    process: &Process,
-) {
+fn maintain(fleet: Fleet, names: Vec<String>, mut shown: Shown, showing: Showing, process: &Process) {
     let clock = Arc::clone(&process.clock);
     process.spawner.spawn("fleet.maintain", Policy::essential(DrainPhase::StopIntake), |drain| async move {
         let mut changes = fleet.changes();
@@ -150,8 +172,9 @@ fn maintain(
             if !shown.is_current(&fleet) {
                 match Shown::of(&fleet, &names, &clock) {
                     Ok(next) => {
-                        tell_mutual.send_replace(Arc::clone(&next.mutual));
-                        tell_enrolment.send_replace(Arc::clone(&next.enrolment));
+                        showing.mutual.send_replace(Arc::clone(&next.mutual));
+                        showing.enrolment.send_replace(Arc::clone(&next.enrolment));
+                        showing.clients.send_replace(Arc::clone(&next.clients));
                         shown = next;
                         tracing::info!("this server shows a new certificate from now on");
                     }

@@ -16,6 +16,7 @@ use weir_limits_redis::RedisLimiter;
 use weir_producer::{Producer, Records, RestGateway};
 
 use super::discovery::Discovery;
+use super::secure::Certificates;
 use super::{Process, announce, identity, show};
 use crate::settings::Settings;
 
@@ -50,6 +51,8 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     let producer = Producer::start(settings.producer.clone(), parts).await.context("start the producer")?;
     let status = status(process, [&listening, &grpc], rest.as_ref())?;
     let ops = show(listening, status, process, metrics)?;
+    let certificates = Certificates::open(&settings.listen.tls, None, process)?;
+    let grpc = certificates.secure(grpc, settings.producer.grpc_listen);
     producer.serve_grpc(grpc).context("serve gRPC")?;
     if let Some(listener) = ingest {
         producer.serve_ingest(listener, None).context("serve agents")?;
@@ -58,6 +61,7 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
         let serving = http::Process { spawner, clock };
         let router = producer.router().fallback(weir_server::not_found);
         let limits = http::Limits::default();
+        let listener = certificates.secure(listener, settings.listen.http);
         http::serve("http", listener, router, limits, DrainPhase::StopIntake, serving)
             .context("serve HTTP")?;
     }

@@ -18,6 +18,7 @@ use weir_store_elastic::ElasticStore;
 use super::auditor::SharedBooks;
 use super::door::Doors;
 use super::fleet::Fleet;
+use super::secure::Certificates;
 use super::{Process, announce, directory, identity, listeners, show};
 use crate::settings::Settings;
 
@@ -41,6 +42,7 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
     let phase = DrainPhase::StopIntake;
     let router = server.router(spawner.token(phase)).fallback(weir_server::not_found);
     let serving = http::Process { spawner, clock };
+    let http = Certificates::open(&settings.listen.tls, None, process)?.secure(http, settings.listen.http);
     http::serve("http", http, router, http::Limits::default(), phase, serving).context("serve HTTP")?;
     announce(process);
     Ok(ops)

@@ -2,6 +2,7 @@
 
 mod agents;
 mod operators;
+mod reached;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -12,6 +12,7 @@ pub(crate) const PRESET: Preset = Preset {
     value: "barito",
     defaults: &[
         ("listen.allow_public", "true"),
+        ("listen.tls.mode", "off"),
         ("listen.http", "0.0.0.0:8080"),
         ("listen.ops", "0.0.0.0:8008"),
         ("producer.grpc_listen", "0.0.0.0:8082"),

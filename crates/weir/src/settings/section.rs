@@ -10,6 +10,7 @@ use weir_foundation::listen::{Exposure, permit};
 use weir_foundation::settings::{Problem, Problems};
 use weir_foundation::supervise::DrainSection;
 use weir_foundation::telemetry::LogSection;
+use weir_foundation::tls::{IdentityFiles, TlsSection, TlsSettings};
 use weir_journal::sqlite::JournalSection;
 use weir_journal_kafka::KafkaSection;
 use weir_limits_redis::RedisLimitsSection;
@@ -63,18 +64,51 @@ pub(crate) struct ListenSection {
     pub(crate) http: Option<SocketAddr>,
     /// Address for operators: health, status and metrics. Default: `127.0.0.1:8008`.
     pub(crate) ops: Option<SocketAddr>,
-    /// Whether addresses may be bound that other machines can reach. Whoever connects may send, as far as apps have no
-    /// secrets; to read and change anything `weir up` wants the token of an operator, other roles want nothing.
-    /// Default: `false`.
+    /// Whether addresses may be bound that other machines can reach. `weir up` then wants the secret of an app to send in
+    /// its name, and the token of an operator to read and change anything; other roles want nothing. Default: `false`.
     pub(crate) allow_public: Option<bool>,
+    pub(crate) tls: ListenTlsSection,
+}
+
+/// How the addresses for HTTP and gRPC are secured that other machines can reach. Those of this machine are not, and from
+/// this machine TLS is never needed.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ListenTlsSection {
+    /// `on`, or `off` where something in front of weir sees to it. Default: `on`, with `compat: barito` `off`.
+    pub(crate) mode: Option<TlsMode>,
+    /// A PEM file with the certificate to show, and those between it and its CA. Read again when it has changed.
+    /// Default: a certificate of the instance (`weir up`), which clients know by its pin.
+    pub(crate) cert_file: Option<PathBuf>,
+    /// A PEM file with the private key of `cert_file`. Default: none.
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// Whether there is TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TlsMode {
+    #[default]
+    On,
+    Off,
+}
+
+/// The validated [`ListenTlsSection`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListenTls {
+    Off,
+    /// With a certificate of the instance.
+    Instance,
+    Files(IdentityFiles),
 }
 
 /// The validated [`ListenSection`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) http: SocketAddr,
     pub(crate) ops: SocketAddr,
     pub(crate) exposure: Exposure,
+    pub(crate) tls: ListenTls,
 }
 
 pub(super) const fn loopback(port: u16) -> SocketAddr {
@@ -99,12 +133,13 @@ impl Listen {
     pub(crate) const DEFAULT_HTTP: SocketAddr = loopback(8080);
 
     pub(crate) fn validate(raw: &ListenSection) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
         let listen = Self {
             http: raw.http.unwrap_or(Self::DEFAULT_HTTP),
             ops: raw.ops.unwrap_or(loopback(8008)),
             exposure: raw.exposure(),
+            tls: problems.take("tls", ListenTls::validate(&raw.tls)).unwrap_or(ListenTls::Off),
         };
-        let mut problems = Problems::default();
         for (path, address) in [("http", listen.http), ("ops", listen.ops)] {
             check_reach(&mut problems, path, address, listen.exposure);
         }
@@ -113,6 +148,24 @@ impl Listen {
         }
         problems.or(listen)
     }
+}
+
+impl ListenTls {
+    fn validate(raw: &ListenTlsSection) -> Result<Self, Problems> {
+        let section =
+            TlsSection { ca_file: None, cert_file: raw.cert_file.clone(), key_file: raw.key_file.clone() };
+        let files = TlsSettings::validate(&section)?.identity;
+        Ok(match (raw.mode.unwrap_or_default(), files) {
+            (TlsMode::Off, _) => Self::Off,
+            (TlsMode::On, None) => Self::Instance,
+            (TlsMode::On, Some(files)) => Self::Files(files),
+        })
+    }
+}
+
+/// Whether other machines can reach an address.
+pub(crate) fn is_public(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 /// Whether an address may be reached by those who reach it.
