@@ -79,7 +79,8 @@ impl Measured {
             .env("WEIR_LISTEN__HTTP", http.to_string())
             .env("WEIR_LISTEN__OPS", ops.to_string())
             .env("WEIR_PRODUCER__GRPC_LISTEN", grpc.to_string())
-            .env("WEIR_PRODUCER__INGEST_LISTEN", ingest.to_string());
+            .env("WEIR_PRODUCER__INGEST_LISTEN", ingest.to_string())
+            .env("WEIR_FLEET__ENROL_LISTEN", "127.0.0.1:0");
         Self::ready(command, addresses).await
     }
 

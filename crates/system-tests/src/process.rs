@@ -28,6 +28,7 @@ pub struct Addresses {
     pub http: SocketAddr,
     pub grpc: SocketAddr,
     pub ingest: SocketAddr,
+    pub enrolment: SocketAddr,
     pub ops: SocketAddr,
 }
 
@@ -70,7 +71,13 @@ pub fn allow_open_files(needed: u64) {
 impl Addresses {
     /// Addresses that were free a moment ago, and that this process gives nobody else.
     pub fn free() -> Self {
-        Self { http: free_address(), grpc: free_address(), ingest: free_address(), ops: free_address() }
+        Self {
+            http: free_address(),
+            grpc: free_address(),
+            ingest: free_address(),
+            enrolment: free_address(),
+            ops: free_address(),
+        }
     }
 }
 
@@ -128,6 +135,7 @@ impl Setup {
             .env("WEIR_LISTEN__OPS", self.addresses.ops.to_string())
             .env("WEIR_PRODUCER__GRPC_LISTEN", self.addresses.grpc.to_string())
             .env("WEIR_PRODUCER__INGEST_LISTEN", self.addresses.ingest.to_string())
+            .env("WEIR_FLEET__ENROL_LISTEN", self.addresses.enrolment.to_string())
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
     }
