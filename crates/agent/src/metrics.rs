@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     pub(crate) errors: Counter,
     pub(crate) open_files: Gauge,
     pub(crate) lag_bytes: Gauge,
+    pub(crate) lag_seconds: Gauge,
 }
 
 impl Metrics {
@@ -69,6 +70,11 @@ impl Metrics {
             "lag_bytes",
             "Bytes of files that the server does not have",
             metrics.lag_bytes.clone(),
+        );
+        agent.register(
+            "lag_seconds",
+            "How long the oldest of these bytes has been seen, a last line without an end left out",
+            metrics.lag_seconds.clone(),
         );
         metrics
     }

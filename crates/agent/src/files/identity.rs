@@ -61,9 +61,18 @@ impl Fingerprint {
         }
     }
 
-    /// Whether more of the file can be looked at by now, of which `end` bytes will not change.
-    pub(crate) fn may_grow(self, end: u64) -> bool {
-        self.bytes < end.min(BYTES)
+    /// Of as much as there is by now, up to `end`; none if the file does not begin as this one did.
+    pub(crate) fn grown(self, file: &File, end: u64) -> io::Result<Option<Self>> {
+        let mut beginning = vec![0; usize::try_from(end.min(BYTES)).unwrap_or(0)];
+        match file.read_exact_at(&mut beginning, 0) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let known = usize::try_from(self.bytes).ok().and_then(|known| beginning.get(..known));
+        let is_same = known.is_some_and(|known| self.bytes == 0 || xxh3_64(known) == self.hash);
+        let grown = Self { bytes: end.min(BYTES), hash: xxh3_64(&beginning) };
+        Ok(is_same.then_some(grown))
     }
 }
 
@@ -82,7 +91,11 @@ mod tests {
         file.write_all(&[b'x'; 5_000]).expect("there is space");
         let full = Fingerprint::of(&file, 5_011).expect("it can be read");
         assert_eq!((early.bytes, full.bytes), (11, 1_024));
-        assert!(early.may_grow(5_011) && !full.may_grow(9_000));
+        for fingerprint in [Fingerprint::default(), of_nothing, early, full] {
+            assert_eq!(fingerprint.grown(&file, 5_011).expect("it can be read"), Some(full));
+        }
+        assert_eq!(full.grown(&file, 1_000).expect("it can be read"), None, "it was shortened");
+        assert_eq!(full.grown(&file, 9_000).expect("it can be read"), Some(full));
         for fingerprint in [Fingerprint::default(), of_nothing, early, full] {
             assert!(fingerprint.fits(&file).expect("it can be read"));
         }
@@ -91,5 +104,9 @@ mod tests {
         assert!(of_nothing.fits(&other).expect("it can be read"));
         assert!(!early.fits(&other).expect("it can be read"));
         assert!(!full.fits(&other).expect("it can be read"), "it is shorter");
+        for end in [0, 11, 5_000] {
+            assert_eq!(early.grown(&other, end).expect("it can be read"), None, "{end}");
+        }
+        assert!(of_nothing.grown(&other, 11).expect("it can be read").is_some());
     }
 }

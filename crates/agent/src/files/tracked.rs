@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use weir_model::Timestamp;
 use weir_uplink::{Course, Parcel, Place};
@@ -42,8 +42,9 @@ pub(super) struct Tracked {
     pub(super) unlisted_since: Option<Instant>,
     /// It does not begin any more as it did.
     pub(super) is_other: bool,
-    /// How long it was when it was last looked at, and since when.
+    /// How long it was when it was last looked at, and when it was written by then.
     pub(super) length: u64,
+    modified: Option<SystemTime>,
     tried: Option<Tried>,
     pub(super) unchanged_since: Instant,
     pub(super) lag: Lag,
@@ -88,6 +89,13 @@ struct Tried {
     until: Option<Instant>,
 }
 
+/// What is known of a file before it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    Nothing,
+    Written,
+}
+
 /// What was seen of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -125,6 +133,7 @@ impl Tracked {
             unlisted_since: None,
             is_other: false,
             length,
+            modified: None,
             tried: None,
             unchanged_since: now,
             lag: Lag::default(),
@@ -142,9 +151,9 @@ impl Tracked {
         self.entry.path = path;
     }
 
-    /// The file was emptied or written anew in place: what comes is of another life.
+    /// The file was emptied or written anew in place: what was last seen of it, and what comes, is of another life.
     pub(super) fn begin_again(&mut self, source: [u8; 16], now: Instant) {
-        self.entry = Entry { source, stored: 0, fingerprint: Fingerprint::default(), ..self.entry.clone() };
+        self.entry = Entry { source, stored: 0, ..self.entry.clone() };
         self.is_other = false;
         self.course = Course::new(source, 0);
         self.registered = false;
@@ -170,23 +179,32 @@ impl Tracked {
         self.course.next().unwrap_or(self.course.stored()) < self.length
     }
 
-    /// Looks at the file. One that is closed is opened if it has changed.
-    pub(super) fn look(&mut self) -> io::Result<Seen> {
-        let length = match self.handle.get() {
-            Some(file) => file.metadata()?.len(),
+    /// Looks at the file, which is known to have changed or not. One that is closed is opened if it has changed.
+    pub(super) fn look(&mut self, known: Known) -> io::Result<Seen> {
+        let metadata = match self.handle.get() {
+            Some(file) => file.metadata()?,
             None => match self.entry.path.metadata() {
-                Ok(metadata) if FileId::of(&metadata) == self.entry.id => metadata.len(),
+                Ok(metadata) if FileId::of(&metadata) == self.entry.id => metadata,
                 Ok(_) => return Ok(Seen::Nothing),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Nothing),
                 Err(error) => return Err(error),
             },
         };
-        if length == self.length {
+        let (length, modified) = (metadata.len(), metadata.modified().ok());
+        let before = std::mem::replace(&mut self.modified, modified);
+        // What was emptied may be as long again by now.
+        let is_unchanged = length == self.length && modified == before;
+        if is_unchanged && known == Known::Nothing && !self.is_other {
             return Ok(Seen::File { length, is_same: true });
         }
-        // Where it can not be read it is taken for the same.
-        let is_same = self.entry.fingerprint.fits(self.handle.open(&self.entry.path)?).unwrap_or(true);
-        Ok(Seen::File { length, is_same })
+        let file = self.handle.open(&self.entry.path)?;
+        let grown = match self.entry.fingerprint.grown(file, length) {
+            Ok(grown) => grown,
+            // Where it can not be read it is taken for the same.
+            Err(_) => return Ok(Seen::File { length, is_same: true }),
+        };
+        self.entry.fingerprint = grown.or_else(|| Fingerprint::of(file, length).ok()).unwrap_or_default();
+        Ok(Seen::File { length, is_same: grown.is_some() })
     }
 
     /// What there is that was not sent.

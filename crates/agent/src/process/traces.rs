@@ -1,5 +1,9 @@
 //! Stack traces, as the runtimes of languages write them: which line begins one, and which goes on with it.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 /// Whose traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -66,14 +70,19 @@ fn is_indented(line: &str) -> bool {
     line.starts_with([' ', '\t'])
 }
 
-/// The head of a trace ends with the name of a class, or has one before a colon. Without its head a trace begins with a frame.
-fn begins_java(line: &str) -> bool {
-    is_java_frame(line) || ["Exception", "Error", "Throwable"].iter().any(|name| names_one(line, name))
+/// The head of a trace ends with the name of a class, or has one before a colon.
+static JAVA: LazyLock<Regex> = LazyLock::new(|| expression("(?:Exception|Error|Throwable)(?::|$)"));
+
+static GO: LazyLock<Regex> =
+    LazyLock::new(|| expression("panic: |fatal error: |http: panic serving |unexpected fault address "));
+
+fn expression(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("it is written here")
 }
 
-fn names_one(line: &str, name: &str) -> bool {
-    memchr::memmem::find_iter(line.as_bytes(), name)
-        .any(|at| matches!(line.as_bytes().get(at + name.len()), None | Some(b':')))
+/// Without its head a trace begins with a frame.
+fn begins_java(line: &str) -> bool {
+    is_java_frame(line) || JAVA.is_match(line)
 }
 
 fn is_java_frame(line: &str) -> bool {
@@ -89,14 +98,11 @@ fn goes_on_java(line: &str) -> bool {
 }
 
 fn begins_go(line: &str) -> Option<Go> {
-    const HEADS: [&str; 4] =
-        ["panic: ", "fatal error: ", "http: panic serving ", "unexpected fault address "];
     if is_goroutine(line) {
         return Some(Go::Function);
     }
-    let says_it = HEADS.iter().any(|head| memchr::memmem::find(line.as_bytes(), head.as_bytes()).is_some());
     let is_signal = matches!(line, "SIGQUIT: quit" | "SIGABRT: abort");
-    (says_it || is_signal).then_some(Go::Panic)
+    (is_signal || GO.is_match(line)).then_some(Go::Panic)
 }
 
 /// `goroutine 1 [running]:`

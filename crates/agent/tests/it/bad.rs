@@ -80,6 +80,47 @@ async fn a_file_that_is_deleted_is_read_to_its_end() {
     agent.end().await;
 }
 
+/// Also into as many bytes as it had.
+#[tokio::test]
+async fn a_file_that_is_emptied_is_read_from_its_beginning() {
+    let inputs = [
+        SHOP,
+        r#"[{"app": "shop", "paths": ["LOGS/*.log"], "poll": true}]"#,
+        r#"[{"app": "shop", "paths": ["LOGS/*.log"]}]"#,
+    ];
+    for (round, inputs) in inputs.into_iter().enumerate() {
+        let (mut node, door) = (Node::new(), Door::open().await);
+        if round == 2 {
+            // The file is closed meanwhile.
+            node.max_open_files = 1;
+            node.append("z.log", "another\n");
+        }
+        let others = usize::from(round == 2);
+        let agent = node.start(&door, inputs);
+        for (number, text) in ["one\n", "two\n", "three and more\n", "four\nfive\n"].iter().enumerate() {
+            // As `copytruncate` does, and whoever goes on writing.
+            let file =
+                File::options().create(true).append(true).open(node.log("a.log")).expect("there is space");
+            file.set_len(0).expect("there is space");
+            (&file).write_all(text.as_bytes()).expect("there is space");
+            arrived(&door, number + 1 + others + usize::from(number == 3)).await;
+            agent.told("all of it is stored", |report| report.inputs[0].lag_bytes == 0).await;
+            if round == 2 {
+                node.append("z.log", "another\n");
+                eventually("the other file is open", || {
+                    door.messages().iter().filter(|message| *message == "another").count() == number + 2
+                })
+                .await;
+            }
+        }
+        let mut messages = door.messages();
+        messages.retain(|message| message != "another");
+        assert_eq!(messages, ["one", "two", "three and more", "four", "five"]);
+        assert_eq!(agent.metric("weir_agent_truncated_files_total"), 3.0);
+        agent.end().await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_file_has_the_name_of_one_for_a_while() {
     let (node, door) = (Node::new(), Door::open().await);

@@ -13,7 +13,7 @@ use crate::files::identity::{self, FileId, Fingerprint};
 use crate::files::inputs::{Input, InputReport, Report, Scan, Slot};
 use crate::files::register::{Entry, Patterns, Sync};
 use crate::files::scan::{self, Match};
-use crate::files::tracked::{Fate, Seen, Tracked};
+use crate::files::tracked::{Fate, Known, Seen, Tracked};
 use crate::files::watch::Changes;
 use crate::process::Rest;
 use crate::section::StartAt;
@@ -58,8 +58,8 @@ impl Worker {
             Look::Changed => {
                 let unlisted = self.files.iter().filter(|(_, tracked)| !tracked.listed);
                 let unlisted: Vec<FileId> = unlisted.map(|(id, _)| *id).collect();
-                let changed = std::mem::take(&mut self.changed);
-                self.look_at_each(changed.into_iter().chain(unlisted).collect(), now);
+                let ids = self.changed.iter().copied().chain(unlisted).collect();
+                self.look_at_each(ids, now);
             }
         }
         if self.files.values().any(|tracked| !tracked.registered) {
@@ -124,7 +124,6 @@ impl Worker {
                 tracked.fate = fate(&tracked.input, self.inputs.that_wants(&tracked.entry.path).cloned());
             }
         }
-        self.changed.clear();
         self.look_at_each(self.files.keys().copied().collect(), now);
         self.follow(found.folders, now);
         if self.remember_patterns() {
@@ -136,7 +135,8 @@ impl Worker {
     fn look_at_each(&mut self, ids: BTreeSet<FileId>, now: Instant) {
         for id in ids {
             self.hand_over(id);
-            if let Err((input, path, error)) = self.look_at(id, now) {
+            let known = if self.changed.remove(&id) { Known::Written } else { Known::Nothing };
+            if let Err((input, path, error)) = self.look_at(id, known, now) {
                 self.complain(&input, &path, &error, "a file can not be looked at");
                 self.schedule.failed = true;
             }
@@ -189,11 +189,12 @@ impl Worker {
     /// Says how the inputs are.
     fn tell(&mut self, now: Instant) {
         let mut inputs: Vec<InputReport> = self.inputs.slots.iter().map(Slot::report).collect();
-        let (mut total, mut is_restless) = (0_u64, false);
+        let (mut total, mut oldest, mut is_restless) = (0_u64, None, false);
         for tracked in self.files.values() {
             let lag = tracked.length.saturating_sub(tracked.course.stored());
             total = total.saturating_add(lag);
             let since = tracked.behind_since();
+            oldest = oldest.into_iter().chain(since).min();
             is_restless |= since.is_some() || !tracked.listed || !tracked.registered;
             let input = if let Fate::GoesTo(input) = &tracked.fate { input } else { &tracked.input };
             let of = self.inputs.position(input).and_then(|index| inputs.get_mut(index));
@@ -205,6 +206,8 @@ impl Worker {
         self.schedule.restless |= is_restless;
         let metrics = &self.parts.metrics;
         metrics.lag_bytes.set(i64::try_from(total).unwrap_or(i64::MAX));
+        let age = oldest.map_or(0, |oldest| now.saturating_duration_since(oldest).as_secs());
+        metrics.lag_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));
         metrics.open_files.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
         let report = Report {
             generation: self.inputs.generation,
@@ -312,11 +315,16 @@ impl Worker {
     }
 
     /// Sees how long a file is, whether it is still the same, and whether it is done with.
-    fn look_at(&mut self, id: FileId, now: Instant) -> Result<(), (Arc<Input>, PathBuf, io::Error)> {
+    fn look_at(
+        &mut self,
+        id: FileId,
+        known: Known,
+        now: Instant,
+    ) -> Result<(), (Arc<Input>, PathBuf, io::Error)> {
         let seen = seconds(self.parts.clock.now());
         let Some(tracked) = self.files.get_mut(&id) else { return Ok(()) };
         let was_open = tracked.handle.is_open();
-        let looked = tracked.look();
+        let looked = tracked.look(known);
         if !was_open && tracked.handle.is_open() {
             self.opened();
         }
@@ -329,7 +337,7 @@ impl Worker {
                 return Ok(());
             }
             Ok(Seen::Nothing) => {
-                self.lose(id);
+                self.lose(id, known);
                 return Ok(());
             }
             Err(error) => return Err((Arc::clone(&tracked.input), tracked.entry.path.clone(), error)),
@@ -347,15 +355,10 @@ impl Worker {
             return Ok(());
         }
         if changed {
+            self.dirty = true;
             let written = tracked.written.take().unwrap_or(now);
             tracked.grew(length, written, now);
             self.ready.insert(id);
-        }
-        if tracked.entry.fingerprint.may_grow(length)
-            && let Some(Ok(fingerprint)) = tracked.handle.get().map(|file| Fingerprint::of(file, length))
-        {
-            tracked.entry.fingerprint = fingerprint;
-            self.dirty = true;
         }
         let close_after = tracked.input.settings.close_after;
         tracked.unlisted_since =
@@ -388,11 +391,11 @@ impl Worker {
     }
 
     /// A file that was closed for want of room, and of which there is no name any more.
-    fn lose(&mut self, id: FileId) {
+    fn lose(&mut self, id: FileId, known: Known) {
         let Some(tracked) = self.files.get(&id).filter(|tracked| tracked.course.under_way() == 0) else {
             return;
         };
-        if tracked.course.stored() < tracked.length || self.changed.contains(&id) {
+        if tracked.course.stored() < tracked.length || known == Known::Written {
             let file = tracked.entry.path.display();
             tracing::error!(%file, "a file is gone that could not be kept open, and was not read to its end");
             self.parts.metrics.lost.inc();
