@@ -52,7 +52,8 @@ impl FleetListen {
         }
         for (index, name) in raw.names.iter().flatten().enumerate() {
             let is_address = name.parse::<IpAddr>().is_ok();
-            if !is_address && (name.is_empty() || name.contains([':', '/', ' '])) {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+            if !is_address && (name.is_empty() || !name.chars().all(is_name)) {
                 let message = format!("`{name}` is neither a name of a machine nor an address, without port");
                 problems.push(Problem::at(format!("names[{index}]"), message));
             }

@@ -35,9 +35,14 @@ pub enum State {
 
 impl Cable {
     /// To `server`, whole.
-    #[expect(clippy::disallowed_methods, reason = "a cable of a test needs no supervision")]
     pub async fn to(server: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::between(SocketAddr::from(([127, 0, 0, 1], 0)), server).await
+    }
+
+    /// From an address to `server`, whole.
+    #[expect(clippy::disallowed_methods, reason = "a cable of a test needs no supervision")]
+    pub async fn between(near: SocketAddr, server: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(near).await?;
         let address = listener.local_addr()?;
         let (state, states) = watch::channel(State::Whole);
         let (snaps, snapped) = watch::channel(0);
