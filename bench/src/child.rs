@@ -15,8 +15,6 @@ pub(crate) struct Measured {
     child: Child,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
-    /// Where it takes agents.
-    pub(crate) ingest: SocketAddr,
     pub(crate) ops: SocketAddr,
     /// From its start until it said that it is ready.
     pub(crate) ready_after: Duration,
@@ -34,7 +32,7 @@ impl Measured {
         let ready_after = began.elapsed();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let (grpc, http) = (grpc.parse()?, http.parse()?);
-        Ok(Self { child, grpc, http, ingest: nowhere, ops: nowhere, ready_after })
+        Ok(Self { child, grpc, http, ops: nowhere, ready_after })
     }
 
     /// All of weir, with these variables.
@@ -61,33 +59,51 @@ impl Measured {
         Self::listening(command).await
     }
 
-    /// An agent with this settings file, which sends to a server that takes agents there.
-    pub(crate) async fn agent(directory: &Path, config: &Path, server: SocketAddr) -> Outcome<Self> {
+    /// An agent with this settings file, which enrols with this access key.
+    pub(crate) async fn agent(directory: &Path, config: &Path, key: &str) -> Outcome<Self> {
         let mut command = Command::new(sibling("weir")?);
         command.args(["agent", "run", "--config"]).arg(config).arg("--data-dir").arg(directory);
-        command.arg("--server").arg(format!("http://{server}"));
+        command.env("WEIR_KEY", key);
         let [ops, ..] = free()?;
         command.env("WEIR_LISTEN__OPS", ops.to_string());
-        Self::ready(command, [ops; 4]).await
+        Self::ready(command, [ops; 3]).await
+    }
+
+    /// An access key for agents of an app, which is made; of a server that keeps its files there.
+    pub(crate) fn key(&self, directory: &Path, app: &str) -> Outcome<String> {
+        let run = |arguments: &[&str]| -> Outcome<String> {
+            let mut command = Command::new(sibling("weir")?);
+            command.args(arguments).env("WEIR_SERVER", format!("http://{}", self.http));
+            command.env("WEIR_TOKEN_FILE", directory.join("operator.token"));
+            let output = command.output()?;
+            if !output.status.success() {
+                return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+            }
+            Ok(String::from_utf8(output.stdout)?)
+        };
+        run(&["app", "create", app])?;
+        let line = run(&["agent", "key", "create", "bench", "--app", app])?;
+        let key = line.split_whitespace().find_map(|word| word.strip_prefix("WEIR_KEY="));
+        Ok(key.ok_or("no access key was printed")?.to_owned())
     }
 
     /// Starts a weir on free ports and waits until it is ready.
     async fn listening(mut command: Command) -> Outcome<Self> {
         let addresses = free()?;
-        let [grpc, http, ingest, ops] = addresses;
+        let [grpc, http, ops] = addresses;
         command
             .env("WEIR_LISTEN__HTTP", http.to_string())
             .env("WEIR_LISTEN__OPS", ops.to_string())
             .env("WEIR_PRODUCER__GRPC_LISTEN", grpc.to_string())
-            .env("WEIR_PRODUCER__INGEST_LISTEN", ingest.to_string())
+            .env("WEIR_PRODUCER__INGEST_LISTEN", "127.0.0.1:0")
             .env("WEIR_FLEET__ENROL_LISTEN", "127.0.0.1:0");
         Self::ready(command, addresses).await
     }
 
-    async fn ready(mut command: Command, [grpc, http, ingest, ops]: [SocketAddr; 4]) -> Outcome<Self> {
+    async fn ready(mut command: Command, [grpc, http, ops]: [SocketAddr; 3]) -> Outcome<Self> {
         let began = Instant::now();
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let mut measured = Self { child, grpc, http, ingest, ops, ready_after: Duration::ZERO };
+        let mut measured = Self { child, grpc, http, ops, ready_after: Duration::ZERO };
         let url = format!("http://{ops}/readyz");
         while began.elapsed() < PATIENCE {
             if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
@@ -126,11 +142,11 @@ impl Drop for Measured {
 }
 
 /// Addresses that were free a moment ago.
-fn free() -> Outcome<[SocketAddr; 4]> {
+fn free() -> Outcome<[SocketAddr; 3]> {
     let bind = || TcpListener::bind("127.0.0.1:0");
     // All are held until all are known, so that no two are the same.
-    let held = [bind()?, bind()?, bind()?, bind()?];
-    Ok([held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?, held[3].local_addr()?])
+    let held = [bind()?, bind()?, bind()?];
+    Ok([held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?])
 }
 
 /// A program beside this one.

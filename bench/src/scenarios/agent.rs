@@ -1,4 +1,4 @@
-//! What the agent costs: files to a server that has them durably.
+//! What an enrolled agent costs: files to a server that has them durably, by TLS.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -49,12 +49,14 @@ async fn idle(agent: &Measured, extent: &Extent) -> Outcome<f64> {
 
 /// A server and an agent that reads the files of this folder; and when it was started.
 async fn start(directory: &Path) -> Outcome<(Measured, Measured, Instant)> {
-    let server = Measured::weir(&directory.join("server"), &[]).await?;
+    let kept = directory.join("server");
+    let server = Measured::weir(&kept, &[]).await?;
+    let key = server.key(&kept, "bench")?;
     let config = directory.join("agent.yaml");
     let paths = directory.join("logs/*.log");
     std::fs::write(&config, format!("inputs: [{{app: bench, paths: ['{}']}}]\n", paths.display()))?;
     let began = Instant::now();
-    let agent = Measured::agent(&directory.join("agent"), &config, server.ingest).await?;
+    let agent = Measured::agent(&directory.join("agent"), &config, &key).await?;
     Ok((server, agent, began))
 }
 
