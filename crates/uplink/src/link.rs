@@ -46,8 +46,8 @@ struct Connection {
 pub(crate) enum Broken {
     #[error("could not connect to the server")]
     Dial(#[from] DialError),
-    #[error("the server ended the connection")]
-    Status(#[from] Status),
+    #[error("the server ended the connection: {words}", words = words(.0))]
+    Status(Status),
     #[error("the server ended the connection")]
     Ended,
     #[error("the server did not answer within {0:?}")]
@@ -181,6 +181,20 @@ async fn secured(attendance: &Attendance, clock: &dyn Clock, attempt: usize) -> 
     }
     let (address, tls) = identity.way(attempt)?;
     Ok(dial(&address, tls).await?)
+}
+
+impl From<Status> for Broken {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// What a server said, or what happened to the connection.
+fn words(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        Some(cause) => format!("{}: {}", status.message(), chain(cause)),
+        None => status.message().to_owned(),
+    }
 }
 
 impl Broken {
