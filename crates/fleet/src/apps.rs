@@ -390,13 +390,4 @@ impl Fleet {
             _ => Err(SecretRefused::Wrong),
         }
     }
-
-    /// The app whose secret it is, for clients that say nothing else. Needs no I/O.
-    pub fn app_of_secret(&self, secret: &Secret) -> Result<AppTerms, SecretRefused> {
-        let snapshot = self.snapshot();
-        let name =
-            snapshot.tables.app_secrets.get(&SecretHash::of(secret.reveal())).ok_or(SecretRefused::Wrong)?;
-        let app = snapshot.tables.apps.get(name).ok_or(SecretRefused::Wrong)?;
-        if app.enabled { Ok(app.terms(name)) } else { Err(SecretRefused::Disabled) }
-    }
 }

@@ -290,12 +290,6 @@ impl Fleet {
         let identity = AgentIdentity { instance: keys.instance().clone(), agent: agent.clone() };
         Opener::new(&keys.seal, offer, random, &identity)
     }
-
-    /// With which payloads of agents are opened.
-    #[must_use]
-    pub fn seal_key(&self) -> Arc<SealKey> {
-        Arc::clone(&self.snapshot().keys.seal)
-    }
 }
 
 /// What every access key says beside its secret.

@@ -56,4 +56,4 @@ pub use reports::{FailedConfiguration, Report, ReportView};
 pub use rotation::{Finish, Missing, MissingReason, RotationError, RotationStage, RotationStatus};
 pub use section::{FleetListen, FleetSection};
 pub use settings::FleetSettings;
-pub use tokens::{Admitted, CertificateRefused, IssueTokenError, TokenRefused};
+pub use tokens::{Admitted, CertificateRefused, TokenRefused};

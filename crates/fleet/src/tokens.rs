@@ -29,19 +29,6 @@ pub enum CertificateRefused {
     Superseded,
 }
 
-/// No token was issued.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IssueTokenError {
-    #[error(transparent)]
-    Certificate(#[from] CertificateRefused),
-    #[error("the agent may not send in the name of app `{0}`")]
-    OtherApp(AppName),
-    #[error("there is no app `{0}` any more")]
-    UnknownApp(AppName),
-    #[error("app `{0}` is disabled")]
-    AppDisabled(AppName),
-}
-
 /// An access token is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefused {
@@ -54,10 +41,9 @@ pub enum TokenRefused {
     UnknownCertificate,
     #[error("the agent was revoked")]
     Revoked(RevocationReason),
-    #[error("there is no app `{0}` any more")]
+    /// Nor is there another reason: agents keep their apps.
+    #[error("the agent does not send in the name of app `{0}`")]
     UnknownApp(AppName),
-    #[error("app `{0}` is disabled")]
-    AppDisabled(AppName),
 }
 
 impl CertificateRefused {
@@ -72,16 +58,6 @@ impl CertificateRefused {
     }
 }
 
-impl IssueTokenError {
-    fn nature(&self) -> Nature<'_> {
-        match self {
-            Self::Certificate(refused) => refused.nature(),
-            Self::OtherApp(_) | Self::UnknownApp(_) => Nature::Refused(codes::UNKNOWN_APP),
-            Self::AppDisabled(_) => Nature::Refused(codes::APP_DISABLED),
-        }
-    }
-}
-
 impl TokenRefused {
     fn nature(&self) -> Nature<'_> {
         Nature::Refused(match self {
@@ -91,11 +67,10 @@ impl TokenRefused {
             Self::UnknownCertificate => codes::UNKNOWN_CERTIFICATE,
             Self::Revoked(_) => codes::AGENT_REVOKED,
             Self::UnknownApp(_) => codes::UNKNOWN_APP,
-            Self::AppDisabled(_) => codes::APP_DISABLED,
         })
     }
 }
-failures!(CertificateRefused, IssueTokenError, TokenRefused);
+failures!(CertificateRefused, TokenRefused);
 
 /// How far the clocks of the processes that issue and take tokens may be apart.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
@@ -106,12 +81,6 @@ pub struct Admitted {
     pub agent: AgentView,
     /// When the token ends.
     pub expires: SystemTime,
-}
-
-/// Which app an agent wants to send for, or is to be found unfit for.
-enum AppTrouble {
-    Unknown,
-    Disabled,
 }
 
 impl Agent {
@@ -159,99 +128,36 @@ impl Fleet {
         Ok(self.view(&name, agent))
     }
 
-    /// An access token for who showed this certificate, good for a few minutes and for this certificate only. `app`:
-    /// in whose name it will send, by itself the first of its apps.
-    pub async fn token(
-        &self,
-        shown: &Certificate,
-        audience: Audience,
-        app: Option<&AppName>,
-    ) -> Result<(Secret, SystemTime), IssueTokenError> {
-        let agent = self.check_certificate(shown).await?;
-        let app = match (app, agent.apps.first()) {
-            (Some(app), _) if !agent.apps.contains(app) => {
-                return Err(IssueTokenError::OtherApp(app.clone()));
-            }
-            (Some(app), _) | (None, Some(app)) => app.clone(),
-            // Nobody joins so.
-            (None, None) => return Err(CertificateRefused::UnknownAgent(agent.name).into()),
-        };
-        // Who may not send may still be told configurations.
-        if audience == Audience::Ingest {
-            self.fit(&app).map_err(|trouble| match trouble {
-                AppTrouble::Unknown => IssueTokenError::UnknownApp(app.clone()),
-                AppTrouble::Disabled => IssueTokenError::AppDisabled(app.clone()),
-            })?;
-        }
-        Ok(self.sign(shown, agent, app, vec![audience]))
-    }
-
-    /// As [`Fleet::token`], for everything that an agent does.
-    pub async fn agent_token(&self, shown: &Certificate) -> Result<(Secret, SystemTime), CertificateRefused> {
+    /// An access token for who showed this certificate, good for a few minutes, for this certificate only, and for
+    /// everything that an agent does.
+    pub async fn token(&self, shown: &Certificate) -> Result<(Secret, SystemTime), CertificateRefused> {
         let agent = self.check_certificate(shown).await?;
         // Nobody joins without an app.
         let nobody = || CertificateRefused::UnknownAgent(agent.name.clone());
         let app = agent.apps.first().cloned().ok_or_else(nobody)?;
-        Ok(self.sign(shown, agent, app, vec![Audience::Ingest, Audience::Control]))
-    }
-
-    fn sign(
-        &self,
-        shown: &Certificate,
-        agent: AgentView,
-        app: AppName,
-        audiences: Vec<Audience>,
-    ) -> (Secret, SystemTime) {
         let (keys, now) = (self.snapshot().keys.clone(), self.now());
         let expires = now.checked_add(self.settings().token_life).unwrap_or(now);
         let claims = Claims {
             issuer: keys.instance().clone(),
             agent: agent.name,
             app,
-            audiences,
+            audiences: vec![Audience::Ingest, Audience::Control],
             certificate: shown.thumbprint(),
             issued: now,
             expires,
             id: TokenId::random(),
         };
-        (keys.signing(now).sign(&claims), expires)
-    }
-
-    /// The agent whose access token it is, with the app that it sends for as its only one. `shown` is the certificate of
-    /// the connection, absent where TLS ended before. Needs no I/O.
-    pub fn check_token(
-        &self,
-        token: &Secret,
-        audience: Audience,
-        shown: Option<Thumbprint>,
-    ) -> Result<AgentView, TokenRefused> {
-        let (agent, claims) = self.verify(token, audience, shown)?;
-        if audience == Audience::Ingest {
-            self.fit(&claims.app).map_err(|trouble| match trouble {
-                AppTrouble::Unknown => TokenRefused::UnknownApp(claims.app.clone()),
-                AppTrouble::Disabled => TokenRefused::AppDisabled(claims.app.clone()),
-            })?;
-        }
-        Ok(AgentView { apps: vec![claims.app], ..agent })
+        Ok((keys.signing(now).sign(&claims), expires))
     }
 
     /// The agent whose access token it is, with all of its apps, whether these may send or not; and when the token ends.
+    /// `shown` is the certificate of the connection, absent where TLS ended before. Needs no I/O.
     pub fn admit(
         &self,
         token: &Secret,
         audience: Audience,
-        shown: Thumbprint,
-    ) -> Result<Admitted, TokenRefused> {
-        let (agent, claims) = self.verify(token, audience, Some(shown))?;
-        Ok(Admitted { agent, expires: claims.expires })
-    }
-
-    fn verify(
-        &self,
-        token: &Secret,
-        audience: Audience,
         shown: Option<Thumbprint>,
-    ) -> Result<(AgentView, Claims), TokenRefused> {
+    ) -> Result<Admitted, TokenRefused> {
         let (snapshot, now) = (self.snapshot(), self.now());
         let issuer = snapshot.keys.instance().clone();
         let expectation = Expectation { issuer, audience, certificate: shown, leeway: LEEWAY };
@@ -266,14 +172,6 @@ impl Fleet {
             return Err(TokenRefused::UnknownApp(claims.app));
         }
         self.reports().saw(&claims.agent, agent.joined, noted.generation, now);
-        Ok((self.view(&claims.agent, agent), claims))
-    }
-
-    fn fit(&self, app: &AppName) -> Result<(), AppTrouble> {
-        match self.snapshot().tables.apps.get(app) {
-            None => Err(AppTrouble::Unknown),
-            Some(app) if !app.enabled => Err(AppTrouble::Disabled),
-            Some(_) => Ok(()),
-        }
+        Ok(Admitted { agent: self.view(&claims.agent, agent), expires: claims.expires })
     }
 }

@@ -39,7 +39,6 @@ async fn apps_have_terms_and_secrets() {
     };
     assert_eq!(fleet.app(&app("cafe")), Some(terms.clone()));
     assert_eq!(fleet.check_secret(&app("cafe"), &secret), Ok(terms.clone()));
-    assert_eq!(fleet.app_of_secret(&secret), Ok(terms));
     assert_eq!(fleet.app(&app("Cafe")), None);
     assert!(!fleet.app(&app("shop")).expect("it is there").has_secret);
     let taken =
@@ -65,7 +64,6 @@ async fn wrong_secrets_look_alike() {
         let refused = fleet.check_secret(&app(name), &Secret::new(secret)).expect_err("it is wrong");
         assert_eq!(refused, SecretRefused::Wrong, "{name} {secret}");
         assert_eq!(refused.to_string(), "this is not the secret of the app");
-        assert!(fleet.app_of_secret(&Secret::new(secret)).is_err());
     }
 }
 
@@ -114,7 +112,6 @@ async fn what_is_disabled_is_refused_and_comes_back() {
     let off = AppLimits { enabled: false, ..limits(9, "cafe") };
     fleet.limit_app(&cafe, &off, &admin()).await.expect("changed");
     assert_eq!(fleet.check_secret(&cafe, &secret), Err(SecretRefused::Disabled));
-    assert_eq!(fleet.app_of_secret(&secret), Err(SecretRefused::Disabled));
     assert_eq!(fleet.check_secret(&cafe, &Secret::new("wrong")), Err(SecretRefused::Wrong));
     fleet.limit_app(&cafe, &limits(10, "tea"), &admin()).await.expect("changed");
     let terms = fleet.check_secret(&cafe, &secret).expect("it is enabled");

@@ -161,9 +161,8 @@ async fn decisions_do_not_need_the_state() {
     let key = fleet.create_key(&spec(), &admin()).await.expect("created");
     let node = Node::join(&fleet, &key.key, "node").await.expect("welcome");
     state.be(Mood::Unreadable);
-    let (token, _) =
-        fleet.token(node.shown(), weir_auth::token::Audience::Ingest, None).await.expect("it is welcome");
-    fleet.check_token(&token, weir_auth::token::Audience::Ingest, None).expect("it is good");
+    let (token, _) = fleet.token(node.shown()).await.expect("it is welcome");
+    fleet.admit(&token, weir_auth::token::Audience::Ingest, None).expect("it is good");
     fleet.report(&node.name, Report::default());
     clock.advance(60 * 24 * HOUR);
     let failed =

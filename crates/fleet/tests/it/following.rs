@@ -44,10 +44,10 @@ async fn what_another_process_changes_is_seen() {
         until(&other, "there is an app", |other| other.app(&app("cafe")).is_some()).await;
         let node = world.node("node").await;
         until(&other, "there is an agent", |other| other.agent(&node.name).is_some()).await;
-        let (token, _) = other.token(node.shown(), Audience::Ingest, None).await.expect("it is welcome");
+        let (token, _) = other.token(node.shown()).await.expect("it is welcome");
         world.fleet.revoke_agent(&node.name, "stolen", &admin()).await.expect("revoked");
         until(&other, "it is out", |other| out(other, &agent("node")).is_some()).await;
-        assert!(other.check_token(&token, Audience::Ingest, None).is_err());
+        assert!(other.admit(&token, Audience::Ingest, None).is_err());
         world.fleet.forget_agent(&node.name, &admin()).await.expect("forgotten");
         until(&other, "it is gone", |other| other.agent(&agent("node")).is_none()).await;
         world.fleet.begin_rotation(&admin()).await.expect("begun");

@@ -43,8 +43,8 @@ async fn a_long_sleep_does_no_harm() {
     let key = fleet.create_key(&crate::support::spec(), &admin()).await.expect("created");
     let node = crate::support::Node::join(&fleet, &key.key, "node").await.expect("welcome");
     assert!(node.connects(&fleet, &server.identity, &world.clock));
-    let (token, _) = fleet.token(node.shown(), Audience::Ingest, None).await.expect("it is welcome");
-    fleet.check_token(&token, Audience::Ingest, None).expect("it is good");
+    let (token, _) = fleet.token(node.shown()).await.expect("it is welcome");
+    fleet.admit(&token, Audience::Ingest, None).expect("it is good");
 }
 
 /// At the end of a root's life certificates end with it, nothing else stops, and a change of the root helps.

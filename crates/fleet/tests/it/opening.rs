@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use weir_auth::token::Audience;
 use weir_fleet::{AgentsToo, AppLimits, Finish, Fleet, NewSecret, OpenError, RenewRequest, Selector};
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::{Failure, chain};
@@ -106,7 +105,7 @@ async fn operations_can_be_sent() {
     sendable(fleet.revoke_agent(&node.name, "", &by));
     sendable(fleet.forget_agent(&node.name, &by));
     sendable(fleet.check_certificate(node.shown()));
-    sendable(fleet.token(node.shown(), Audience::Ingest, None));
+    sendable(fleet.token(node.shown()));
     sendable(fleet.renew(RenewRequest { shown: node.shown(), generation: 1, csr: b"" }));
     sendable(fleet.configure(&all, "", "", &anything, &by));
     sendable(fleet.roll_back(&all, 1, &by));

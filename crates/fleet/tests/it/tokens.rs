@@ -2,9 +2,7 @@ use std::time::Duration;
 
 use weir_auth::pki::Thumbprint;
 use weir_auth::token::{Audience, TokenError};
-use weir_fleet::{
-    AppLimits, CertificateRefused, Fleet, IssueTokenError, KeySpec, RevocationReason, TokenRefused,
-};
+use weir_fleet::{AppLimits, CertificateRefused, Fleet, KeySpec, RevocationReason, TokenRefused};
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::Failure;
 use weir_foundation::settings::Secret;
@@ -12,26 +10,27 @@ use weir_foundation::settings::Secret;
 use crate::support::{DAY, HOUR, MINUTE, Node, admin, agent, app, spec, world};
 
 async fn token(fleet: &Fleet, node: &Node) -> Secret {
-    fleet.token(node.shown(), Audience::Ingest, None).await.expect("it is welcome").0
+    fleet.token(node.shown()).await.expect("it is welcome").0
 }
 
 #[tokio::test]
 async fn a_token_is_for_one_certificate_purpose_and_time() {
     let world = world().await;
     let (fleet, node) = (&world.fleet, world.node("node").await);
-    let (token, expires) = fleet.token(node.shown(), Audience::Ingest, None).await.expect("it is welcome");
+    let (token, expires) = fleet.token(node.shown()).await.expect("it is welcome");
     assert_eq!(expires.duration_since(world.clock.now()).expect("it is to come"), 10 * MINUTE);
     let shown = node.shown().thumbprint();
-    let view = fleet.check_token(&token, Audience::Ingest, Some(shown)).expect("it is good");
-    assert_eq!((view.name, view.apps), (agent("node"), vec![app("shop")]));
-    fleet.check_token(&token, Audience::Ingest, None).expect("where TLS ended before");
+    let admitted = fleet.admit(&token, Audience::Ingest, Some(shown)).expect("it is good");
+    assert_eq!((admitted.agent.name, admitted.agent.apps), (agent("node"), vec![app("shop")]));
+    assert_eq!(admitted.expires, expires);
+    fleet.admit(&token, Audience::Control, Some(shown)).expect("it is for all that an agent does");
+    fleet.admit(&token, Audience::Ingest, None).expect("where TLS ended before");
     let check = |token: &Secret, audience, shown, expected: TokenError, code: &str| {
-        let refused = fleet.check_token(token, audience, shown).expect_err("it is not good for this");
+        let refused = fleet.admit(token, audience, shown).expect_err("it is not good for this");
         assert_eq!(refused.code(), code);
         assert_eq!(refused, TokenRefused::Token(expected));
     };
     let other = Some(Thumbprint::of(b"another"));
-    check(&token, Audience::Control, Some(shown), TokenError::WrongAudience, "bad-token");
     check(&token, Audience::Ingest, other, TokenError::WrongCertificate, "bad-token");
     check(&Secret::new("x.y.z"), Audience::Ingest, None, TokenError::Malformed, "bad-token");
     let elsewhere = crate::support::world().await;
@@ -39,7 +38,7 @@ async fn a_token_is_for_one_certificate_purpose_and_time() {
     check(&foreign, Audience::Ingest, None, TokenError::UnknownKey, "bad-token");
     // A clock of another process may be half a minute ahead or behind.
     world.clock.advance(10 * MINUTE + Duration::from_secs(29));
-    fleet.check_token(&token, Audience::Ingest, Some(shown)).expect("it is good");
+    fleet.admit(&token, Audience::Ingest, Some(shown)).expect("it is good");
     world.clock.advance(Duration::from_secs(1));
     let ago = Duration::from_secs(30);
     check(&token, Audience::Ingest, Some(shown), TokenError::Expired { ago }, "token-expired");
@@ -54,41 +53,34 @@ async fn a_revoked_agent_has_no_good_token() {
     changes.mark_unchanged();
     fleet.revoke_agent(&node.name, "stolen", &admin()).await.expect("revoked");
     assert!(changes.has_changed().expect("the fleet lives"), "open streams are told");
-    let refused = fleet.check_token(&token, Audience::Ingest, None).expect_err("it is out");
+    let refused = fleet.admit(&token, Audience::Ingest, None).expect_err("it is out");
     let reason = RevocationReason::Operator { by: admin(), note: "stolen".to_owned() };
     assert_eq!(refused, TokenRefused::Revoked(reason.clone()));
     assert_eq!(refused.code(), "agent-revoked");
-    let refused = fleet.token(node.shown(), Audience::Control, None).await.expect_err("it is out");
-    assert_eq!(refused, IssueTokenError::Certificate(CertificateRefused::Revoked(reason)));
+    let refused = fleet.token(node.shown()).await.expect_err("it is out");
+    assert_eq!(refused, CertificateRefused::Revoked(reason));
     fleet.forget_agent(&node.name, &admin()).await.expect("forgotten");
-    assert!(matches!(fleet.check_token(&token, Audience::Ingest, None), Err(TokenRefused::Revoked(_))));
+    assert!(matches!(fleet.admit(&token, Audience::Ingest, None), Err(TokenRefused::Revoked(_))));
     world.clock.advance(MINUTE);
     let anew = world.node("node").await;
     assert_eq!(anew.name, node.name);
-    let refused = fleet.check_token(&token, Audience::Ingest, None).expect_err("of another life of the name");
+    let refused = fleet.admit(&token, Audience::Ingest, None).expect_err("of another life of the name");
     assert_eq!(refused, TokenRefused::UnknownCertificate);
 }
 
+/// Whether an app may be sent for is asked with each batch, and no reason to send its agent away.
 #[tokio::test]
-async fn a_token_is_for_one_app() {
+async fn an_agent_keeps_all_its_apps() {
     let world = world().await;
     let fleet = &world.fleet;
     fleet.create_app(&app("cafe"), &AppLimits::default(), None, &admin()).await.expect("created");
     let key = world.key(KeySpec { apps: vec![app("shop"), app("cafe")], ..spec() }).await;
     let node = Node::join(fleet, &key.key, "node").await.expect("welcome");
-    let ask = async |audience, name: &str| fleet.token(node.shown(), audience, Some(&app(name))).await;
-    let (cafe, _) = ask(Audience::Ingest, "cafe").await.expect("it may");
-    let (told, _) = ask(Audience::Control, "cafe").await.expect("it may");
-    let view = fleet.check_token(&cafe, Audience::Ingest, None).expect("it is good");
-    assert_eq!(view.apps, [app("cafe")]);
-    assert!(matches!(ask(Audience::Ingest, "bank").await, Err(IssueTokenError::OtherApp(_))));
+    let token = token(fleet, &node).await;
     let off = AppLimits { enabled: false, ..AppLimits::default() };
     fleet.limit_app(&app("cafe"), &off, &admin()).await.expect("changed");
-    let refused = fleet.check_token(&cafe, Audience::Ingest, None).expect_err("it is off");
-    assert!(matches!(refused, TokenRefused::AppDisabled(_)) && refused.code() == "app-disabled");
-    assert!(matches!(ask(Audience::Ingest, "cafe").await, Err(IssueTokenError::AppDisabled(_))));
-    ask(Audience::Ingest, "shop").await.expect("the other is on");
-    fleet.check_token(&told, Audience::Control, None).expect("whoever may not send is still told what to do");
+    let admitted = fleet.admit(&token, Audience::Ingest, None).expect("it is good");
+    assert_eq!(admitted.agent.apps, [app("shop"), app("cafe")]);
 }
 
 /// After a renewal the former certificate is good for an hour, and tokens for it until they expire.
@@ -102,13 +94,11 @@ async fn a_former_certificate_is_good_for_a_while() {
     world.clock.advance(HOUR);
     let late = token(fleet, &old).await;
     world.clock.advance(MINUTE);
-    let refused = fleet.token(old.shown(), Audience::Ingest, None).await.expect_err("it has another");
-    assert_eq!(refused, IssueTokenError::Certificate(CertificateRefused::Superseded));
+    let refused = fleet.token(old.shown()).await.expect_err("it has another");
+    assert_eq!(refused, CertificateRefused::Superseded);
     assert_eq!(refused.code(), "certificate-superseded");
-    fleet
-        .check_token(&late, Audience::Ingest, Some(old.shown().thumbprint()))
-        .expect("it was issued in time");
-    fleet.token(node.shown(), Audience::Ingest, None).await.expect("the newest is good");
+    fleet.admit(&late, Audience::Ingest, Some(old.shown().thumbprint())).expect("it was issued in time");
+    fleet.token(node.shown()).await.expect("the newest is good");
 }
 
 /// Keys that sign come every month, are known before they sign, and go when their last token has expired: no token
@@ -144,11 +134,11 @@ async fn signing_keys_come_and_go() {
         tokens.retain(|(_, expires)| *expires > now);
         for (token, _) in &tokens {
             for fleet in [&world.fleet, &other] {
-                fleet.check_token(token, Audience::Ingest, None).expect("its time is not over");
+                fleet.admit(token, Audience::Ingest, None).expect("its time is not over");
             }
         }
         for fleet in [&world.fleet, &other] {
-            tokens.push(fleet.token(node.shown(), Audience::Ingest, None).await.expect("it is welcome"));
+            tokens.push(fleet.token(node.shown()).await.expect("it is welcome"));
         }
         let keys = world.fleet.instance().signing_keys;
         assert!(keys.len() <= 2, "{keys:?}");
@@ -174,7 +164,7 @@ async fn new_signing_keys_are_known_before_they_sign() {
     assert_eq!(behind.instance().signing_keys.len(), 1, "it was not told");
     for _ in 0..59 {
         let token = token(&world.fleet, &node).await;
-        behind.check_token(&token, Audience::Ingest, None).expect("it is signed with a key that all know");
+        behind.admit(&token, Audience::Ingest, None).expect("it is signed with a key that all know");
         world.pass(MINUTE).await;
     }
 }
@@ -186,10 +176,10 @@ async fn replaced_signing_keys_void_all_tokens() {
     let node = world.node("node").await;
     let old = token(&world.fleet, &node).await;
     world.fleet.replace_signing_keys(&admin()).await.expect("replaced");
-    let refused = world.fleet.check_token(&old, Audience::Ingest, None).expect_err("it is void");
+    let refused = world.fleet.admit(&old, Audience::Ingest, None).expect_err("it is void");
     assert_eq!(refused, TokenRefused::Token(TokenError::UnknownKey));
     let new = token(&world.fleet, &node).await;
-    world.fleet.check_token(&new, Audience::Ingest, None).expect("it is good at once");
+    world.fleet.admit(&new, Audience::Ingest, None).expect("it is good at once");
 }
 
 /// An agent that joined through another process a moment ago is found.
@@ -200,10 +190,9 @@ async fn who_is_not_known_here_is_looked_for() {
     let node = world.node("node").await;
     assert!(other.agent(&node.name).is_none(), "nobody told it");
     let token = token(&other, &node).await;
-    other.check_token(&token, Audience::Ingest, None).expect("it is good");
+    other.admit(&token, Audience::Ingest, None).expect("it is good");
     let mut stranger = node.copy();
     stranger.chain.clone_from(&crate::support::world().await.node("node").await.chain);
-    let refused =
-        other.token(stranger.shown(), Audience::Ingest, None).await.expect_err("of another instance");
+    let refused = other.token(stranger.shown()).await.expect_err("of another instance");
     assert_eq!(refused.code(), "unknown-certificate");
 }

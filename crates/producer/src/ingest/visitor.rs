@@ -180,7 +180,7 @@ impl Visitor {
 
 impl Pass {
     fn new(fleet: &Fleet, certificate: Thumbprint, token: &Secret) -> Result<Self, Status> {
-        let admitted = fleet.admit(token, Audience::Ingest, certificate).map_err(|error| {
+        let admitted = fleet.admit(token, Audience::Ingest, Some(certificate)).map_err(|error| {
             let code = match error.code() {
                 "agent-revoked" | "clone-detected" => Code::PermissionDenied,
                 _ => Code::Unauthenticated,

@@ -74,7 +74,7 @@ async fn enrol(fleet: &Fleet, name: &str, apps: &[&str], seal: bool) -> Member {
 
 impl Member {
     async fn token(&self, fleet: &Fleet) -> String {
-        let (token, _) = fleet.agent_token(self.identity.certificate()).await.expect("it is good");
+        let (token, _) = fleet.token(self.identity.certificate()).await.expect("it is good");
         token.reveal().to_owned()
     }
 
@@ -256,7 +256,7 @@ async fn a_revoked_agent_is_cut_off_in_mid_stream() {
     let status = agent.end().await.expect("it is told why");
     assert_eq!((status.code(), word(&status).as_str()), (Code::PermissionDenied, "agent-revoked"));
     // Its token, which has not expired, is of no use either.
-    let refused = fleet.agent_token(web.identity.certificate()).await.expect_err("it is revoked");
+    let refused = fleet.token(web.identity.certificate()).await.expect_err("it is revoked");
     assert_eq!(refused.to_string(), "the agent was revoked");
 }
 

@@ -35,7 +35,7 @@ impl Caller {
     }
 
     pub(super) fn with(fleet: &Fleet, certificate: Certificate, token: &Secret) -> Result<Self, Status> {
-        let shown = certificate.thumbprint();
+        let shown = Some(certificate.thumbprint());
         let admitted = fleet.admit(token, Audience::Control, shown).map_err(|error| status(&error))?;
         Ok(Self { certificate, agent: admitted.agent, expires: admitted.expires })
     }

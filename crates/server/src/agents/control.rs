@@ -40,7 +40,7 @@ impl Control for ControlDoor {
 
     async fn token(&self, request: Request<TokenRequest>) -> Result<Response<TokenResponse>, Status> {
         let shown = certificate(&request)?;
-        let (token, expires) = self.parts.fleet.agent_token(&shown).await.map_err(|error| status(&error))?;
+        let (token, expires) = self.parts.fleet.token(&shown).await.map_err(|error| status(&error))?;
         let now = self.parts.clock.now();
         let left = expires.duration_since(now).unwrap_or_default();
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
