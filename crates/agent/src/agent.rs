@@ -223,6 +223,7 @@ impl Beginning {
             terms: Terms { apps: apps.unwrap_or_default(), paths: settings.remote_paths },
             clock: Arc::clone(&self.clock),
             probation: settings.probation,
+            trouble: None,
         };
         let policy = Policy::essential(DrainPhase::StopIntake);
         self.spawner.spawn("agent.steward", policy, |drain| async move {

@@ -32,6 +32,8 @@ pub(crate) struct Steward {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long inputs have to run before they are good.
     pub(crate) probation: Duration,
+    /// Why the last outcome is not on disk.
+    pub(crate) trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,20 +179,19 @@ impl Steward {
         Stage::Settled
     }
 
-    fn noted(&self, outcome: Result<(), ConfigurationError>) {
-        let error = outcome.err().map(|error| chain(&error).to_string());
-        if let Some(error) = &error {
+    fn noted(&mut self, outcome: Result<(), ConfigurationError>) {
+        self.trouble = outcome.err().map(|error| chain(&error).to_string());
+        if let Some(error) = &self.trouble {
             tracing::error!(error, "what became of a configuration could not be written down");
         }
-        self.condition.send_modify(|condition| condition.error = error);
     }
 
     fn tell(&self, report: &Report) {
         let running = self.configurations.current().map(|current| current.hash).unwrap_or_default();
         let outcome = self.configurations.outcome();
         let inputs: Vec<InputCondition> = report.inputs.iter().map(condition).collect();
+        let error = self.trouble.as_ref().or(report.unwritten.as_ref()).cloned();
         self.condition.send_if_modified(|condition| {
-            let error = condition.error.take();
             let next = Condition { running, outcome, inputs, error };
             let is_new = *condition != next;
             *condition = next;

@@ -50,6 +50,7 @@ impl World {
             terms: Terms { apps: vec!["shop".to_owned()], paths: None },
             clock: shared,
             probation: PROBATION,
+            trouble: None,
         };
         let policy = Policy::essential(DrainPhase::StopIntake);
         supervisor.spawner().spawn("steward", policy, |drain| async move {
