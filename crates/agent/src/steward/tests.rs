@@ -109,6 +109,19 @@ impl World {
         self.feed.tell(Report { generation, scan, inputs: vec![input], ..Report::default() });
     }
 
+    /// Offers that `path` is read, and waits until its probation begins.
+    async fn tries(&mut self, revision: u64, path: &str) {
+        self.offers(revision, &text(path));
+        self.reads_soon(path).await;
+    }
+
+    /// Makes what is tried good.
+    async fn is_good(&mut self, revision: u64) {
+        self.has_looked(1, 0);
+        self.clock.advance(PROBATION);
+        assert_eq!(self.outcome(revision).await, None);
+    }
+
     async fn outcome(&mut self, revision: u64) -> Option<String> {
         let is_it =
             |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|found| found.revision == revision);
@@ -140,8 +153,7 @@ impl World {
 #[tokio::test]
 async fn what_works_is_applied_and_kept() {
     let mut world = World::new();
-    world.offers(1, &text("/a"));
-    world.reads_soon("/a").await;
+    world.tries(1, "/a").await;
     world.has_looked(0, 0);
     world
         .until("it is on probation", |world| {
@@ -159,11 +171,8 @@ async fn what_works_is_applied_and_kept() {
 #[tokio::test]
 async fn what_can_not_be_read_changes_nothing() {
     let mut world = World::new();
-    world.offers(1, &text("/a"));
-    world.reads_soon("/a").await;
-    world.has_looked(1, 0);
-    world.clock.advance(PROBATION);
-    assert_eq!(world.outcome(1).await, None);
+    world.tries(1, "/a").await;
+    world.is_good(1).await;
     for (revision, bad) in [
         (2, "inputs: [{pathes: [/b]}]".to_owned()),
         (3, "inputs: 7".to_owned()),
@@ -178,28 +187,22 @@ async fn what_can_not_be_read_changes_nothing() {
         assert_eq!(world.reads(), ["/a"]);
     }
     // None of them is tried again by itself, and a good one is.
-    world.offers(8, &text("/c"));
-    world.reads_soon("/c").await;
+    world.tries(8, "/c").await;
 }
 
 #[tokio::test]
 async fn what_does_not_work_is_left_for_what_did() {
     let mut world = World::new();
-    world.offers(1, &text("/a"));
-    world.reads_soon("/a").await;
-    world.has_looked(1, 0);
-    world.clock.advance(PROBATION);
-    assert_eq!(world.outcome(1).await, None);
-    world.offers(2, &text("/b"));
-    world.reads_soon("/b").await;
+    world.tries(1, "/a").await;
+    world.is_good(1).await;
+    world.tries(2, "/b").await;
     world.has_looked(0, 1);
     world.clock.advance(PROBATION);
     let error = world.outcome(2).await.expect("it fails");
     assert_eq!(error, "the input `/b` can not start: permission denied");
     world.reads_soon("/a").await;
     // One of many files that can not be read is no reason.
-    world.offers(3, &text("/c"));
-    world.reads_soon("/c").await;
+    world.tries(3, "/c").await;
     world.has_looked(9, 1);
     world.clock.advance(PROBATION);
     assert_eq!(world.outcome(3).await, None);
@@ -208,8 +211,7 @@ async fn what_does_not_work_is_left_for_what_did() {
 #[tokio::test]
 async fn a_slow_beginning_is_waited_for_and_one_that_never_comes_is_not() {
     let mut world = World::new();
-    world.offers(1, &text("/a"));
-    world.reads_soon("/a").await;
+    world.tries(1, "/a").await;
     for _ in 0..4 {
         world.clock.advance(PROBATION);
         tokio::task::yield_now().await;
@@ -218,21 +220,16 @@ async fn a_slow_beginning_is_waited_for_and_one_that_never_comes_is_not() {
     world.has_looked(1, 0);
     assert_eq!(world.outcome_in_time(1).await, None);
     let mut world = World::in_folder(world.end().await);
-    world.offers(2, &text("/b"));
-    world.reads_soon("/b").await;
+    world.tries(2, "/b").await;
     assert_eq!(world.outcome_in_time(2).await.as_deref(), Some("its inputs did not begin in time"));
 }
 
 #[tokio::test]
 async fn the_last_offer_counts() {
     let mut world = World::new();
-    world.offers(1, &text("/a"));
-    world.reads_soon("/a").await;
-    world.offers(2, &text("/b"));
-    world.reads_soon("/b").await;
-    world.has_looked(1, 0);
-    world.clock.advance(PROBATION);
-    assert_eq!(world.outcome(2).await, None);
+    world.tries(1, "/a").await;
+    world.tries(2, "/b").await;
+    world.is_good(2).await;
     // Nothing is to be read any more.
     world.offers(0, "");
     world.until("nothing is read", |world| world.reads().is_empty()).await;
@@ -241,13 +238,9 @@ async fn the_last_offer_counts() {
 #[tokio::test]
 async fn a_configuration_that_ends_the_process_is_left() {
     let mut world = World::new();
-    world.offers(1, &text("/a"));
-    world.reads_soon("/a").await;
-    world.has_looked(1, 0);
-    world.clock.advance(PROBATION);
-    assert_eq!(world.outcome(1).await, None);
-    world.offers(2, &text("/crash"));
-    world.reads_soon("/crash").await;
+    world.tries(1, "/a").await;
+    world.is_good(1).await;
+    world.tries(2, "/crash").await;
     // Its process is killed again and again: nobody ends in good order.
     let World { folder, supervisor, .. } = world;
     drop(supervisor);
