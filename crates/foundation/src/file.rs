@@ -1,30 +1,46 @@
-//! Putting a small file in the place of another one, whole or not at all.
+//! Files that are put in place whole or not at all, and what belongs to that.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to a file that only its owner may read. Whoever looks, at any time, finds what was there before or all
 /// of this; once it returns, the disk has it.
 ///
 /// It blocks for as long as the disk takes. There is one writer for each path.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let draft = Path::new(&draft);
+    let draft = with_suffix(path, ".new");
     // One that was left behind may have other permissions.
-    match std::fs::remove_file(draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    remove_if_there(&draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(draft, path)?;
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
+    std::fs::rename(&draft, path)?;
+    sync_parent(path)
+}
+
+/// The path of a companion of a file, whose name goes on after that of the file.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Once it returns, the disk knows the directory of a file as it is: which names are in it, and which are gone. It blocks.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+/// Removes a file; one that is not there is no error.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
+use weir_foundation::file::{remove_if_there, sync_parent, with_suffix};
 
 use super::catalog::Gap;
 use super::inventory::{self, PartitionRow, StreamRow, Summary};
@@ -91,12 +92,6 @@ pub(super) fn sequence_of(name: &str) -> Option<u32> {
 /// The companion that SQLite keeps for writes that are not in the file yet.
 pub(super) fn wal_path(path: &Path) -> PathBuf {
     with_suffix(path, "-wal")
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Why a file can not be used at all.
@@ -185,7 +180,7 @@ pub(super) fn create(directory: &Path, sequence: u32, beginning: &Beginning) -> 
     transaction.commit()?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.close().map_err(|(_, error)| error)?;
-    let named = std::fs::rename(&draft, &path).and_then(|()| sync_directory(directory));
+    let named = std::fs::rename(&draft, &path).and_then(|()| sync_parent(&path));
     named.map_err(FileError::Io)?;
     Ok(path)
 }
@@ -193,17 +188,6 @@ pub(super) fn create(directory: &Path, sequence: u32, beginning: &Beginning) -> 
 /// Bytes of a file, none if it is not there.
 pub(super) fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
-}
-
-pub(super) fn sync_directory(directory: &Path) -> std::io::Result<()> {
-    std::fs::File::open(directory)?.sync_all()
-}
-
-pub(super) fn remove_if_there(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// The one connection that writes.

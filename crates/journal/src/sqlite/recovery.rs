@@ -23,6 +23,7 @@ use super::journal::begin_file;
 use super::writer::{ActiveFile, Unsummarized};
 use crate::error::OpenError;
 use crate::seam::LossReason;
+use weir_foundation::file::{remove_if_there, sync_parent, with_suffix};
 
 /// How far offsets jump when the end of a partition is not known.
 pub const JUMP: u64 = 1 << 32;
@@ -243,7 +244,7 @@ impl Listing {
             let Some(name) = name.to_str() else { continue };
             if name.ends_with(".db.new") && access == Access::Owner {
                 // A file that was being made when the process died; nothing is in it.
-                file::remove_if_there(&entry.path()).map_err(|source| failed(directory, source))?;
+                remove_if_there(&entry.path()).map_err(|source| failed(directory, source))?;
             }
             if let Some(sequence) = file::sequence_of(name) {
                 listing.files.insert(sequence, entry.path());
@@ -264,7 +265,7 @@ impl Listing {
 /// Renames a file, and what SQLite keeps beside it, to the first name that is free.
 pub(super) fn quarantine(path: &Path) -> std::io::Result<()> {
     let aside = (1_u32..)
-        .map(|number| file::with_suffix(path, &format!(".quarantined-{number}")))
+        .map(|number| with_suffix(path, &format!(".quarantined-{number}")))
         .find(|aside| !aside.exists())
         .expect("a directory holds fewer files than there are numbers");
     std::fs::rename(path, &aside)?;
@@ -272,9 +273,9 @@ pub(super) fn quarantine(path: &Path) -> std::io::Result<()> {
     if wal.exists() {
         std::fs::rename(&wal, file::wal_path(&aside))?;
     }
-    file::remove_if_there(&file::with_suffix(path, "-shm"))?;
+    remove_if_there(&with_suffix(path, "-shm"))?;
     tracing::error!(from = %path.display(), to = %aside.display(), "put a damaged file aside");
-    path.parent().map_or(Ok(()), file::sync_directory)
+    sync_parent(path)
 }
 
 pub(super) fn failed(

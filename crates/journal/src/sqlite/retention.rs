@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::sync::oneshot;
+use weir_foundation::file::{remove_if_there, with_suffix};
 use weir_model::Timestamp;
 
 use super::catalog::Partition;
@@ -171,9 +172,9 @@ fn remove(shared: &Shared, file: u32) -> io::Result<()> {
     shared.forget_file(file);
     shared.reader.forget(file);
     let path = shared.settings.directory.join(file::file_name(file));
-    file::remove_if_there(&path)?;
-    file::remove_if_there(&file::wal_path(&path))?;
-    file::remove_if_there(&file::with_suffix(&path, "-shm"))?;
+    remove_if_there(&path)?;
+    remove_if_there(&file::wal_path(&path))?;
+    remove_if_there(&with_suffix(&path, "-shm"))?;
     add(&shared.counters.removed_files, 1);
     tracing::info!(file, "removed a journal file");
     Ok(())

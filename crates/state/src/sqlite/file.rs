@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
+use weir_foundation::file::{remove_if_there, sync_parent, with_suffix};
 use weir_model::ByteSize;
 
 use crate::error::OpenError;
@@ -93,7 +94,7 @@ pub(super) fn open(settings: &SqliteSettings) -> Result<Opened, OpenError> {
     let _lock = lock(directory).map_err(failed)?;
     let path = directory.join(FILE_NAME);
     if !path.try_exists().map_err(failed)? {
-        create(directory, &path).map_err(|why| why.at(&path))?;
+        create(&path).map_err(|why| why.at(&path))?;
     }
     check_mode(&path, 0o007, 0o600)?;
     check_header(&path).map_err(|why| why.at(&path))?;
@@ -123,15 +124,12 @@ fn lock(directory: &Path) -> io::Result<File> {
 }
 
 /// Writes a complete file under a name of its own, then gives it its name: a file that has its name is whole.
-fn create(directory: &Path, path: &Path) -> Result<(), Unusable> {
+fn create(path: &Path) -> Result<(), Unusable> {
     if std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
         return Err(Unusable::Damaged("it is gone, and what was written beside it is there".into()));
     }
     let draft = with_suffix(path, ".new");
-    match std::fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Unusable::Io(error)),
-        _ => {}
-    }
+    remove_if_there(&draft).map_err(Unusable::Io)?;
     // SQLite gives what it keeps beside a file the mode of the file.
     File::options().write(true).create_new(true).mode(0o600).open(&draft).map_err(Unusable::Io)?;
     let mut connection = Connection::open(&draft)?;
@@ -144,14 +142,8 @@ fn create(directory: &Path, path: &Path) -> Result<(), Unusable> {
     transaction.commit()?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.close().map_err(|(_, error)| error)?;
-    let named = std::fs::rename(&draft, path).and_then(|()| File::open(directory)?.sync_all());
+    let named = std::fs::rename(&draft, path).and_then(|()| sync_parent(path));
     named.map_err(Unusable::Io)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// What the bytes of the file say: SQLite might change a file by opening it.

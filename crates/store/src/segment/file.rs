@@ -36,6 +36,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
+use weir_foundation::file::sync_parent;
 
 use super::chunk::{CHUNK_ROWS, Heads};
 use super::field::Kind;
@@ -104,15 +105,8 @@ pub(super) fn write(
     writer.write(&batch)?;
     let file = writer.into_inner()?;
     file.sync_data()?;
-    sync_directory(&paths.rows)?;
+    sync_parent(&paths.rows)?;
     Ok(file.metadata()?.len() + filter.len() as u64)
-}
-
-pub(super) fn sync_directory(file: &Path) -> std::io::Result<()> {
-    match file.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 fn filter_of(rows: &Gathered) -> Vec<u8> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, params};
+use weir_foundation::file::{remove_if_there, sync_parent, with_suffix};
 use weir_model::{Incarnation, PartitionIndex, StreamName, StreamPartition};
 
 use super::{Change, Group, GroupsError, Position};
@@ -98,8 +99,8 @@ impl Disk {
 }
 
 fn create(path: &Path) -> Result<(), FileError> {
-    let draft = file::with_suffix(path, ".new");
-    file::remove_if_there(&draft).map_err(FileError::Io)?;
+    let draft = with_suffix(path, ".new");
+    remove_if_there(&draft).map_err(FileError::Io)?;
     let mut connection = Connection::open(&draft)?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
@@ -109,7 +110,7 @@ fn create(path: &Path) -> Result<(), FileError> {
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error)?;
     std::fs::rename(&draft, path).map_err(FileError::Io)?;
-    path.parent().map_or(Ok(()), file::sync_directory).map_err(FileError::Io)?;
+    sync_parent(path).map_err(FileError::Io)?;
     Ok(())
 }
 

@@ -11,10 +11,11 @@ use parquet::column::writer::{ColumnCloseResult, ColumnWriter};
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
+use weir_foundation::file::sync_parent;
 use weir_model::{Day, IndexPrefix};
 
 use super::super::error::WorkError;
-use super::super::file::{SegmentPaths, WriteSegmentError, common_properties, is_head, sync_directory};
+use super::super::file::{SegmentPaths, WriteSegmentError, common_properties, is_head};
 use super::super::filter::FileWriter;
 use super::super::open::{Contents, Segment, SegmentInfo};
 use super::super::source::SourceId;
@@ -47,7 +48,7 @@ fn write(paths: &SegmentPaths, inputs: &[Arc<Segment>]) -> Result<u64, WorkError
     }
     let file = writer.into_inner().map_err(WriteSegmentError::from)?;
     file.sync_data()?;
-    sync_directory(&paths.rows)?;
+    sync_parent(&paths.rows)?;
     Ok(file.metadata()?.len() + filter_bytes)
 }
 
