@@ -1,6 +1,7 @@
 //! A segment that can be read.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -274,7 +275,7 @@ impl Contents {
         let file = File::open(&paths.rows).map_err(|error| ReadSegmentError::Open(id, error))?;
         let file = PositionedFile::new(file).map_err(|error| ReadSegmentError::Open(id, error))?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-        let footer = ArrowReaderMetadata::load(&file, options).map_err(damaged)?;
+        let footer = decoded(id, || ArrowReaderMetadata::load(&file, options).map_err(damaged))?;
         check_format(id, footer.metadata())?;
         let columns: Vec<String> =
             footer.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -338,10 +339,13 @@ impl Contents {
         let pages = GroupPages::new(&self.file, self.parquet(), group);
         let ranges = rows.ranges().iter().cloned();
         let selection = RowSelection::from_consecutive_ranges(ranges, self.groups[group].rows);
-        let reader =
-            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows.count(), Some(selection))
-                .map_err(damaged)?;
-        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(arrow)?;
+        let batches = decoded(id, || {
+            let selection = Some(selection);
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows.count(), selection)
+                .map_err(damaged)?
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(arrow)
+        })?;
         let batch = match <[RecordBatch; 1]>::try_from(batches) {
             Ok([batch]) => batch,
             Err(batches) => match batches.first() {
@@ -364,9 +368,11 @@ impl Contents {
         rows: &Rows,
     ) -> Result<ArrayRef, ReadSegmentError> {
         if let Some(page) = self.page_of_texts(group, column, rows) {
-            let texts = ColumnPages::open(&self.file, self.parquet(), group, column)
-                .and_then(|pages| text_page::read(pages, page, rows.count()))
-                .map_err(|error| ReadSegmentError::Parquet(id, error))?;
+            let texts = decoded(id, || {
+                ColumnPages::open(&self.file, self.parquet(), group, column)
+                    .and_then(|pages| text_page::read(pages, page, rows.count()))
+                    .map_err(|error| ReadSegmentError::Parquet(id, error))
+            })?;
             if let Some(texts) = texts {
                 return Ok(Arc::new(texts));
             }
@@ -386,6 +392,13 @@ impl Contents {
     pub(super) fn is_plain_text(&self, group: usize, column: usize) -> bool {
         *self.groups[group].fields[column].data_type() == DataType::Utf8
     }
+}
+
+/// What a decoder makes of the bytes of a file. Those of Parquet panic at some bytes, which are damaged then.
+fn decoded<T>(id: u64, decode: impl FnOnce() -> Result<T, ReadSegmentError>) -> Result<T, ReadSegmentError> {
+    // A decoder and what it has made so far end with the panic; nothing else is changed by it.
+    let outcome = catch_unwind(AssertUnwindSafe(decode));
+    outcome.unwrap_or(Err(ReadSegmentError::Damaged(id, "its bytes can not be decoded")))
 }
 
 fn check_format(id: u64, metadata: &ParquetMetaData) -> Result<(), ReadSegmentError> {
@@ -438,4 +451,17 @@ fn groups(footer: &ArrowReaderMetadata, columns: &[String]) -> Option<Vec<Group>
         first_page += pages;
     }
     Some(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_has_found_damage() {
+        let outcome: Result<(), _> = decoded(7, || panic!("Num of bytes exceed MAX_VLQ_BYTE_LEN"));
+        let error = outcome.expect_err("it is damaged");
+        assert!(error.is_damage());
+        assert_eq!(error.to_string(), "segment 7 is damaged: its bytes can not be decoded");
+    }
 }
