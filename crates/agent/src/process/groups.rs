@@ -221,11 +221,16 @@ impl<'a> Cutting<'_, 'a> {
         }
     }
 
-    /// What began too far before this place.
+    /// What began too far before this place. A line of which the end is to come has nothing to do with a group that is
+    /// too wide for it: whoever begins to read behind the group has to find the same line.
     fn close_wide(&mut self, end: usize) {
+        let max_extent = self.cutter.max_extent;
+        let is_wide = |group: &Group<'_>| end - group.start > max_extent;
         for index in 0..self.lanes.len() {
-            let start = self.lanes.get(index).and_then(Lane::start);
-            if start.is_some_and(|start| end - start > self.cutter.max_extent) {
+            let Some(lane) = self.lanes.get_mut(index) else { continue };
+            let wide = lane.group.take_if(|open| is_wide(&open.group));
+            self.done.extend(wide.map(|open| open.group));
+            if lane.part.as_ref().is_some_and(is_wide) {
                 self.close(index);
             }
         }

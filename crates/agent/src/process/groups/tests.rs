@@ -135,6 +135,23 @@ fn groups_of_two_streams_lie_within_each_other() {
 }
 
 #[test]
+fn a_line_is_not_cut_because_the_group_before_it_is_wide() {
+    let goes_on = continuing("^ ");
+    let fill = |numbers: std::ops::Range<u32>| -> Vec<String> { numbers.map(|n| n.to_string()).collect() };
+    let lines =
+        |texts: &[String]| texts.iter().map(|text| format!("T1 stdout F {text}\n")).collect::<String>();
+    let (before, within) = (fill(0..10), fill(10..15));
+    let text = format!("T1 stderr F x\n{}T1 stderr P  y\n{}T1 stderr F z", lines(&before), lines(&within));
+    let texts: Vec<&str> = ["x"]
+        .into_iter()
+        .chain(before.iter().map(String::as_str))
+        .chain([" yz"])
+        .chain(within.iter().map(String::as_str))
+        .collect();
+    check_cri(Some(&goes_on), &text, Rest::IsAll, &texts);
+}
+
+#[test]
 fn what_a_group_says_of_its_lines() {
     let goes_on = continuing("^ ");
     let bytes = [
