@@ -1,5 +1,4 @@
 use std::convert::Infallible;
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use weir_auth::access_key::AccessKey;
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::health::{Health, Progress};
+use weir_foundation::lock::{DirectoryLock, LockError};
 use weir_foundation::metrics::Builder;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
 use weir_uplink::{Attendance, Condition, EnrolError, Enrolment, IdentityFile, Link, OwnLog, Server, Uplink};
@@ -60,7 +60,7 @@ pub struct Agent {
     standing: watch::Receiver<Standing>,
     inputs: Inputs,
     condition: watch::Receiver<Condition>,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 /// How the agent stands with its server.
@@ -249,15 +249,11 @@ impl Beginning {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, StartError> {
-    let failed = |source| StartError::Folder { path: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let lock = File::create(folder.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StartError::Taken(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
+fn lock(folder: &Path) -> Result<DirectoryLock, StartError> {
+    DirectoryLock::take(folder).map_err(|error| match error {
+        LockError::Taken { .. } => StartError::Taken(folder.to_owned()),
+        LockError::Io(source) => StartError::Folder { path: folder.to_owned(), source },
+    })
 }
 
 /// How the link is becomes how the agent stands.

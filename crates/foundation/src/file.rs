@@ -1,8 +1,8 @@
 //! Files that are put in place whole or not at all, and what belongs to that.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to a file that only its owner may read. Whoever looks, at any time, finds what was there before or all
@@ -18,6 +18,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&draft, path)?;
     sync_parent(path)
+}
+
+/// Makes a directory, readable by its owner only, with those that it is in; one that is there stays as it is.
+pub fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// The path of a companion of a file, whose name goes on after that of the file.

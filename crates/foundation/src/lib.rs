@@ -18,6 +18,7 @@ pub mod file;
 pub mod health;
 pub mod http;
 pub mod listen;
+pub mod lock;
 pub mod metrics;
 pub mod notify;
 pub mod ops;

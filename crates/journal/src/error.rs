@@ -1,8 +1,9 @@
 //! One error type per operation of the seam.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_foundation::lock::LockError;
 use weir_model::{StreamName, StreamPartition};
 
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -203,4 +204,14 @@ pub enum OpenError {
         /// Why.
         source: Source,
     },
+}
+
+impl OpenError {
+    pub(crate) fn locking(directory: &Path, error: LockError) -> Self {
+        let path = directory.to_owned();
+        match error {
+            LockError::Taken { owner } => Self::InUse { path, owner },
+            LockError::Io(source) => Self::Directory { path, source: source.into() },
+        }
+    }
 }

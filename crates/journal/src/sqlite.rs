@@ -29,7 +29,6 @@ mod groups;
 mod inspect;
 mod inventory;
 mod journal;
-mod lock;
 mod marks;
 mod queue;
 mod reader;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use weir_foundation::lock::DirectoryLock;
 use weir_model::{Offset, StreamName, StreamPartition};
 
 use super::catalog::{Catalog, Partition};
 use super::file::{self, FileError};
 use super::journal::{Shared, SqliteJournal};
-use super::lock::DirectoryLock;
 use super::reader::{Cursor, Reader};
 use super::recovery::{self, Access};
 use crate::error::{OpenError, ReadError};
@@ -87,7 +87,7 @@ impl CheckReport {
 impl Inspector {
     /// Fails if the journal is in use: then its process can check it.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let lock = DirectoryLock::share(directory)?;
+        let lock = DirectoryLock::share(directory).map_err(|error| OpenError::locking(directory, error))?;
         let found = recovery::find(directory, Access::Inspector)?;
         let files: Vec<u32> = found.files.keys().copied().collect();
         let reader = Reader::new(directory.to_owned(), found.next_sequence);

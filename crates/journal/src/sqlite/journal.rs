@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 use weir_foundation::clock::Clock;
+use weir_foundation::lock::DirectoryLock;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
 use weir_model::{Offset, Record, SourceId, StreamName, StreamPartition, Timestamp};
 
@@ -19,7 +20,6 @@ use super::file::{self, Beginning, FileError};
 use super::frame::{Frame, Label};
 use super::groups::{Groups, GroupsError, Position};
 use super::inventory::Summary;
-use super::lock::{self, DirectoryLock};
 use super::queue::{Append, Create, Job, Queue, QueueClosed, Skip};
 use super::reader::{Cursor, Reader};
 use super::recovery::{self, Access};
@@ -90,8 +90,8 @@ impl SqliteJournal {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(OpenError::OldSqlite { found: rusqlite::version().to_owned() });
         }
-        lock::make_directory(&settings.directory)?;
-        let lock = DirectoryLock::take(&settings.directory)?;
+        let directory = &settings.directory;
+        let lock = DirectoryLock::take(directory).map_err(|error| OpenError::locking(directory, error))?;
         let found = recovery::find(&settings.directory, Access::Owner)?;
         let groups = Groups::open(&settings.directory, &found.catalog)?;
         let recovered = recovery::resume(&settings.directory, found, &groups)?;

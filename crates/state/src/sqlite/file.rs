@@ -1,15 +1,15 @@
 //! The file: how it is made, opened and refused.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::fs::{FlockOperation, flock};
-use weir_foundation::file::{remove_if_there, sync_parent, with_suffix};
+use weir_foundation::file::{self, remove_if_there, sync_parent, with_suffix};
+use weir_foundation::lock::DirectoryLock;
 use weir_model::ByteSize;
 
 use crate::error::OpenError;
@@ -22,7 +22,6 @@ const FORMAT: u32 = 1;
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 const FILE_NAME: &str = "state.db";
-const LOCK_NAME: &str = "lock";
 const PAGE_SIZE: u64 = 4096;
 
 /// How long a connection waits for another one that is in its way.
@@ -89,9 +88,10 @@ pub(super) fn open(settings: &SqliteSettings) -> Result<Opened, OpenError> {
     }
     let directory = &settings.directory;
     let failed = |error: io::Error| OpenError::Failed { path: directory.clone(), source: error.into() };
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    file::make_directory(directory).map_err(failed)?;
     check_mode(directory, 0o002, 0o700)?;
-    let _lock = lock(directory).map_err(failed)?;
+    // One process at a time makes or opens the file.
+    let _lock = DirectoryLock::wait(directory).map_err(failed)?;
     let path = directory.join(FILE_NAME);
     if !path.try_exists().map_err(failed)? {
         create(&path).map_err(|why| why.at(&path))?;
@@ -113,14 +113,6 @@ fn check_mode(path: &Path, forbidden: u32, wanted: u32) -> Result<(), OpenError>
         tracing::warn!(path = %path.display(), %mode, "the state holds secrets, and more than its user can get at it");
     }
     Ok(())
-}
-
-/// One process at a time makes or opens the file.
-fn lock(directory: &Path) -> io::Result<File> {
-    let path = directory.join(LOCK_NAME);
-    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
 }
 
 /// Writes a complete file under a name of its own, then gives it its name: a file that has its name is whole.

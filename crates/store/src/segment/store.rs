@@ -1,17 +1,16 @@
 //! The store: opening, the seam, and what its parts share.
 
-use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{Notify, watch};
 use weir_foundation::clock::Clock;
+use weir_foundation::file;
 use weir_foundation::health::{Health, Progress};
+use weir_foundation::lock::{DirectoryLock, LockError};
 use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 use weir_model::{Day, IndexPrefix, Offset, StreamName, StreamPartition};
 
@@ -93,7 +92,7 @@ pub(super) struct Shared {
     /// How many searches there were.
     pub(super) searches: AtomicU64,
     /// Held open for its lock.
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 /// Why the worker makes no headway.
@@ -122,17 +121,10 @@ impl SegmentStore {
     pub fn open(settings: Settings, parts: SegmentParts) -> Result<Self, OpenStoreError> {
         let directory = settings.directory.clone();
         let failed = |source| OpenStoreError::Directory { path: directory.clone(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
-        let lock = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(directory.join("lock"))
-            .map_err(failed)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(OpenStoreError::InUse { path: directory });
-        }
+        let lock = DirectoryLock::take(&directory).map_err(|error| match error {
+            LockError::Taken { .. } => OpenStoreError::InUse { path: directory.clone() },
+            LockError::Io(error) => failed(error),
+        })?;
         let files = segment_files(&directory).map_err(failed)?;
         let manifest = directory.join("manifest.db");
         // A new manifest would make orphans of all files.
@@ -241,7 +233,7 @@ impl Shared {
     /// Where a new segment of the prefix goes.
     pub(super) fn new_segment(&self, prefix: &IndexPrefix) -> std::io::Result<(u64, SegmentPaths)> {
         let directory = self.settings.directory.join(prefix.as_str());
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        file::make_directory(&directory)?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         Ok((id, SegmentPaths::new(&directory, id)))
     }

@@ -1,11 +1,11 @@
 //! The directory with everything that weir keeps.
 
-use std::fs::DirBuilder;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use weir_foundation::file::make_directory;
 
 /// Bytes of the file that is written for a try: a block.
 const PROBE: usize = 4096;
@@ -32,10 +32,7 @@ pub(crate) fn prepare_without_space(directory: &Path) -> Result<()> {
 }
 
 fn prepare_by(directory: &Path, probe: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
+    make_directory(directory)
         .with_context(|| format!("make the data directory `{}`", directory.display()))?;
     probe(directory).with_context(|| format!("write to the data directory `{}`", directory.display()))?;
     let mode = std::fs::metadata(directory)
