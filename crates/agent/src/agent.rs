@@ -299,6 +299,9 @@ fn tell(standing: &Standing, progress: &Progress) {
             progress.recovered();
             progress.idle();
         }
+        Standing::Enrolled { link: Link::Throttled(why), .. } => {
+            progress.degraded(format!("the server wants nothing for now: {why}"));
+        }
         Standing::Enrolled { link: Link::Disconnected(why) | Link::Refused(why), .. } => {
             progress.failed(why.to_string());
         }

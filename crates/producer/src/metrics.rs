@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     batches: Family<OfDoor, Counter>,
     refused: Family<OfReason, Counter>,
     pub(crate) duplicates: Counter,
+    pub(crate) throttles: Counter,
     pub(crate) append_seconds: Histogram,
     barito_stored: Family<OfRecord, Counter>,
     barito_tps_exceeded: Family<OfTopic, Counter>,
@@ -123,6 +124,11 @@ impl Metrics {
             metrics.duplicates.clone(),
         );
         weir.register(
+            "throttles",
+            "How often agents were told to send nothing for a while",
+            metrics.throttles.clone(),
+        );
+        weir.register(
             "append_seconds",
             "Time from giving a record to the journal until it is durable",
             metrics.append_seconds.clone(),
@@ -183,6 +189,7 @@ impl Metrics {
             batches: Family::default(),
             refused: Family::default(),
             duplicates: Counter::default(),
+            throttles: Counter::default(),
             append_seconds: latency(),
             barito_stored,
             barito_tps_exceeded,

@@ -115,6 +115,15 @@ impl Refusal {
         }
     }
 
+    /// Whether any batch would be refused now, of whatever app and stream.
+    pub(crate) fn meets_everybody(&self) -> bool {
+        match self {
+            Self::OverBudget(_) | Self::Append(AppendError::Full(_)) => true,
+            Self::Stream(error) => matches!(error, CreateStreamError::Full(_)),
+            _ => false,
+        }
+    }
+
     pub(crate) fn grpc_code(&self, compat: Compat) -> Code {
         match self {
             Self::Malformed(_)

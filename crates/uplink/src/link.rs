@@ -107,7 +107,7 @@ impl Connector {
         let is_refused = broken.is_refusal();
         let is_known = match &*self.tell.borrow() {
             Link::Refused(known) => is_refused && *known == why,
-            Link::New | Link::Connected { .. } | Link::Disconnected(_) => false,
+            Link::New | Link::Connected { .. } | Link::Throttled(_) | Link::Disconnected(_) => false,
         };
         match (is_refused, is_known) {
             (true, false) => {
@@ -156,11 +156,12 @@ impl Connector {
     async fn serve(&mut self, connection: Connection, drain: &DrainToken) -> Broken {
         let Connection { mut stream, control } = connection;
         tracing::info!(agent = self.agent(), "connected to the server");
-        self.tell.send_replace(Link::Connected { max_parcel: stream.max_parcel() });
+        self.tell.send_replace(stream.link());
         let mut flight = Flight::new(stream.window.clone(), stream.seal.take());
         let (clock, patience, grace) = (&*self.clock, self.settings.answer_timeout, self.grace);
         let (control, words) = control.unzip();
-        let exchange = Exchange { clock, waiting: &mut self.waiting, words, patience, grace };
+        let (waiting, tell) = (&mut self.waiting, &self.tell);
+        let exchange = Exchange { clock, waiting, tell, words, patience, grace };
         let broken = match (control, &mut self.settings.server) {
             (Some(control), Server::Secured(attendance)) => tokio::select! {
                 broken = exchange.run(&mut flight, stream, drain) => broken,

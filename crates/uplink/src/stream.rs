@@ -1,8 +1,8 @@
 //! The stream of events, on one connection.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
@@ -13,15 +13,19 @@ use weir_foundation::settings::Secret;
 use weir_foundation::supervise::DrainToken;
 use weir_wire::proto::ingest::ingest_client::IngestClient;
 use weir_wire::proto::ingest::{
-    AgentMessage, Hello, ServerMessage, Token, Welcome, agent_message, server_message,
+    AgentMessage, Hello, ServerMessage, Throttle, Token, Welcome, agent_message, server_message,
 };
 
 use crate::control::{Word, with_token};
 use crate::flight::{Flight, Seal, Sending};
 use crate::link::{Broken, until};
+use crate::uplink::Link;
 
 /// Batches that a server must take: a long line has to fit.
 pub(crate) const SMALLEST: u64 = 64 << 10;
+
+/// How long a server may throttle at most: who wants to be left alone for longer says so again.
+const LONGEST_THROTTLE: Duration = Duration::from_secs(60);
 
 /// What an answer may have at most.
 const ANSWER_BYTES: usize = 1 << 20;
@@ -38,6 +42,7 @@ pub(crate) struct Stream {
 pub(crate) struct Exchange<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) waiting: &'a mut mpsc::Receiver<Sending>,
+    pub(crate) tell: &'a watch::Sender<Link>,
     /// Of the control side, if there is one.
     pub(crate) words: Option<mpsc::Receiver<Word>>,
     /// How long an answer may take.
@@ -58,10 +63,19 @@ enum Stage {
     Ending,
 }
 
+/// What a message means for the stream.
+enum Heard {
+    Nothing,
+    /// The server is about to end it.
+    Leaving,
+    Throttle(Throttle),
+}
+
 enum Event {
     Parcel(Sending),
     Message(Result<Option<ServerMessage>, Status>),
     Word(Word),
+    ThrottleOver,
     Overdue,
     Draining,
     GraceOver,
@@ -110,16 +124,15 @@ impl Stream {
         Ok(Self { outgoing, incoming, window, seal })
     }
 
-    /// The largest parcel that the server takes, in bytes before it is packed.
-    pub(crate) fn max_parcel(&self) -> usize {
-        usize::try_from(self.window.max_batch_bytes).unwrap_or(usize::MAX)
+    pub(crate) fn link(&self) -> Link {
+        Link::Connected { max_parcel: usize::try_from(self.window.max_batch_bytes).unwrap_or(usize::MAX) }
     }
 }
 
 impl Exchange<'_> {
     /// Sends and hears until the stream breaks, or the process drains and everything is answered or is not for too long.
     pub(crate) async fn run(mut self, flight: &mut Flight, mut stream: Stream, drain: &DrainToken) -> Broken {
-        let mut stage = Stage::Open;
+        let (mut stage, mut throttled) = (Stage::Open, None);
         let (clock, grace) = (self.clock, self.grace);
         let grace = async {
             drain.draining().await;
@@ -139,7 +152,8 @@ impl Exchange<'_> {
                 message = stream.incoming.message() => Event::Message(message),
                 () = until(clock, flight.oldest().map(|sent| sent + self.patience)) => Event::Overdue,
                 Some(word) = next(&mut self.words) => Event::Word(word),
-                parcel = self.waiting.recv(), if stage == Stage::Open && flight.has_room() => match parcel {
+                () = until(clock, throttled), if throttled.is_some() => Event::ThrottleOver,
+                parcel = self.waiting.recv(), if stage == Stage::Open && throttled.is_none() && flight.has_room() => match parcel {
                     Some(parcel) => Event::Parcel(parcel),
                     None => Event::Draining,
                 },
@@ -147,6 +161,10 @@ impl Exchange<'_> {
             match event {
                 Event::Draining => stage = Stage::Ending,
                 Event::GraceOver => return Broken::Draining,
+                Event::ThrottleOver => {
+                    throttled = None;
+                    self.tell.send_replace(stream.link());
+                }
                 Event::Overdue => return Broken::Silent(self.patience),
                 Event::Word(Word::Leave) if stage == Stage::Open => stage = Stage::Renewing,
                 Event::Word(Word::Leave) => {}
@@ -159,12 +177,22 @@ impl Exchange<'_> {
                     self.send(&stream, agent_message::Kind::Batch(batch)).await;
                 }
                 Event::Message(message) => match hear(flight, message) {
-                    Ok(true) if stage == Stage::Open => stage = Stage::Leaving,
-                    Ok(_) => {}
+                    Ok(Heard::Leaving) if stage == Stage::Open => stage = Stage::Leaving,
+                    Ok(Heard::Throttle(throttle)) => throttled = Some(self.throttled(throttle)),
+                    Ok(Heard::Leaving | Heard::Nothing) => {}
                     Err(broken) => return broken,
                 },
             }
         }
+    }
+
+    /// Says so, and gives until when.
+    fn throttled(&self, throttle: Throttle) -> Instant {
+        let Throttle { delay_millis, code, message } = throttle;
+        let delay = Duration::from_millis(delay_millis).min(LONGEST_THROTTLE);
+        tracing::warn!(code, message, ?delay, "the server wants nothing for now");
+        self.tell.send_replace(Link::Throttled(format!("{code}: {message}").into()));
+        self.clock.monotonic() + delay
     }
 
     async fn send(&self, stream: &Stream, kind: agent_message::Kind) {
@@ -175,15 +203,15 @@ impl Exchange<'_> {
     }
 }
 
-/// Whether the server is about to end the stream.
-fn hear(flight: &mut Flight, message: Result<Option<ServerMessage>, Status>) -> Result<bool, Broken> {
+fn hear(flight: &mut Flight, message: Result<Option<ServerMessage>, Status>) -> Result<Heard, Broken> {
     match message?.ok_or(Broken::Ended)?.kind {
         Some(server_message::Kind::Answer(answer)) => flight.answered(answer)?,
-        Some(server_message::Kind::Drain(_)) => return Ok(true),
+        Some(server_message::Kind::Drain(_)) => return Ok(Heard::Leaving),
+        Some(server_message::Kind::Throttle(throttle)) => return Ok(Heard::Throttle(throttle)),
         // Of a server to come, or the welcome again.
         Some(server_message::Kind::Welcome(_)) | None => {}
     }
-    Ok(false)
+    Ok(Heard::Nothing)
 }
 
 /// The next word; never, if nobody speaks.

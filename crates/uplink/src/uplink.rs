@@ -53,6 +53,8 @@ pub enum Link {
         /// The largest parcel that the server takes, in bytes before it is packed.
         max_parcel: usize,
     },
+    /// Connected, and asked by the server to send nothing for a while, with the reason.
+    Throttled(Arc<str>),
     /// With the reason.
     Disconnected(Arc<str>),
     /// The server knows this agent and does not take it, or does not know it: somebody has to act.

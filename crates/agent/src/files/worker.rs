@@ -327,7 +327,7 @@ impl Worker {
     fn max_parcel(&self) -> Option<usize> {
         match *self.link.borrow() {
             Link::Connected { max_parcel } => Some(max_parcel),
-            Link::New | Link::Disconnected(_) | Link::Refused(_) => None,
+            Link::New | Link::Throttled(_) | Link::Disconnected(_) | Link::Refused(_) => None,
         }
     }
 

@@ -9,8 +9,7 @@ use weir_journal::ReadError;
 use weir_model::{Mark, RecordFormat, SourceId};
 use weir_wire::compression::Encoding;
 use weir_wire::proto::ingest::answer::Outcome;
-use weir_wire::proto::ingest::server_message::Kind;
-use weir_wire::proto::ingest::{Answer, Batch, Compression, Later, Refused, ServerMessage, Stored};
+use weir_wire::proto::ingest::{Batch, Compression, Later, Refused, Stored, Throttle};
 use weir_wire::scan_events;
 use weir_wire::shape::Shaped;
 
@@ -43,8 +42,10 @@ pub(super) struct Arrived {
 /// What became of a batch.
 #[derive(Debug)]
 pub(super) struct Dealt {
-    sequence: u64,
-    outcome: Outcome,
+    pub(super) sequence: u64,
+    pub(super) outcome: Outcome,
+    /// What all batches have to wait for, whatever their source.
+    pub(super) throttle: Option<Throttle>,
     /// Of its payload.
     pub(super) bytes: u64,
     /// Of the source, for the batch behind it.
@@ -104,11 +105,16 @@ impl Arrived {
             None => (self.store(&admission, None).await.map(|()| 0), Next::Unknown),
             Some(stretch) => self.take_stretch(&admission, stretch, next).await,
         };
-        let outcome = match outcome {
-            Ok(mark) => Outcome::Stored(Stored { mark }),
-            Err(trouble) => trouble.outcome(&admission),
-        };
-        Dealt { sequence, outcome, bytes, source: stretch.map(|stretch| (stretch.source, next)) }
+        let source = stretch.map(|stretch| (stretch.source, next));
+        match outcome {
+            Ok(mark) => {
+                Dealt { sequence, outcome: Outcome::Stored(Stored { mark }), throttle: None, bytes, source }
+            }
+            Err(trouble) => {
+                let throttle = trouble.throttle();
+                Dealt { sequence, outcome: trouble.outcome(&admission), throttle, bytes, source }
+            }
+        }
     }
 
     /// How far the source is stored, or why the batch is not; and where its next stretch has to begin.
@@ -196,10 +202,17 @@ impl Trouble {
         }
     }
 
+    /// What other sources would meet as well.
+    fn throttle(&self) -> Option<Throttle> {
+        let Self::Refused(refusal) = self else { return None };
+        let delay = refusal.retry_after().filter(|_| refusal.meets_everybody())?;
+        let (code, message) = (refusal.code().to_owned(), refusal.message());
+        Some(Throttle { delay_millis: millis(delay), code, message })
+    }
+
     fn outcome(self, admission: &Admission) -> Outcome {
         let later = |delay: Duration, code: &str, message: String| {
-            let delay_millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            Outcome::Later(Later { delay_millis, code: code.to_owned(), message })
+            Outcome::Later(Later { delay_millis: millis(delay), code: code.to_owned(), message })
         };
         match self {
             Self::Early => later(TURN, codes::OUT_OF_ORDER, "something before it is not stored".to_owned()),
@@ -220,12 +233,12 @@ impl Trouble {
 
 impl Dealt {
     pub(super) fn turned_away(sequence: u64, refusal: Refusal, admission: &Admission) -> Self {
-        let outcome = Trouble::Refused(refusal).outcome(admission);
-        Self { sequence, outcome, bytes: 0, source: None }
+        let trouble = Trouble::Refused(refusal);
+        let throttle = trouble.throttle();
+        Self { sequence, outcome: trouble.outcome(admission), throttle, bytes: 0, source: None }
     }
+}
 
-    pub(super) fn message(self) -> ServerMessage {
-        let answer = Answer { sequence: self.sequence, outcome: Some(self.outcome) };
-        ServerMessage { kind: Some(Kind::Answer(answer)) }
-    }
+fn millis(delay: Duration) -> u64 {
+    u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
 }

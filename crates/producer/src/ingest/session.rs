@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -13,7 +13,7 @@ use weir_foundation::clock::{Clock, timeout};
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy};
 use weir_wire::proto::ingest::agent_message::Kind as AgentKind;
 use weir_wire::proto::ingest::server_message::Kind;
-use weir_wire::proto::ingest::{AgentMessage, Batch, Drain, ServerMessage, Token, Welcome};
+use weir_wire::proto::ingest::{AgentMessage, Answer, Batch, Drain, ServerMessage, Token, Welcome};
 
 use super::batch::{Arrived, Dealt, stretch};
 use super::presence::{Presence, Seat};
@@ -53,6 +53,8 @@ pub(super) struct Session {
     sources: Sources<Arrived>,
     /// What came and is not answered.
     in_hand: InHand,
+    /// Until when the agent was told to send nothing.
+    throttled: Option<Instant>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -135,7 +137,17 @@ impl Arriving {
             seal_salt: random.map_or_else(Vec::new, |random| random.as_bytes().to_vec()),
         };
         let (sources, in_hand) = (Sources::default(), InHand::default());
-        let session = Session { admission, incoming, answers, visitor, whose, changes, sources, in_hand };
+        let session = Session {
+            admission,
+            incoming,
+            answers,
+            visitor,
+            whose,
+            changes,
+            sources,
+            in_hand,
+            throttled: None,
+        };
         session.tell(Kind::Welcome(welcome)).await?;
         Ok((session, seat))
     }
@@ -177,7 +189,7 @@ impl Session {
                     self.in_hand.batches -= 1;
                     self.in_hand.bytes -= dealt.bytes;
                     let next = dealt.source.and_then(|(source, next)| self.sources.finished(source, next));
-                    self.answers.send(Ok(dealt.message())).await.map_err(|_gone| gone())?;
+                    self.answer(dealt).await?;
                     next
                 }
                 Event::Message(message) => match message? {
@@ -228,8 +240,7 @@ impl Session {
                 })
             }
             Err(refusal) => {
-                let dealt = Dealt::turned_away(sequence, refusal, &self.admission);
-                self.answers.send(Ok(dealt.message())).await.map_err(|_gone| gone())?;
+                self.answer(Dealt::turned_away(sequence, refusal, &self.admission)).await?;
                 Ok(None)
             }
         }
@@ -251,6 +262,20 @@ impl Session {
             Err(refused) => return Ok(Err(refused.into())),
         };
         Ok(Arrived::new(&self.admission, batch, stretch, known))
+    }
+
+    /// Answers a batch. Where others would fare as it did, the agent is told first, once, to wait with them.
+    async fn answer(&mut self, dealt: Dealt) -> Result<(), Status> {
+        let Dealt { sequence, outcome, throttle, .. } = dealt;
+        if let Some(throttle) = throttle {
+            let now = self.admission.clock.monotonic();
+            if self.throttled.is_none_or(|until| until <= now) {
+                self.throttled = Some(now + Duration::from_millis(throttle.delay_millis));
+                self.admission.metrics.throttles.inc();
+                self.tell(Kind::Throttle(throttle)).await?;
+            }
+        }
+        self.tell(Kind::Answer(Answer { sequence, outcome: Some(outcome) })).await
     }
 
     async fn tell(&self, kind: Kind) -> Result<(), Status> {

@@ -203,9 +203,33 @@ async fn an_app_over_its_rate_is_slowed_down() {
     assert_eq!(agent.answer().await.1, stored(10));
     agent.send(1, 10..20, &["b"]).await;
     assert_eq!(later(&agent.answer().await.1), "rate-limited");
+    assert!(agent.throttles.is_empty(), "that is the affair of one app");
     world.clock.advance(Duration::from_secs(1));
     agent.send(1, 10..20, &["b"]).await;
     assert_eq!(agent.answer().await.1, stored(20));
+}
+
+#[tokio::test]
+async fn what_meets_all_sources_throttles_the_agent_once() {
+    let world = World::new().await;
+    let mut agent = Agent::greeting(&world, "web-1").await;
+    let mut expected = Vec::new();
+    for pass in 1..=3 {
+        world.journal.set(Mood::Full);
+        for source in 1..=3 {
+            agent.send(source, 0..10, &["a"]).await;
+            assert_eq!(later(&agent.answer().await.1), "journal-full");
+        }
+        expected.push("journal-full".to_owned());
+        assert_eq!(agent.throttles, expected);
+        let throttles = world.metric("weir_producer_throttles_total");
+        assert_eq!(throttles, Some(f64::from(pass)));
+        world.clock.advance(Duration::from_secs(60));
+    }
+    world.journal.set(Mood::Good);
+    agent.send(1, 0..10, &["a"]).await;
+    assert_eq!(agent.answer().await.1, stored(10));
+    assert_eq!(agent.throttles, expected);
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use weir_wire::proto::ingest::agent_message::Kind;
 use weir_wire::proto::ingest::answer::Outcome;
 use weir_wire::proto::ingest::ingest_client::IngestClient;
 use weir_wire::proto::ingest::{
-    AgentMessage, Answer, Batch, Compression, Hello, Later, Refused, ServerMessage, Stored, Stretch, Welcome,
-    server_message,
+    AgentMessage, Answer, Batch, Compression, Hello, Later, Refused, ServerMessage, Stored, Stretch,
+    Throttle, Welcome, server_message,
 };
 
 use crate::harness::World;
@@ -25,6 +25,8 @@ pub(crate) struct Agent {
     messages: mpsc::Sender<AgentMessage>,
     answers: Streaming<ServerMessage>,
     pub(crate) sequence: u64,
+    /// Why it was told to wait with everything, each time.
+    pub(crate) throttles: Vec<String>,
     /// How far sources were stored when this began to send.
     stored: BTreeMap<u8, u64>,
 }
@@ -45,7 +47,7 @@ impl Agent {
             request.metadata_mut().insert("authorization", value);
         }
         let answers = IngestClient::new(channel).stream(request).await?.into_inner();
-        Ok(Self { messages, answers, sequence: 0, stored: BTreeMap::new() })
+        Ok(Self { messages, answers, sequence: 0, throttles: Vec::new(), stored: BTreeMap::new() })
     }
 
     /// Connects and says who it is.
@@ -99,11 +101,17 @@ impl Agent {
     }
 
     pub(crate) async fn answer(&mut self) -> (u64, Outcome) {
-        match self.hear().await.expect("the stream goes on") {
-            Some(server_message::Kind::Answer(Answer { sequence, outcome })) => {
-                (sequence, outcome.expect("it says something"))
+        loop {
+            match self.hear().await.expect("the stream goes on") {
+                Some(server_message::Kind::Answer(Answer { sequence, outcome })) => {
+                    return (sequence, outcome.expect("it says something"));
+                }
+                Some(server_message::Kind::Throttle(Throttle { delay_millis, code, .. })) => {
+                    assert!(delay_millis > 0);
+                    self.throttles.push(code);
+                }
+                other => unreachable!("{other:?}"),
             }
-            other => unreachable!("{other:?}"),
         }
     }
 

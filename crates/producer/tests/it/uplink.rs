@@ -203,6 +203,32 @@ async fn the_link_says_how_it_is_and_a_drain_waits_for_answers() {
 
 /// Parcels that are ready are sent while others are waited for.
 #[tokio::test]
+async fn a_throttled_agent_sends_nothing_until_it_may() {
+    let world = World::new().await;
+    let cable = Cable::to(world.ingest).await.expect("there is a free port");
+    let agent = Agent::start(&cable);
+    let mut link = agent.uplink.link();
+    world.journal.set(Mood::Full);
+    let (mut first, mut second) = (Course::new([1; 16], 0), Course::new([2; 16], 0));
+    let (place, verdict) = agent.send(&mut first, 3).await;
+    let verdict = verdict.await.expect("the process goes on");
+    assert!(matches!(first.arrived(place, verdict), Effect::Held { code, .. } if code == "journal-full"));
+    world.journal.set(Mood::Good);
+    let (place, verdict) = agent.send(&mut second, 3).await;
+    let mut verdict = pin!(verdict);
+    let throttled =
+        link.wait_for(|link| matches!(link, Link::Throttled(why) if why.contains("journal-full")));
+    assert!(throttled.await.is_ok());
+    tokio::select! {
+        biased;
+        over = link.wait_for(|link| matches!(link, Link::Connected { .. })) => assert!(over.is_ok()),
+        verdict = &mut verdict => unreachable!("{verdict:?}: it was sent"),
+    }
+    let verdict = verdict.await.expect("the process goes on");
+    assert_eq!(second.arrived(place, verdict), Effect::Advanced);
+}
+
+#[tokio::test]
 async fn parcels_of_one_source_need_not_wait_for_each_other() {
     let world = World::new().await;
     let cable = Cable::to(world.ingest).await.expect("there is a free port");

@@ -64,6 +64,7 @@ fn words(link: &Link) -> String {
     match link {
         Link::New => "connecting".to_owned(),
         Link::Connected { .. } => "connected".to_owned(),
+        Link::Throttled(why) => format!("connected, and throttled: {why}"),
         Link::Disconnected(why) => format!("not connected: {why}"),
         Link::Refused(why) => format!("refused: {why}"),
     }

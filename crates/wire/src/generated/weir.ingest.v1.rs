@@ -73,7 +73,7 @@ pub struct Stretch {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerMessage {
-    #[prost(oneof = "server_message::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "server_message::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<server_message::Kind>,
 }
 /// Nested message and enum types in `ServerMessage`.
@@ -86,6 +86,8 @@ pub mod server_message {
         Answer(super::Answer),
         #[prost(message, tag = "3")]
         Drain(super::Drain),
+        #[prost(message, tag = "4")]
+        Throttle(super::Throttle),
     }
 }
 /// How much the agent may have sent that is not answered.
@@ -153,6 +155,18 @@ pub struct Refused {
 /// The server is about to end the stream: what it has taken is still answered, and the rest is sent again on the next one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drain {}
+/// The agent sends no batch before the delay is over, of whatever source: what is wrong concerns all of them. What it has
+/// sent is answered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Throttle {
+    #[prost(uint64, tag = "1")]
+    pub delay_millis: u64,
+    /// A stable word, as in docs/errors.
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Compression {
