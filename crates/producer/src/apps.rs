@@ -3,9 +3,9 @@
 use std::num::NonZeroU32;
 
 use weir_auth::secret::{SecretHash, app_secret};
-use weir_fleet::{Fleet, SecretRefused};
+use weir_fleet::{AppTerms, Fleet, SecretRefused};
 use weir_foundation::settings::Secret;
-use weir_model::AppName;
+use weir_model::{AppName, IndexPrefix};
 
 use crate::section::UnknownApps;
 
@@ -20,10 +20,12 @@ pub(crate) struct Apps {
 }
 
 /// What the instance says about an app.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Known {
     /// Events per second; absent where the settings decide.
     pub(crate) max_tps: Option<NonZeroU32>,
+    /// Where its events are filed that do not say it themselves; absent where its name says so.
+    pub(crate) index_prefix: Option<IndexPrefix>,
 }
 
 /// Nobody, or not this client, may send in the name of the app.
@@ -37,6 +39,12 @@ pub(crate) enum AppRefused {
     Disabled(String),
     #[error("agent `{agent}` does not send in the name of app `{app}`")]
     Foreign { agent: String, app: String },
+}
+
+impl From<AppTerms> for Known {
+    fn from(AppTerms { max_tps, index_prefix, .. }: AppTerms) -> Self {
+        Self { max_tps, index_prefix }
+    }
 }
 
 impl Apps {
@@ -62,7 +70,7 @@ impl Apps {
                 SecretRefused::Disabled => AppRefused::Disabled(app.to_owned()),
             })?;
         }
-        Ok(Known { max_tps: terms.max_tps })
+        Ok(Known::from(terms))
     }
 
     /// For an agent whose token names the app.
@@ -70,11 +78,11 @@ impl Apps {
         match self.find(app) {
             None => Err(AppRefused::Unknown(app.to_owned())),
             Some((_, _, terms)) if !terms.enabled => Err(AppRefused::Disabled(app.to_owned())),
-            Some((_, _, terms)) => Ok(Known { max_tps: terms.max_tps }),
+            Some((_, _, terms)) => Ok(Known::from(terms)),
         }
     }
 
-    fn find(&self, app: &str) -> Option<(&Fleet, AppName, weir_fleet::AppTerms)> {
+    fn find(&self, app: &str) -> Option<(&Fleet, AppName, AppTerms)> {
         let fleet = self.fleet.as_ref()?;
         let name = AppName::new(app).ok()?;
         let terms = fleet.app(&name)?;

@@ -123,8 +123,8 @@ impl Terms {
         })
     }
 
-    /// The terms of a batch through weir's own door, where the app is all that is known: its name is the
-    /// topic and the index prefix.
+    /// The terms of a batch through weir's own doors, where the app is all that is known: its name is the topic, and the
+    /// index prefix unless the instance says another one.
     pub(crate) fn of_app(
         app: &str,
         known: Known,
@@ -132,7 +132,7 @@ impl Terms {
         settings: &Settings,
     ) -> Result<(Self, IndexPrefix), AppNameError> {
         let error = |problem| AppNameError { name: app.to_owned(), problem };
-        let prefix = IndexPrefix::new(app).map_err(|illegal| error(AppNameProblem::Name(illegal)))?;
+        let own = IndexPrefix::new(app).map_err(|illegal| error(AppNameProblem::Name(illegal)))?;
         let stream = streams.find(app).map_err(|illegal| error(AppNameProblem::Stream(illegal)))?;
         let rates = Rates { settings: &settings.rates, compat: settings.compat, own: known.max_tps };
         let terms = Self {
@@ -146,7 +146,7 @@ impl Terms {
                 owner: streams.owner(Some(app)),
             },
         };
-        Ok((terms, prefix))
+        Ok((terms, known.index_prefix.unwrap_or(own)))
     }
 
     /// How many events can be taken at once at best; `None` if there is no limit.

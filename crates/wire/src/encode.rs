@@ -84,6 +84,17 @@ impl EventsBuilder {
     }
 }
 
+/// The same record of format [`RecordFormat::Events`] with another index prefix. What is in it is not looked at: of a
+/// field that comes twice in protobuf the last one counts.
+#[must_use]
+pub fn filed_under(index_prefix: &IndexPrefix, record: &[u8]) -> Bytes {
+    let prefix = index_prefix.as_str().as_bytes();
+    let mut out = Vec::with_capacity(record.len() + bytes_field_len(prefix.len()));
+    out.extend_from_slice(record);
+    put_bytes(&mut out, 1, prefix);
+    out.into()
+}
+
 /// A record with the one event whose original bytes a dead letter kept: `format` is that of the record it
 /// came in. `context` replaces the one that the event came with; [`RecordFormat::Events`] takes the index
 /// prefix from it and nothing else.

@@ -31,7 +31,7 @@ mod time;
 
 pub use context::Context;
 pub use decode::{DecodeRecordError, RecordDecoder, RecordFault, decode_content, decode_record};
-pub use encode::{EventsBuilder, encode_event, single_event_record};
+pub use encode::{EventsBuilder, encode_event, filed_under, single_event_record};
 pub use json::{JsonError, JsonProblem};
 pub use members::{MembersError, members};
 pub use protobuf::{Malformed, Problem};

@@ -10,8 +10,8 @@ use weir_model::{Mark, RecordFormat, SourceId};
 use weir_wire::compression::Encoding;
 use weir_wire::proto::ingest::answer::Outcome;
 use weir_wire::proto::ingest::{Batch, Compression, Later, Refused, Stored, Throttle};
-use weir_wire::scan_events;
 use weir_wire::shape::Shaped;
+use weir_wire::{filed_under, scan_events};
 
 use super::sources::{Next, Step, Stretch};
 use super::visitor::Whose;
@@ -163,7 +163,7 @@ impl Arrived {
         let limit = super::max_batch(admission);
         let Received { bytes, reservation } = admission.decompress_to(encoding, received, limit).await?;
         let scanned = scan_events(&bytes).map_err(Refusal::from)?;
-        if scanned.index_prefix != prefix.as_str() {
+        if scanned.index_prefix != batch.app {
             return Err(
                 Refusal::OtherPrefix { app: batch.app, prefix: scanned.index_prefix.to_owned() }.into()
             );
@@ -176,7 +176,9 @@ impl Arrived {
             return Ok(());
         }
         let burst = terms.burst(admission.settings.rates.window);
-        let record = Shaped { format: RecordFormat::Events, events, value: bytes };
+        // Agents do not know where the events of an app are filed.
+        let value = if prefix.as_str() == batch.app { bytes } else { filed_under(&prefix, &bytes) };
+        let record = Shaped { format: RecordFormat::Events, events, value };
         let batch = admission::Batch {
             events,
             // One that can never fit would hold up its source for ever.

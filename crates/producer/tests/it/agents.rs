@@ -21,13 +21,15 @@ use weir_fleet::{
 };
 use weir_foundation::clock::Clock;
 use weir_foundation::settings::Secret;
-use weir_model::AppName;
+use weir_model::{AppName, IndexPrefix, Record};
 use weir_producer::{ProducerSection, UnknownApps};
 use weir_state::memory::MemoryState;
+use weir_wire::decode_record;
 use weir_wire::proto::ingest::agent_message::Kind;
 use weir_wire::proto::ingest::{Batch, Hello, Stretch, Token, server_message};
 
 use crate::harness::{World, while_time_passes};
+use crate::raw::request;
 use crate::raw_agent::{Agent, batch, later, refused, stored};
 
 /// An agent that is enrolled.
@@ -405,4 +407,38 @@ async fn clients_show_the_secret_of_an_app_that_has_one() {
     let disabled = AppLimits { enabled: false, ..AppLimits::default() };
     fleet.limit_app(&app("shop"), &disabled, &operator()).await.expect("it is known");
     check("shop", secret.reveal(), Some(Code::PermissionDenied)).await;
+}
+
+#[tokio::test]
+async fn events_are_filed_where_the_instance_files_those_of_their_app() {
+    let (world, fleet) = instance().await;
+    let secret = create_app(&fleet, "shop").await;
+    let web = enrol(&fleet, "web-1", &["shop"], false).await;
+    let mut agent = web.welcome(&world, &fleet).await;
+    let bearer = format!("Bearer {}", secret.reveal());
+    let store = IndexPrefix::new("store").expect("is legal");
+    let mut expected = Vec::new();
+    for (pass, index_prefix) in [(0, None), (1, Some(store)), (2, None)] {
+        let limits = AppLimits { index_prefix: index_prefix.clone(), ..AppLimits::default() };
+        fleet.limit_app(&app("shop"), &limits, &operator()).await.expect("it is known");
+        agent.send(1, pass * 10..pass * 10 + 10, &["a"]).await;
+        assert_eq!(agent.answer().await.1, stored(pass * 10 + 10));
+        let headers = [("authorization", bearer.as_str()), ("content-type", "text/plain")];
+        let answer = request(world.http, "POST /api/v1/apps/shop/events", &headers, "b").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let mut context = crate::harness::context("shop");
+        context.app_secret = secret.reveal().to_owned();
+        context.es_index_prefix = "its-own".to_owned();
+        world.client().produce_batch(crate::harness::collection(context, &["c"])).await.expect("it is taken");
+        let prefix = index_prefix.map_or("shop".to_owned(), |prefix| prefix.to_string());
+        expected.extend([prefix.clone(), prefix, "its-own".to_owned()]);
+    }
+    let prefixes: Vec<String> = world.journal.stored().iter().map(|(_, record)| filed(record)).collect();
+    assert_eq!(prefixes, expected);
+}
+
+fn filed(record: &Record) -> String {
+    let batch = decode_record(record.format, &record.value, record.received).expect("it is whole");
+    assert_eq!(batch.len(), 1);
+    batch.index_prefix().to_string()
 }

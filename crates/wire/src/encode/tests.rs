@@ -31,6 +31,20 @@ fn the_record_is_what_any_protobuf_library_would_write() {
 }
 
 #[test]
+fn a_record_is_filed_elsewhere() {
+    let mut builder = EventsBuilder::new(&shop());
+    builder.push_line("a line", Some(Timestamp::from_micros(3)));
+    let (record, _) = builder.finish();
+    let moved = filed_under(&IndexPrefix::new("store").expect("legal"), &record);
+    let mut expected = Events::decode(record).expect("it was made here");
+    expected.index_prefix = "store".to_owned();
+    assert_eq!(Events::decode(moved.clone()).expect("any library reads it"), expected);
+    assert_eq!(crate::scan_events(&moved).expect("it is whole").index_prefix, "store");
+    let batch = decode_record(RecordFormat::Events, &moved, Timestamp::from_micros(7)).expect("whole");
+    assert_eq!((batch.index_prefix().as_str(), batch.len()), ("store", 1));
+}
+
+#[test]
 fn a_cleared_builder_starts_over() {
     let mut builder = EventsBuilder::with_capacity(&shop(), 100);
     builder.push_line("one", None);
