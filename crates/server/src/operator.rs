@@ -11,44 +11,64 @@ use weir_fleet::{Fleet, OperatorName};
 use weir_foundation::settings::Secret;
 
 use crate::failure::Failure;
-use crate::server::{FleetParts, Shared};
+use crate::server::{Control, FleetParts, Shared};
 
-/// An operator who asks about the fleet.
+/// An operator who asks. Comes first among the arguments of a handler, so that whoever shows no good token learns nothing
+/// else.
 #[derive(Debug)]
 pub(crate) struct Asking {
+    pub(crate) by: OperatorName,
+    fleet: Fleet,
+}
+
+/// An operator who asks about agents, or what they are let in with, where they are connected.
+#[derive(Debug)]
+pub(crate) struct AskingFleet {
     pub(crate) by: OperatorName,
     pub(crate) parts: FleetParts,
 }
 
 impl Asking {
     pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+}
+
+impl AskingFleet {
+    pub(crate) fn fleet(&self) -> &Fleet {
         &self.parts.fleet
     }
 }
 
-/// Comes first among the arguments of a handler, so that whoever shows no good token learns nothing else.
 impl FromRequestParts<Arc<Shared>> for Asking {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
-        let Some(fleet) = &shared.parts.fleet else {
-            return Err(Failure::not_here(
-                "this process knows no agents; ask the one where they are connected",
-            ));
-        };
-        let by = known(&fleet.fleet, &parts.headers)?;
-        Ok(Self { by, parts: fleet.clone() })
+        let fleet = shared.parts.control.fleet();
+        Ok(Self { by: known(fleet, &parts.headers)?, fleet: fleet.clone() })
     }
 }
 
-/// Lets operators through and nobody else. Where there are none, everybody.
-pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    if let Some(fleet) = &shared.parts.fleet
-        && let Err(failure) = known(&fleet.fleet, request.headers())
-    {
-        return failure.into_response();
+impl FromRequestParts<Arc<Shared>> for AskingFleet {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
+        let by = known(shared.parts.control.fleet(), &parts.headers)?;
+        match &shared.parts.control {
+            Control::Fleet(parts) => Ok(Self { by, parts: parts.clone() }),
+            Control::Operators(_) => {
+                Err(Failure::not_here("this process knows no agents; ask the one where they are connected"))
+            }
+        }
     }
-    next.run(request).await
+}
+
+/// Lets operators through and nobody else.
+pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match known(shared.parts.control.fleet(), request.headers()) {
+        Ok(_operator) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
 }
 
 fn known(fleet: &Fleet, headers: &HeaderMap) -> Result<OperatorName, Failure> {

@@ -40,11 +40,19 @@ pub enum JournalFiles {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     ThisMachine,
-    /// Then operators alone may ask anything, as far as there are operators.
+    /// Then operators alone may ask anything.
     OtherMachines,
 }
 
-/// The control plane, where this process has one.
+/// Whom this process knows.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// Operators; another process, or none, has to do with agents.
+    Operators(Fleet),
+    Fleet(FleetParts),
+}
+
+/// The control plane, of a process with agents.
 #[derive(Debug, Clone)]
 pub struct FleetParts {
     pub fleet: Fleet,
@@ -69,8 +77,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub spawner: Spawner,
     pub names: StreamNames,
-    /// Absent where another process decides about agents.
-    pub fleet: Option<FleetParts>,
+    pub control: Control,
     pub reach: Reach,
 }
 
@@ -92,6 +99,14 @@ pub struct Server {
     parts: Parts,
     settings: ServerSettings,
     metrics: Metrics,
+}
+
+impl Control {
+    pub(crate) fn fleet(&self) -> &Fleet {
+        match self {
+            Self::Operators(fleet) | Self::Fleet(FleetParts { fleet, .. }) => fleet,
+        }
+    }
 }
 
 impl Server {

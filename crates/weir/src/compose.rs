@@ -37,7 +37,7 @@ use weir_journal::Journal;
 use weir_journal::sqlite::SqliteJournal;
 use weir_producer::{Producer, Records};
 use weir_redaction::{RedactionMetrics, Redactor};
-use weir_server::{FleetParts, JournalFiles, Server, StreamNames};
+use weir_server::{Control, FleetParts, JournalFiles, Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
 
@@ -93,7 +93,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
     let doors = instance::Doors { agents: addresses.ingest, enrolment: addresses.enrolment };
-    let instance = Instance::open(&settings.data_dir, &settings.fleet, doors, process).await?;
+    let instance = Instance::open(settings, addresses.ingest, Some(doors), process).await?;
     let storage = Storage::open(settings, process, &mut metrics)?;
 
     let redaction = redaction(settings, process, &mut metrics)?;
@@ -243,7 +243,7 @@ fn embedded_server(
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names: stream_names(settings),
-        fleet: Some(FleetParts {
+        control: Control::Fleet(FleetParts {
             fleet: instance.fleet.clone(),
             hub: instance.agents.hub.clone(),
             check: weir_agent::check,

@@ -239,12 +239,11 @@ fn producer_section(raw: &RawSettings, role: Role) -> weir_producer::ProducerSec
     section
 }
 
-/// Only `weir up` has an instance with certificates of its own.
+/// A producer in a process of its own has no instance with certificates.
 fn has_certificate(raw: &RawSettings, role: Role, listen: Option<&Listen>) -> Result<(), Problems> {
     let Some(listen) = listen.filter(|listen| listen.tls == ListenTls::Instance) else { return Ok(()) };
-    let grpc = raw.producer.grpc_listen.filter(|_| role == Role::Producer);
-    let is_reached = is_public(listen.http) || grpc.is_some_and(is_public);
-    if is_reached && matches!(role, Role::Producer | Role::Server) {
+    let is_reached = is_public(listen.http) || raw.producer.grpc_listen.is_some_and(is_public);
+    if is_reached && role == Role::Producer {
         let message = "needs `cert_file` and `key_file`: other machines reach an address";
         let hint = "or set `mode: off` where something in front of weir sees to TLS, or nothing has to";
         return Err(Problem::at("", message).hint(hint).into());

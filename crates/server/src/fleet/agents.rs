@@ -14,7 +14,7 @@ use super::standing::Picture;
 use super::{InPath, in_path, map, time};
 use crate::agents::LogError;
 use crate::failure::Failure;
-use crate::operator::Asking;
+use crate::operator::AskingFleet;
 use crate::route::Route;
 use crate::server::Shared;
 use crate::{api, codes, question};
@@ -48,14 +48,14 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(asking: Asking, State(shared): State<Arc<Shared>>) -> Json<api::Agents> {
+async fn list(asking: AskingFleet, State(shared): State<Arc<Shared>>) -> Json<api::Agents> {
     let (revisions, now) = (Revisions::of(asking.fleet()), shared.parts.clock.now());
     let entry = |view| entry(&Picture::of(&asking.parts, view), &revisions, now);
     Json(api::Agents { agents: asking.fleet().agents().into_iter().map(entry).collect() })
 }
 
 async fn show(
-    asking: Asking,
+    asking: AskingFleet,
     State(shared): State<Arc<Shared>>,
     name: InPath,
 ) -> Result<Json<api::Agent>, Failure> {
@@ -64,7 +64,7 @@ async fn show(
 }
 
 async fn log(
-    asking: Asking,
+    asking: AskingFleet,
     State(shared): State<Arc<Shared>>,
     name: InPath,
     parameters: Result<Query<api::AgentLogParameters>, QueryRejection>,
@@ -79,7 +79,7 @@ async fn log(
 }
 
 async fn revoke(
-    asking: Asking,
+    asking: AskingFleet,
     State(shared): State<Arc<Shared>>,
     name: InPath,
     body: Result<Json<api::RevokeAgent>, JsonRejection>,
@@ -91,7 +91,7 @@ async fn revoke(
     Ok(Json(agent(&asking, find(&asking, &name)?, shared.parts.clock.now())))
 }
 
-async fn forget(asking: Asking, name: InPath) -> Result<StatusCode, Failure> {
+async fn forget(asking: AskingFleet, name: InPath) -> Result<StatusCode, Failure> {
     let name = in_path("an agent", name, AgentName::new)?;
     asking.fleet().forget_agent(&name, &asking.by).await.map_err(|error| Failure::of_fleet(&error))?;
     Ok(StatusCode::NO_CONTENT)
@@ -108,7 +108,7 @@ impl From<LogError> for Failure {
     }
 }
 
-fn find(asking: &Asking, name: &AgentName) -> Result<AgentView, Failure> {
+fn find(asking: &AskingFleet, name: &AgentName) -> Result<AgentView, Failure> {
     let unknown = || Failure::of_fleet(&RevokeAgentError::Unknown(name.clone()));
     asking.fleet().agent(name).ok_or_else(unknown)
 }
@@ -157,7 +157,7 @@ fn entry(picture: &Picture, revisions: &Revisions, now: SystemTime) -> api::Agen
     }
 }
 
-fn agent(asking: &Asking, view: AgentView, now: SystemTime) -> api::Agent {
+fn agent(asking: &AskingFleet, view: AgentView, now: SystemTime) -> api::Agent {
     let picture = Picture::of(&asking.parts, view);
     let entry = entry(&picture, &Revisions::of(asking.fleet()), now);
     let Picture { view, live, wanted, .. } = &picture;

@@ -21,8 +21,8 @@ use weir_redaction::Redactor;
 use weir_server::agents::Hub;
 use weir_server::api::{Audit, AuditVerdict};
 use weir_server::{
-    AuditDepth, AuditFailed, Auditor, Door, FleetParts, JournalFiles, Parts, Reach, Refused, Remedy, Server,
-    ServerSettings, StreamNames,
+    AuditDepth, AuditFailed, Auditor, Control, Door, FleetParts, JournalFiles, Parts, Reach, Refused, Remedy,
+    Server, ServerSettings, StreamNames,
 };
 use weir_state::memory::MemoryState;
 use weir_store::memory::{Durability, MemoryStore};
@@ -41,12 +41,12 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) spawner: Spawner,
     pub(crate) hub: Hub,
-    control: Option<Control>,
+    operators: Operators,
     supervisor: Option<Supervisor>,
 }
 
-/// The control plane of a world, with what its first operator shows.
-struct Control {
+/// Those of a world, with what the first of them shows.
+struct Operators {
     fleet: Fleet,
     token: Secret,
 }
@@ -56,7 +56,7 @@ struct Make {
     settings: ServerSettings,
     redactor: Redactor,
     journal_files: JournalFiles,
-    has_fleet: bool,
+    has_agents: bool,
     reach: Reach,
 }
 
@@ -66,7 +66,7 @@ impl Default for Make {
             settings: ServerSettings::default(),
             redactor: Redactor::off(),
             journal_files: JournalFiles::OfThisProcess,
-            has_fleet: true,
+            has_agents: true,
             reach: Reach::ThisMachine,
         }
     }
@@ -112,7 +112,7 @@ impl World {
     /// As over a shared journal, without a door and without agents.
     pub(crate) async fn apart() -> Self {
         let journal_files = JournalFiles::OfOthers;
-        Self::made_of(Make { journal_files, has_fleet: false, ..Make::default() }, |store| store).await
+        Self::made_of(Make { journal_files, has_agents: false, ..Make::default() }, |store| store).await
     }
 
     /// At an address that other machines reach, as far as the server knows.
@@ -129,7 +129,7 @@ impl World {
     }
 
     async fn made_of(make: Make, wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>) -> Self {
-        let Make { settings, redactor, journal_files, has_fleet, reach } = make;
+        let Make { settings, redactor, journal_files, has_agents, reach } = make;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let journal = MemoryJournal::new(Arc::clone(&clock));
         let store = Arc::new(MemoryStore::new(Durability::Immediate, FilingWindow::default()));
@@ -137,7 +137,8 @@ impl World {
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
         let spawner = supervisor.spawner();
         let hub = Hub::default();
-        let control = if has_fleet { Some(Control::new(&clock).await) } else { None };
+        let operators = Operators::new(&clock).await;
+        let fleet = operators.fleet.clone();
         let parts = Parts {
             journal: Arc::new(journal.clone()),
             store: wrap(Arc::<MemoryStore>::clone(&store)),
@@ -149,11 +150,10 @@ impl World {
             clock: Arc::clone(&clock),
             spawner: spawner.clone(),
             names: StreamNames { prefix: String::new(), suffix: "_logs".to_owned() },
-            fleet: control.as_ref().map(|control| FleetParts {
-                fleet: control.fleet.clone(),
-                hub: hub.clone(),
-                check,
-            }),
+            control: match has_agents {
+                true => Control::Fleet(FleetParts { fleet, hub: hub.clone(), check }),
+                false => Control::Operators(fleet),
+            },
             reach,
         };
         let server = Server::new(parts, settings, &mut Registry::default());
@@ -165,7 +165,7 @@ impl World {
         http::serve("http", listener, router, http::Limits::default(), phase, process).expect("it is bound");
         let http = reqwest::Client::builder().no_proxy().build().expect("it needs nothing");
         let supervisor = Some(supervisor);
-        Self { address, http, journal, store, door, clock, spawner, hub, control, supervisor }
+        Self { address, http, journal, store, door, clock, spawner, hub, operators, supervisor }
     }
 
     pub(crate) async fn create_stream(&self, stream: &str) -> StreamPartition {
@@ -223,12 +223,12 @@ impl World {
     }
 
     pub(crate) fn fleet(&self) -> &Fleet {
-        &self.control.as_ref().expect("this world has one").fleet
+        &self.operators.fleet
     }
 
     /// Of the first operator.
     pub(crate) fn token(&self) -> &str {
-        self.control.as_ref().expect("this world has operators").token.reveal()
+        self.operators.token.reveal()
     }
 
     /// Asks as somebody who shows no token.
@@ -280,7 +280,7 @@ impl World {
     }
 }
 
-impl Control {
+impl Operators {
     async fn new(clock: &Arc<dyn Clock>) -> Self {
         let settings =
             FleetSettings { enrol: vec!["weir.example:8084".to_owned()], ..FleetSettings::default() };

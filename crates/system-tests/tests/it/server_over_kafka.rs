@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_services::{Engine, Home, Kafka, Search};
 use weir_system_tests::cli::{Outcome, Running};
-use weir_system_tests::process::{Addresses, Setup, Weir};
+use weir_system_tests::process::{Addresses, Setup, Weir, free_address};
 use weir_system_tests::reckoning::delivered;
 use weir_system_tests::wait::until;
 
@@ -26,6 +26,8 @@ struct Fleet {
     server: Setup,
     /// Commands that send find the producer.
     producer: Setup,
+    /// The settings of all of them.
+    file: String,
     _processes: [Weir; 3],
     _kafka: Kafka,
 }
@@ -61,7 +63,7 @@ impl Fleet {
             start(&consumer, "consumer").await,
             start(&server, "server").await,
         ];
-        Self { search, server, producer, _processes: processes, _kafka: kafka }
+        Self { search, server, producer, file, _processes: processes, _kafka: kafka }
     }
 
     fn send(&self, lines: &str) {
@@ -261,6 +263,29 @@ async fn a_document_that_is_gone_is_missing(fleet: &Fleet) {
     assert!(named.split(", ").any(|named| named == position), "{finding} of {id}");
 }
 
+/// Where other machines reach it, a server asks for the token of an operator and shows a certificate of its instance.
+async fn who_comes_from_elsewhere_shows_a_token(fleet: &Fleet, directory: &Path) {
+    let data_dir = directory.join("reached");
+    let port = free_address().port();
+    let reached = Setup::new(&data_dir)
+        .with("listen.http", &format!("0.0.0.0:{port}"))
+        .with("listen.allow_public", "true");
+    let _weir = reached.start_as(reached.command(&["server", "--config", &fleet.file])).await;
+    let token = data_dir.join("operator.token").display().to_string();
+    let plain = ["--server", &format!("127.0.0.1:{port}")];
+    let refused = reached.run(&[&["streams"][..], &plain].concat());
+    assert!(refused.err.contains("an operator's token is needed"), "{refused:?}");
+    let as_operator = [&plain[..], &["--token-file", &token]].concat();
+    let pki: Value =
+        reached.run(&[&["pki", "status", "-o", "json"][..], &as_operator].concat()).json().remove(0);
+    let pin = pki["roots"][0]["pin"].as_str().unwrap_or_else(|| panic!("no pin in {pki:?}")).to_owned();
+    let by_tls = ["--server", &format!("https://127.0.0.1:{port}"), "--ca-pin", &pin, "--token-file", &token];
+    let streams: Vec<Value> = reached.run(&[&["streams", "-o", "json"][..], &by_tls].concat()).json();
+    assert!(streams.iter().any(|stream| stream["stream"] == "shop_logs"), "{streams:?}");
+    let agents = reached.run(&[&["agent", "list"][..], &by_tls].concat());
+    assert!(agents.err.contains("this process knows no agents"), "{agents:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_is_seen_into_like_one_process() {
     let directory = tempfile::tempdir().unwrap();
@@ -282,6 +307,7 @@ async fn a_fleet_is_seen_into_like_one_process() {
     lists_are_of_kafka_and_of_the_store(&fleet);
     the_books_agree(&fleet, 0);
     a_refused_event_is_replayed_with_a_change(&fleet).await;
+    who_comes_from_elsewhere_shows_a_token(&fleet, directory.path()).await;
     a_document_that_is_gone_is_missing(&fleet).await;
     let view = |role: &str| directory.path().join(role).join("dead-letters").exists();
     assert_eq!((view("server"), view("consumer")), (true, false), "who only buries looks nothing up");

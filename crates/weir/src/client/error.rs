@@ -138,7 +138,7 @@ impl Refusal {
 /// What to do where a token is wanted and none was shown.
 pub(crate) fn how_to_show_a_token() -> String {
     format!(
-        "show a token: set `{TOKEN}`, or name its file by `--token-file FILE`; `weir up` leaves it in \
+        "show a token: set `{TOKEN}`, or name its file by `--token-file FILE`; weir leaves it in \
          `operator.token` of its data directory"
     )
 }

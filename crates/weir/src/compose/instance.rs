@@ -22,6 +22,7 @@ use weir_state::sqlite::{SqliteSettings, SqliteState};
 
 use super::Process;
 use crate::host;
+use crate::settings::Settings;
 
 /// Where the token of the first operator is put, for who looks into the data directory.
 pub(crate) const FIRST_TOKEN: &str = "operator.token";
@@ -66,21 +67,25 @@ struct Showing {
 
 impl Instance {
     /// Opens the instance of the data directory, or makes it; then the token of its first operator is in the directory.
+    /// Where the settings do not say by which names this machine is reached, the address does.
     pub(super) async fn open(
-        data_dir: &Path,
-        settings: &FleetListen,
-        doors: Doors,
+        settings: &Settings,
+        address: SocketAddr,
+        doors: Option<Doors>,
         process: &Process,
     ) -> Result<Self> {
         let Process { clock, spawner, .. } = process;
+        let Settings { data_dir, fleet: settings, .. } = settings;
         let kept = SqliteSettings { directory: data_dir.join("state"), size_limit: None };
         let state = SqliteState::open(kept, Arc::clone(clock), spawner).context("open the state")?;
         let host = host::name().context("find out what this machine is called")?;
-        let names = settings.names(doors.agents, &host);
-        let at = |address: SocketAddr| {
-            names.iter().map(|name| host_port(name, address.port())).collect::<Vec<_>>()
+        let names = settings.names(address, &host);
+        let at = |address: Option<SocketAddr>| {
+            let ports = address.into_iter().map(|address| address.port());
+            ports.flat_map(|port| names.iter().map(move |name| host_port(name, port))).collect::<Vec<_>>()
         };
-        let fleet_settings = FleetSettings { enrol: at(doors.enrolment), ..settings.fleet.clone() };
+        let fleet_settings =
+            FleetSettings { enrol: at(doors.map(|doors| doors.enrolment)), ..settings.fleet.clone() };
         let opened =
             Fleet::open(state, Arc::clone(clock), fleet_settings).await.context("open the instance")?;
         let Opened { fleet, first_operator } = opened;
@@ -98,7 +103,7 @@ impl Instance {
         let agents = AgentParts {
             fleet: fleet.clone(),
             hub: Hub::default(),
-            servers: at(doors.agents).into(),
+            servers: at(doors.map(|doors| doors.agents)).into(),
             clock: Arc::clone(clock),
             spawner: spawner.clone(),
         };

@@ -12,18 +12,20 @@ use weir_foundation::ops::{Ops, StatusBoard};
 use weir_foundation::supervise::DrainPhase;
 use weir_journal::Journal;
 use weir_journal_kafka::KafkaJournal;
-use weir_server::{Door, JournalFiles, Server, StreamNames};
+use weir_server::{Control, Door, JournalFiles, Server, StreamNames};
 use weir_store_elastic::ElasticStore;
 
 use super::auditor::SharedBooks;
 use super::door::Doors;
 use super::fleet::Fleet;
+use super::instance::Instance;
 use super::secure::Certificates;
 use super::{Process, announce, directory, identity, listeners, show};
 use crate::settings::Settings;
 
 /// Search, tail, audit and dead letters of what a group of consumers delivers, and retention of the store. The data
-/// directory holds a view of the group's dead letters, which can be made anew.
+/// directory holds a view of the group's dead letters, which can be made anew, and an instance for its operators and for
+/// the certificate of this process: nobody decides about agents over Kafka.
 pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops> {
     let Process { clock, spawner, .. } = process;
     let exposure = settings.listen.exposure;
@@ -31,8 +33,9 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
     let http = bind(settings.listen.http, exposure).context("open the address for HTTP")?;
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
+    let instance = Instance::open(settings, settings.listen.http, None, process).await?;
     let fleet = Fleet::open(settings, process, &mut metrics).await?;
-    let parts = parts(&fleet, settings, process);
+    let parts = parts(&fleet, &instance, settings, process);
     let server = Server::new(parts, settings.server.clone(), metrics.weir());
     let status = status(process, &listening, &http)?;
     let ops = show(listening, status, process, metrics)?;
@@ -42,14 +45,15 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
     let phase = DrainPhase::StopIntake;
     let router = server.router(spawner.token(phase)).fallback(weir_server::not_found);
     let serving = http::Process { spawner, clock };
-    let http = Certificates::open(&settings.listen.tls, None, process)?.secure(http, settings.listen.http);
+    let certificates = Certificates::open(&settings.listen.tls, Some(instance.clients()), process)?;
+    let http = certificates.secure(http, settings.listen.http);
     http::serve("http", http, router, http::Limits::default(), phase, serving).context("serve HTTP")?;
     announce(process);
     Ok(ops)
 }
 
 /// What is shown of a fleet.
-fn parts(fleet: &Fleet, settings: &Settings, process: &Process) -> weir_server::Parts {
+fn parts(fleet: &Fleet, instance: &Instance, settings: &Settings, process: &Process) -> weir_server::Parts {
     let streams = &settings.consumer.streams;
     let names = StreamNames { prefix: streams.prefix.clone(), suffix: streams.suffix.clone() };
     let journal: Arc<dyn Journal> = Arc::<KafkaJournal>::clone(&fleet.journal);
@@ -77,8 +81,7 @@ fn parts(fleet: &Fleet, settings: &Settings, process: &Process) -> weir_server::
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names,
-        // Nobody decides about agents over Kafka, so that there are no operators who could be asked for.
-        fleet: None,
+        control: Control::Operators(instance.fleet.clone()),
         reach: listeners::reach(settings.listen.http),
     }
 }

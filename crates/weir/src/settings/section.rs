@@ -64,8 +64,8 @@ pub(crate) struct ListenSection {
     pub(crate) http: Option<SocketAddr>,
     /// Address for operators: health, status and metrics. Default: `127.0.0.1:8008`.
     pub(crate) ops: Option<SocketAddr>,
-    /// Whether addresses may be bound that other machines can reach. `weir up` then wants the secret of an app to send in
-    /// its name, and the token of an operator to read and change anything; other roles want nothing. Default: `false`.
+    /// Whether addresses may be bound that other machines can reach. To read and change anything then takes the token of an
+    /// operator; to send, with `weir up`, the secret of an app, and with `weir producer` nothing. Default: `false`.
     pub(crate) allow_public: Option<bool>,
     pub(crate) tls: ListenTlsSection,
 }
@@ -78,7 +78,7 @@ pub(crate) struct ListenTlsSection {
     /// `on`, or `off` where something in front of weir sees to it. Default: `on`, with `compat: barito` `off`.
     pub(crate) mode: Option<TlsMode>,
     /// A PEM file with the certificate to show, and those between it and its CA. Read again when it has changed.
-    /// Default: a certificate of the instance (`weir up`), which clients know by its pin.
+    /// Default: a certificate of the instance (`weir up`, `weir server`), which clients know by its pin.
     pub(crate) cert_file: Option<PathBuf>,
     /// A PEM file with the private key of `cert_file`. Default: none.
     pub(crate) key_file: Option<PathBuf>,
