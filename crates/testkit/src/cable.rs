@@ -27,8 +27,12 @@ pub enum State {
     Whole,
     /// All bytes arrive, each so much later.
     Slow(Duration),
+    /// All bytes arrive. As where packets are lost and sent again, one piece in so many is late, with everything behind it.
+    Lossy { one_in: u32, late: Duration },
     /// No byte arrives, and nobody is told.
     Dead,
+    /// The server has lost its connections, and clients are not told: not now, and not when the cable is whole again.
+    HalfOpen,
     /// No connection lasts.
     Cut,
 }
@@ -92,37 +96,64 @@ async fn carry(
     if *states.borrow() == State::Cut {
         return;
     }
-    let both = async {
-        let server = TcpStream::connect(server).await?;
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        tokio::try_join!(
-            one_way(from_client, to_server, states.clone()),
-            one_way(from_server, to_client, states.clone())
-        )
-    };
     tokio::select! {
         _snapped = snapped.changed() => {}
-        _ended = both => {}
+        () = connect(client, server, states) => {}
     }
 }
 
+/// Until both sides have ended.
+async fn connect(client: TcpStream, server: SocketAddr, mut states: watch::Receiver<State>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (one, another) = (states.clone(), states.clone());
+    let both = async {
+        let (mut from_server, mut to_server) = TcpStream::connect(server).await?.into_split();
+        tokio::try_join!(
+            one_way(&mut from_client, &mut to_server, one),
+            one_way(&mut from_server, &mut to_client, another)
+        )
+    };
+    tokio::select! {
+        biased;
+        Ok(_) = states.wait_for(|state| *state == State::HalfOpen) => {}
+        _ended = both => return,
+    }
+    std::future::pending().await
+}
+
+/// What fits into a packet.
+const PIECE: usize = 1_460;
+
 async fn one_way(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
     mut states: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
+    let mut pieces: u32 = 0;
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
             return to.shutdown().await;
         }
         let state = *states.wait_for(|state| *state != State::Dead).await.map_err(io::Error::other)?;
-        if let State::Slow(delay) = state {
-            pause(delay).await;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        match state {
+            State::Lossy { one_in, late } => {
+                for piece in bytes.chunks(PIECE) {
+                    pieces = pieces.wrapping_add(1);
+                    if pieces.is_multiple_of(one_in) {
+                        pause(late).await;
+                    }
+                    to.write_all(piece).await?;
+                }
+            }
+            State::Slow(delay) => {
+                pause(delay).await;
+                to.write_all(bytes).await?;
+            }
+            State::Whole | State::Cut | State::Dead | State::HalfOpen => to.write_all(bytes).await?,
         }
-        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
     }
 }
 

@@ -127,7 +127,7 @@ fn all_is_stored_once(world: &World) {
 async fn suffer(world: &World, cable: &Cable, rng: &mut StdRng, clock: &dyn Clock) {
     loop {
         clock.sleep(Duration::from_millis(rng.random_range(5..60))).await;
-        let state = match rng.random_range(0..8) {
+        let state = match rng.random_range(0..10) {
             0 | 1 => {
                 cable.snap();
                 continue;
@@ -135,6 +135,8 @@ async fn suffer(world: &World, cable: &Cable, rng: &mut StdRng, clock: &dyn Cloc
             2 => CableState::Cut,
             3 => CableState::Dead,
             4 => CableState::Slow(Duration::from_millis(20)),
+            6 => CableState::HalfOpen,
+            7 => CableState::Lossy { one_in: 20, late: Duration::from_millis(20) },
             5 => {
                 world.journal.set(Mood::Full);
                 clock.sleep(Duration::from_millis(20)).await;

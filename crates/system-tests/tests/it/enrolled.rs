@@ -137,7 +137,7 @@ async fn an_enrolled_agent_lives_through_networks_servers_and_itself() {
     let rest = |rng: &mut ChaCha8Rng, most: u64| Duration::from_millis(rng.random_range(10..most));
     for fault in 0..FAULTS {
         tokio::time::sleep(rest(&mut rng, 250)).await;
-        match rng.random_range(0..10) {
+        match rng.random_range(0..12) {
             0..3 => {
                 drop(agent);
                 tokio::time::sleep(rest(&mut rng, 300)).await;
@@ -153,6 +153,8 @@ async fn an_enrolled_agent_lives_through_networks_servers_and_itself() {
             6 => cable.becomes(CableState::Dead),
             7 => cable.becomes(CableState::Slow(Duration::from_millis(200))),
             8 => cable.becomes(CableState::Cut),
+            9 => cable.becomes(CableState::HalfOpen),
+            10 => cable.becomes(CableState::Lossy { one_in: 20, late: Duration::from_millis(200) }),
             // Another configuration, of which nothing may be seen in what is stored.
             _ => instance.configure(&text(if fault % 2 == 0 { "60ms" } else { "40ms" })),
         }
