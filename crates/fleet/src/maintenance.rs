@@ -10,7 +10,6 @@ use crate::authority::{make_intermediate, make_signing, renewal};
 use crate::documents::{Agent, Instance, Intermediate, Root, SigningKey};
 use crate::failure::{Nature, StoreError, failures, store_failures};
 use crate::fleet::Fleet;
-use crate::names::OperatorName;
 use crate::settings::FleetSettings;
 use crate::tokens::LEEWAY;
 
@@ -114,19 +113,6 @@ impl Fleet {
             tracing::info!("renewed keys of the instance");
         }
         outcome
-    }
-
-    /// New keys sign tokens from now on, and no token that was issued before is good any more: for the day on which
-    /// somebody else has a key. Agents ask for new ones.
-    pub async fn replace_signing_keys(&self, by: &OperatorName) -> Result<(), MaintainError> {
-        let now = self.now();
-        self.change_instance::<MaintainError>(|instance| {
-            instance.signing = vec![make_signing(now, now)];
-            Ok(())
-        })
-        .await?;
-        tracing::warn!(%by, "replaced the keys that sign tokens: all tokens are void");
-        Ok(())
     }
 
     async fn remove_old(&self, now: SystemTime) -> Result<(), StoreError> {

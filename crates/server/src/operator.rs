@@ -1,17 +1,27 @@
 //! Who may ask: operators, by the token that they show.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use weir_fleet::{Fleet, OperatorName};
+use weir_foundation::clock::Clock;
 use weir_foundation::settings::Secret;
 
 use crate::failure::Failure;
 use crate::server::{Control, FleetParts, Shared};
+
+/// How soon it is seen that a token has ended by its time.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The content type of what has no end.
+const EVENTS: &str = "text/event-stream";
 
 /// An operator who asks. Comes first among the arguments of a handler, so that whoever shows no good token learns nothing
 /// else.
@@ -63,11 +73,29 @@ impl FromRequestParts<Arc<Shared>> for AskingFleet {
     }
 }
 
-/// Lets operators through and nobody else.
+/// Lets operators through and nobody else. What is answered without an end ends with the token.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match known(shared.parts.control.fleet(), request.headers()) {
-        Ok(_operator) => next.run(request).await,
-        Err(failure) => failure.into_response(),
+    let fleet = shared.parts.control.fleet();
+    let shown = match bearer(request.headers()) {
+        Some(shown) if fleet.check_operator(&shown).is_ok() => shown,
+        Some(_) | None => return Failure::unauthorized().into_response(),
+    };
+    let response = next.run(request).await;
+    if response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != EVENTS) {
+        return response;
+    }
+    let over = sent_away(fleet.clone(), shown, Arc::clone(&shared.parts.clock));
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(over))))
+}
+
+/// Waits until the token is not good any more.
+async fn sent_away(fleet: Fleet, shown: Secret, clock: Arc<dyn Clock>) {
+    let mut changes = fleet.changes();
+    while fleet.check_operator(&shown).is_ok() {
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            () = clock.sleep(LOOK_AGAIN) => {}
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod fleet;
 mod instance;
 mod listeners;
 mod metrics;
+pub(crate) mod offline;
 mod producer;
 mod secure;
 mod server;

@@ -113,7 +113,6 @@ async fn operations_can_be_sent() {
     sendable(fleet.begin_rotation(&by));
     sendable(fleet.switch_rotation(&by));
     sendable(fleet.finish_rotation(Finish::Force, &by));
-    sendable(fleet.replace_signing_keys(&by));
     sendable(fleet.maintain(world.clock.now()));
     sendable(fleet.follow());
 }

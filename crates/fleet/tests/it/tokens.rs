@@ -169,19 +169,6 @@ async fn new_signing_keys_are_known_before_they_sign() {
     }
 }
 
-/// For the day on which somebody else has a key.
-#[tokio::test]
-async fn replaced_signing_keys_void_all_tokens() {
-    let world = world().await;
-    let node = world.node("node").await;
-    let old = token(&world.fleet, &node).await;
-    world.fleet.replace_signing_keys(&admin()).await.expect("replaced");
-    let refused = world.fleet.admit(&old, Audience::Ingest, None).expect_err("it is void");
-    assert_eq!(refused, TokenRefused::Token(TokenError::UnknownKey));
-    let new = token(&world.fleet, &node).await;
-    world.fleet.admit(&new, Audience::Ingest, None).expect("it is good at once");
-}
-
 /// An agent that joined through another process a moment ago is found.
 #[tokio::test]
 async fn who_is_not_known_here_is_looked_for() {

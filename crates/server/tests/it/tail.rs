@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use weir_fleet::OperatorName;
 use weir_redaction::Redactor;
 
 use crate::world::World;
@@ -17,8 +18,14 @@ struct Tail {
 
 impl Tail {
     async fn open(world: &World, path: &str) -> Self {
-        let response = world.http.get(format!("http://{}/api/v1/tail/{path}", world.address)).send().await;
-        let response = response.expect("the server answers");
+        Self::open_as(world, None, path).await
+    }
+
+    /// By somebody who shows a token.
+    async fn open_as(world: &World, token: Option<&str>, path: &str) -> Self {
+        let shown = token.map(|token| format!("Bearer {token}"));
+        let path = format!("/api/v1/tail/{path}");
+        let response = world.ask_as(shown.as_deref(), Method::GET, &path, None).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { pieces: Box::pin(response.bytes_stream()), text: String::new() }
@@ -207,4 +214,20 @@ async fn a_tail_shows_and_finds_only_what_is_redacted() {
     assert_eq!(guess.numbers(1).await, [2], "nobody finds out by asking");
     let (_, dump) = world.get("/api/v1/journal/dump/shop/0").await;
     assert_eq!(dump["records"][0]["contents"][0], json!({"n": 1, "secret": "[P REDACTED]"}));
+}
+
+#[tokio::test]
+async fn a_tail_ends_with_the_token_of_its_operator() {
+    let world = World::public().await;
+    let partition = world.create_stream("shop_logs").await;
+    let [admin, ann] = ["admin", "ann"].map(|name| OperatorName::new(name).expect("a name"));
+    let token = world.fleet().create_operator(&ann, None, Some(&admin)).await.expect("there is none");
+    let mut of_admin = Tail::open_as(&world, Some(world.token()), "shop").await;
+    let mut of_ann = Tail::open_as(&world, Some(token.reveal()), "shop").await;
+    world.append(&partition, 0, &events(0..2)).await;
+    assert_eq!((of_admin.numbers(2).await, of_ann.numbers(2).await), (vec![0, 1], vec![0, 1]));
+    world.fleet().remove_operator(&ann, &admin).await.expect("there is another one");
+    assert_eq!(of_ann.next().await, None);
+    world.append(&partition, 2, &events(2..3)).await;
+    assert_eq!(of_admin.numbers(1).await, [2]);
 }

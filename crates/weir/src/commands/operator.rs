@@ -1,16 +1,24 @@
 //! `weir operator`: who may change anything.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
+use rustix::process::geteuid;
+use weir_fleet::{FleetSettings, Opened, OperatorName};
 use weir_foundation::exit::ExitCode;
+use weir_foundation::settings::DurationText;
+use weir_foundation::umask;
+use weir_model::Timestamp;
 use weir_server::api::{CreatedOperator, NewOperator, Operator, Operators};
 
 use super::fleet::{Ttl, time_or};
 use super::{OutputArgs, block_on, zone};
 use crate::client::{Client, ClientArgs};
-use crate::console;
+use crate::compose::offline::{STATE, with_instance};
+use crate::console::{self, Advised};
 use crate::output::{Column, Format, Row, Zone, left, local_text, print_rows};
 
 #[derive(Debug, Args)]
@@ -28,6 +36,10 @@ enum Command {
         /// How long the token is good: `12h`, `30d`, or `never` for no end
         #[arg(long, default_value = "never")]
         ttl: Ttl,
+        /// Data directory of a weir on this machine, running or not: the operator is made there, without asking a server
+        /// and without a token, for when none is left
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ca_file", "ca_pin", "token_file"])]
+        data_dir: Option<PathBuf>,
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
@@ -52,10 +64,15 @@ enum Command {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = console::stdout();
     match arguments.command {
-        Command::Create { operator, ttl, output, server } => {
-            let client = Client::of(&server)?;
-            let new = NewOperator { operator, ttl: ttl.text() };
-            let answer: CreatedOperator = block_on(async { Ok(client.post(&["operators"], &new).await?) })?;
+        Command::Create { operator, ttl, data_dir, output, server } => {
+            let answer = match data_dir {
+                Some(data_dir) => create_in(&data_dir, &operator, ttl)?,
+                None => {
+                    let client = Client::of(&server)?;
+                    let new = NewOperator { operator, ttl: ttl.text() };
+                    block_on(async { Ok(client.post(&["operators"], &new).await?) })?
+                }
+            };
             print_token(&mut out, output.output, &zone(), &answer)?;
         }
         Command::List { output, server } => {
@@ -70,6 +87,41 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::Good)
+}
+
+/// Whoever may write to the state needs no token to be an operator.
+fn create_in(data_dir: &Path, operator: &str, ttl: Ttl) -> Result<CreatedOperator> {
+    let name = OperatorName::new(operator).map_err(|error| anyhow!("`{operator}` is no name: {error}"))?;
+    is_ours(&data_dir.join(STATE), data_dir)?;
+    umask::keep_files_private();
+    let life = ttl.text().map(DurationText::duration);
+    let create = with_instance(data_dir, FleetSettings::default(), async |Opened { fleet, .. }| {
+        let token = fleet.create_operator(&name, life, None).await?;
+        let made = fleet.operators().into_iter().find(|view| view.name == name);
+        let expires = made.and_then(|view| view.expires).map(|expires| Timestamp::from(expires).into());
+        Ok(CreatedOperator { operator: name.to_string(), token: (&token).into(), expires })
+    });
+    block_on(create)
+}
+
+/// Fails where there is no state, which is not made here, and where it is that of another user, who could not use it any
+/// more if files of ours were beside it.
+fn is_ours(state: &Path, data_dir: &Path) -> Result<()> {
+    let data_dir = data_dir.display();
+    let found = state.metadata().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow::Error::from(Advised {
+            what: format!("there is no instance in `{data_dir}`"),
+            hint: "`weir up` and `weir server` make one when they start for the first time".to_owned(),
+        }),
+        _ => anyhow::Error::from(error).context(format!("look into `{data_dir}`")),
+    })?;
+    if found.uid() == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(anyhow::Error::from(Advised {
+        what: format!("the instance in `{data_dir}` belongs to another user"),
+        hint: format!("run this as the user with the id {}", found.uid()),
+    }))
 }
 
 /// For people the token alone on standard output, so that it can be piped to where it is kept.
@@ -110,7 +162,7 @@ impl Row for Operator {
 
 #[cfg(test)]
 mod tests {
-    use weir_model::Timestamp;
+    use weir_foundation::settings::Secret;
     use weir_server::api::Time;
 
     use super::*;
@@ -150,5 +202,28 @@ mod tests {
         assert_eq!(printed(Format::Text), "weiro1_x\n");
         insta::assert_snapshot!(printed(Format::Json));
         insta::assert_snapshot!(printed(Format::Csv));
+    }
+
+    #[test]
+    fn who_has_the_data_directory_needs_no_token() {
+        let directory = tempfile::tempdir().expect("there is space");
+        let data_dir = directory.path();
+        let error = create_in(data_dir, "ann", Ttl::Never).expect_err("nobody made one");
+        assert_eq!(error.to_string(), format!("there is no instance in `{}`", data_dir.display()));
+        assert!(!data_dir.join(STATE).exists(), "nor does this");
+        let settings = FleetSettings::default;
+        let first = with_instance(data_dir, settings(), async |opened| Ok(opened.first_operator));
+        block_on(first).expect("there is space").expect("it is new");
+        let error = create_in(data_dir, "Ann", Ttl::Never).expect_err("no name");
+        assert!(error.to_string().starts_with("`Ann` is no name: "), "{error:#}");
+        let ttl = "30d".parse().expect("a time");
+        let created = create_in(data_dir, "ann", ttl).expect("there is an instance");
+        assert!(created.expires.is_some());
+        let token = Secret::new(created.token.reveal());
+        let check =
+            with_instance(data_dir, settings(), async |opened| Ok(opened.fleet.check_operator(&token)?));
+        assert_eq!(block_on(check).expect("it is good").as_str(), "ann");
+        let error = create_in(data_dir, "ann", Ttl::Never).expect_err("there is one");
+        assert!(format!("{error:#}").contains("`ann`"), "{error:#}");
     }
 }

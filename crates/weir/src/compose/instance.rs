@@ -21,6 +21,7 @@ use weir_server::agents::{AgentParts, Hub};
 use weir_state::sqlite::{SqliteSettings, SqliteState};
 
 use super::Process;
+use super::offline::STATE;
 use crate::host;
 use crate::settings::Settings;
 
@@ -76,7 +77,7 @@ impl Instance {
     ) -> Result<Self> {
         let Process { clock, spawner, .. } = process;
         let Settings { data_dir, fleet: settings, .. } = settings;
-        let kept = SqliteSettings { directory: data_dir.join("state"), size_limit: None };
+        let kept = SqliteSettings { directory: data_dir.join(STATE), size_limit: None };
         let state = SqliteState::open(kept, Arc::clone(clock), spawner).context("open the state")?;
         let host = host::name().context("find out what this machine is called")?;
         let names = settings.names(address, &host);

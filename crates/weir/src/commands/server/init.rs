@@ -2,21 +2,17 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use tokio::runtime::Handle;
-use weir_fleet::{Fleet, FleetSettings, Opened};
-use weir_foundation::clock::{Clock, SystemClock};
+use weir_fleet::{FleetSettings, Opened};
 use weir_foundation::exit::ExitCode;
 use weir_foundation::settings::{Environment, FlagValue, Secret};
-use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_foundation::umask;
-use weir_state::sqlite::{SqliteSettings, SqliteState};
 
 use super::super::{block_on, refuse};
 use crate::compose;
+use crate::compose::offline::with_instance;
 use crate::console::{self, Advised};
 use crate::settings::{Given, Role};
 
@@ -59,21 +55,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The id of the instance, and the token of its first operator.
 async fn make(data_dir: &Path, settings: FleetSettings) -> Result<(String, Secret)> {
     compose::directory::prepare(data_dir)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
-    let directory = data_dir.join("state");
-    let kept = SqliteSettings { directory, size_limit: None };
-    let state =
-        SqliteState::open(kept, Arc::clone(&clock), &supervisor.spawner()).context("open the state")?;
-    let opened = Fleet::open(Arc::clone(&state) as Arc<_>, clock, settings).await;
-    state.close().await;
-    supervisor.run_until(async {}).await;
-    let Opened { fleet, first_operator } = opened.context("make the instance")?;
-    let token = first_operator.ok_or_else(|| Advised {
-        what: format!("there is an instance in `{}` already", data_dir.display()),
-        hint: "its operators make others with `weir operator create`".to_owned(),
-    })?;
-    Ok((fleet.instance().id.to_string(), token))
+    with_instance(data_dir, settings, async |Opened { fleet, first_operator }| {
+        let token = first_operator.ok_or_else(|| Advised {
+            what: format!("there is an instance in `{}` already", data_dir.display()),
+            hint: "its operators make others with `weir operator create`".to_owned(),
+        })?;
+        Ok((fleet.instance().id.to_string(), token))
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -92,16 +81,9 @@ mod tests {
         assert_eq!(error.to_string(), format!("there is an instance in `{}` already", data_dir.display()));
         assert!(error.downcast_ref::<Advised>().is_some());
         // The token is that of the instance that is there.
-        let operator = block_on(async {
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            let supervisor =
-                Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
-            let kept = SqliteSettings { directory: data_dir.join("state"), size_limit: None };
-            let state = SqliteState::open(kept, Arc::clone(&clock), &supervisor.spawner())?;
-            let opened = Fleet::open(state, clock, FleetSettings::default()).await?;
-            supervisor.run_until(async {}).await;
+        let operator = block_on(with_instance(&data_dir, FleetSettings::default(), async |opened| {
             Ok(opened.fleet.check_operator(&token)?)
-        });
+        }));
         assert_eq!(operator.expect("it is good").as_str(), "admin");
     }
 }
