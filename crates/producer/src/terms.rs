@@ -87,7 +87,7 @@ impl Terms {
     /// sends it.
     pub(crate) fn of_context(
         context: &Context<'_>,
-        known: Known,
+        known: &Known,
         streams: &Streams,
         settings: &Settings,
     ) -> Result<Self, ContextError> {

@@ -65,7 +65,7 @@ impl Admission {
         let none = Context::default();
         let context = scanned.context().unwrap_or(&none);
         let known = self.apps.of_client(context.topic, context.app_secret)?;
-        let terms = Terms::of_context(context, known, &self.streams, &self.settings)?;
+        let terms = Terms::of_context(context, &known, &self.streams, &self.settings)?;
         let records = match self.records {
             Records::AsReceived => vec![self.as_received(&scanned, bytes)],
             Records::Shaped { limit } => scanned.shape(&self.shape(limit))?,
