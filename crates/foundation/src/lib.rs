@@ -9,6 +9,7 @@
 //! address → [`ops::start`] → [`supervise::Supervisor::run`] → [`exit::ExitCode`].
 
 pub mod clock;
+pub mod code;
 pub mod connect;
 pub mod descriptors;
 pub mod exit;

@@ -1,15 +1,18 @@
 //! The agent in a process of its own.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use weir_agent::{Agent, InputReport, Link, OwnLog, Standing};
-use weir_foundation::descriptors;
 use weir_foundation::listen::bind;
 use weir_foundation::metrics::Builder;
 use weir_foundation::ops::{Ops, StatusBoard};
+use weir_foundation::supervise::{DrainPhase, Policy};
 use weir_foundation::telemetry::LastLines;
+use weir_foundation::{code, descriptors};
 
 use super::{Process, announce, directory, identity, show};
 use crate::settings::AgentSettings;
@@ -34,8 +37,30 @@ pub(crate) async fn agent(settings: &AgentSettings, process: &Process) -> Result
     let status = StatusBoard::new(identity("agent", durability), Arc::clone(&process.clock));
     status.section("agent", move || describe(&agent));
     let ops = show(listening, status, process, metrics)?;
+    slim(process);
     announce(process);
     Ok(ops)
+}
+
+/// How long after the start, and then again each time, as there are renewals and changes.
+const SLIM_AFTER: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(3600)];
+
+/// Of one program for everything a node's agent needs little, and least when it has begun.
+fn slim(process: &Process) {
+    let (clock, [mut after, hour]) = (Arc::clone(&process.clock), SLIM_AFTER);
+    process.spawner.spawn("agent.slim", Policy::expendable(DrainPhase::StopIntake), |drain| async move {
+        loop {
+            tokio::select! {
+                () = clock.sleep(after) => {}
+                () = drain.draining() => return Ok::<(), Infallible>(()),
+            }
+            match code::give_back() {
+                Ok(bytes) => tracing::debug!(bytes, "gave back code that was used to start"),
+                Err(error) => tracing::debug!(%error, "could not give back code that was used to start"),
+            }
+            after = hour;
+        }
+    });
 }
 
 fn describe(agent: &Agent) -> serde_json::Value {
