@@ -41,6 +41,9 @@ const WINDOW_BATCHES: usize = 64;
 /// The largest payload, decompressed.
 const BATCH_BYTES: u64 = 4 << 20;
 
+/// What agents need at least, for a long line has to fit.
+const LEAST_BATCH_BYTES: u64 = 64 << 10;
+
 /// What surrounds a payload in a message.
 const ENVELOPE: u64 = 64 << 10;
 
@@ -71,7 +74,8 @@ pub(crate) fn router(admission: &Arc<Admission>, from: AgentsFrom) -> Router {
 /// The largest payload that this process takes, decompressed: a batch is one record.
 fn max_batch(admission: &Admission) -> u64 {
     let record = admission.records.limit().unwrap_or(u64::MAX);
-    BATCH_BYTES.min(record).min(admission.settings.max_message.bytes())
+    let message = admission.settings.max_message.bytes().max(LEAST_BATCH_BYTES);
+    BATCH_BYTES.min(record).min(message)
 }
 
 #[tonic::async_trait]

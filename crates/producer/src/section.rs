@@ -24,7 +24,7 @@ pub struct ProducerSection {
     pub stream_prefix: Option<String>,
     /// Put behind the topic that a client names, to make the stream's name. Default: `_logs`.
     pub stream_suffix: Option<String>,
-    /// Largest batch, decompressed. Default: `20MB`.
+    /// Largest batch of a client, decompressed. Agents may send 64 KiB, whatever it is. Default: `20MB`.
     pub max_message: Option<SizeText>,
     /// Memory for batches between their reception and their answer; what comes beyond it is refused with a
     /// retry delay. At least three times `max_message`. Beside it, the JSON of `/produce` and `/produce_batch`

@@ -110,6 +110,20 @@ async fn a_batch_without_memory_is_missed_by_those_behind_it() {
     }
 }
 
+/// Clients may be held shorter than a long line of a file needs.
+#[tokio::test]
+async fn agents_may_send_a_long_line_whatever_clients_may() {
+    let section =
+        ProducerSection { max_message: Some(SizeText::from_bytes(1 << 10)), ..ProducerSection::default() };
+    let world = World::with(section).await;
+    let mut agent = Agent::greeting(&world, "web-1").await;
+    assert_eq!(agent.max_batch_bytes, 64 << 10);
+    agent.send(1, 0..10, &[&"a".repeat(60 << 10)]).await;
+    assert_eq!(agent.answer().await.1, stored(10));
+    agent.send(1, 10..20, &[&"a".repeat(70 << 10)]).await;
+    assert_eq!(refused(&agent.answer().await.1).0, "too-large");
+}
+
 #[tokio::test]
 async fn what_is_left_out_moves_the_source_on() {
     let world = World::new().await;

@@ -25,6 +25,7 @@ pub(crate) struct Agent {
     messages: mpsc::Sender<AgentMessage>,
     answers: Streaming<ServerMessage>,
     pub(crate) sequence: u64,
+    pub(crate) max_batch_bytes: u64,
     /// Why it was told to wait with everything, each time.
     pub(crate) throttles: Vec<String>,
     /// How far sources were stored when this began to send.
@@ -47,7 +48,14 @@ impl Agent {
             request.metadata_mut().insert("authorization", value);
         }
         let answers = IngestClient::new(channel).stream(request).await?.into_inner();
-        Ok(Self { messages, answers, sequence: 0, throttles: Vec::new(), stored: BTreeMap::new() })
+        Ok(Self {
+            messages,
+            answers,
+            sequence: 0,
+            max_batch_bytes: 0,
+            throttles: Vec::new(),
+            stored: BTreeMap::new(),
+        })
     }
 
     /// Connects and says who it is.
@@ -70,7 +78,8 @@ impl Agent {
         else {
             unreachable!("{welcome:?}")
         };
-        assert!(window_bytes >= max_batch_bytes && window_batches > 1 && max_batch_bytes > 1 << 20);
+        assert!(window_bytes >= max_batch_bytes && window_batches > 1);
+        agent.max_batch_bytes = max_batch_bytes;
         agent
     }
 
