@@ -15,6 +15,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{default_provider, sign::any_ecdsa_type};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
@@ -53,13 +54,23 @@ pub fn server_mutual(
     roots: &[Certificate],
     clock: Arc<dyn Clock>,
 ) -> Result<ServerConfig, TlsError> {
-    let instance = identity.certificate().server()?.clone();
-    let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(store(roots)?), provider()).build()?;
+    let agents = agents(identity.certificate().server()?, roots, &[])?;
     let builder = ServerConfig::builder_with_details(provider(), time(clock));
-    let builder = builder
-        .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(Arc::new(AgentsOf { instance, chain }));
+    let builder = builder.with_protocol_versions(&[&TLS13])?.with_client_cert_verifier(agents);
     Ok(of_server(builder.with_cert_resolver(Arc::new(shown(identity)?))))
+}
+
+/// By which [`server_mutual`] knows agents of its instance, for those whose TLS ended somewhere else. `between`: authorities
+/// below the `roots`, for agents whose chain did not come with their certificate; they are trusted no further than the
+/// roots vouch for them.
+pub fn agents(
+    instance: &InstanceId,
+    roots: &[Certificate],
+    between: &[Certificate],
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(store(roots)?), provider()).build()?;
+    let between = between.iter().map(Certificate::to_rustls).collect();
+    Ok(Arc::new(AgentsOf { instance: instance.clone(), chain, between }))
 }
 
 /// For a client of `instance`, which shows the `identity` of an agent if it has one. `roots`: those of the instance that it knows.

@@ -31,6 +31,8 @@ pub(crate) struct Keys {
     pub(crate) document: Instance,
     /// As in the document: the root, and the authority below it.
     authorities: Vec<(Certificate, Authority)>,
+    /// Certificates of all authorities below the roots that may have issued one that is good, the former ones too.
+    between: Vec<Certificate>,
     signing: Vec<SigningKey>,
     pub(crate) verifier: Verifier,
     pub(crate) seal: Arc<SealKey>,
@@ -65,6 +67,8 @@ pub struct InstanceView {
     pub roots: Vec<Certificate>,
     /// Of the roots, in the same order.
     pub pins: Vec<Pin>,
+    /// Authorities below the roots, one of which vouches for each agent whose certificate is good.
+    pub between: Vec<Certificate>,
     /// When the authority ends that issues certificates of agents; it is renewed long before.
     pub issuing_until: SystemTime,
     pub signing_keys: Vec<SigningKeyView>,
@@ -109,6 +113,7 @@ impl Keys {
     pub(crate) fn open(read: Versioned<Instance>) -> Result<Self, BrokenKeys> {
         let Versioned { version, document } = read;
         let authorities = document.roots.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
+        let between = document.roots.iter().map(between).collect::<Result<Vec<_>, _>>()?.concat();
         let signing = document
             .signing
             .iter()
@@ -126,6 +131,7 @@ impl Keys {
         Ok(Self {
             version,
             authorities,
+            between,
             signing,
             verifier: Verifier::new(&public),
             seal: Arc::new(SealKey::from_bytes(seal)),
@@ -140,6 +146,16 @@ impl Keys {
     /// Keeps a change from happening if the keys are others by now.
     pub(crate) fn unchanged(&self) -> Write {
         documents::key::<Instance>(INSTANCE.as_str()).keep(Expect::Version(self.version))
+    }
+
+    /// Below the root that everybody knows.
+    pub(crate) fn oldest(&self) -> &Authority {
+        &self.authorities[0].1
+    }
+
+    /// Below the root that follows it; the same if none does.
+    pub(crate) fn newest(&self) -> &Authority {
+        &self.authorities[self.authorities.len() - 1].1
     }
 
     pub(crate) fn roots(&self) -> Vec<Certificate> {
@@ -191,6 +207,12 @@ fn open_root(root: &Root) -> Result<(Certificate, Authority), BrokenKeys> {
     Ok((certificate, authority))
 }
 
+fn between(root: &Root) -> Result<Vec<Certificate>, BrokenKeys> {
+    let ders = [&root.intermediate.certificate].into_iter().chain(&root.former);
+    let read = |der: &documents::Der| Certificate::read(&der.0).map_err(AuthorityError::from);
+    Ok(ders.map(read).collect::<Result<_, _>>()?)
+}
+
 /// A new instance.
 pub(crate) fn make(now: SystemTime, settings: &FleetSettings) -> Result<Instance, IssueError> {
     let id = InstanceId::random();
@@ -217,6 +239,7 @@ pub(crate) fn make_root(
         certificate: documents::Der(root.certificate().der().to_vec()),
         key: KeyBytes::new(root.key().pkcs8()),
         intermediate: make_intermediate(&root, now, settings)?,
+        former: Vec::new(),
     })
 }
 
@@ -250,6 +273,7 @@ impl Fleet {
             bundle: document.bundle,
             roots: keys.roots(),
             pins: keys.pins(),
+            between: keys.between.clone(),
             issuing_until: document.roots[document.issuing()].intermediate.not_after,
             signing_keys: signing
                 .map(|(kept, key)| SigningKeyView {
@@ -267,8 +291,7 @@ impl Fleet {
     pub fn server_identity(&self, names: &[String]) -> Result<ServerIdentity, ServerIdentityError> {
         let keys = self.snapshot().keys.clone();
         let now = self.now();
-        let (_, authority) = &keys.authorities[0];
-        let identity = authority.issue_server(names, now, self.settings().server_life)?;
+        let identity = keys.oldest().issue_server(names, now, self.settings().server_life)?;
         let renew_at = renewal(now, identity.not_after());
         Ok(ServerIdentity { identity, renew_at, root: keys.document.roots[0].number })
     }

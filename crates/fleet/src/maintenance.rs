@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use weir_auth::AgentName;
 use weir_auth::access_key::KeyId;
-use weir_auth::pki::{Authority, AuthorityError, IssueError};
+use weir_auth::pki::{Authority, AuthorityError, Certificate, IssueError};
 
 use crate::authority::{make_intermediate, make_signing, renewal};
 use crate::documents::{Agent, Instance, Intermediate, Root, SigningKey};
@@ -83,7 +83,11 @@ impl Root {
         if authority.certificate().not_after() <= not_after && now <= not_after {
             return Ok(false);
         }
-        self.intermediate = make_intermediate(&authority, now, settings)?;
+        let next = make_intermediate(&authority, now, settings)?;
+        let before = std::mem::replace(&mut self.intermediate, next);
+        self.former.push(before.certificate);
+        // Nobody is vouched for by one that has ended.
+        self.former.retain(|der| Certificate::read(&der.0).is_ok_and(|own| own.not_after() >= now));
         Ok(true)
     }
 }

@@ -14,6 +14,8 @@
 
 mod activity;
 mod body;
+mod codes;
+mod forwarded;
 mod rest;
 mod secure;
 mod timer;
@@ -36,12 +38,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 pub use self::body::{Pace, Stalled};
+pub use self::codes::CODES;
+pub use self::forwarded::{NoCertificate, Proxies, Verifier};
 pub use self::secure::{Listener, Peer, Plaintext, Security, TlsConfig};
 
 use self::activity::{Activity, HeldBody};
 use self::body::PacedBody;
 use self::rest::Rest;
-use self::secure::Stream;
+use self::secure::{Shown, Stream};
 use self::timer::ClockTimer;
 use crate::clock::{self, Clock};
 use crate::descriptors;
@@ -231,7 +235,7 @@ impl Server {
             builder: self.builder.clone(),
             security: self.security.clone(),
             requests: Requests {
-                peer: Peer::default(),
+                shown: Shown::Connection(Peer::default()),
                 router: self.router.clone(),
                 pace: self.limits.pace,
                 clock: Arc::clone(&self.clock),
@@ -314,8 +318,8 @@ impl Connection {
             () = self.requests.clock.sleep(self.limits.first_request) => Err(io::ErrorKind::TimedOut.into()),
             () = drain.draining() => Err(io::ErrorKind::ConnectionAborted.into()),
         };
-        let (stream, peer) = accepted?;
-        self.requests.peer = peer;
+        let (stream, shown) = accepted?;
+        self.requests.shown = shown;
         Ok(stream)
     }
 }
@@ -336,7 +340,7 @@ fn ended(outcome: Result<(), BoxError>) {
 /// Answers the requests of one connection.
 #[derive(Clone)]
 struct Requests {
-    peer: Peer,
+    shown: Shown,
     router: Router,
     pace: Pace,
     clock: Arc<dyn Clock>,
@@ -350,10 +354,11 @@ impl Requests {
         request: Request<Incoming>,
     ) -> Result<Response<HeldBody<axum::body::Body>>, Infallible> {
         let held = self.activity.begin();
+        let peer = self.shown.peer(request.headers(), self.clock.now());
         // hyper itself sees to the rest of an HTTP/1 request.
         let rest = (request.version() == Version::HTTP_2).then_some(self.rest);
         let mut request = request.map(|body| PacedBody::new(body, self.pace, self.clock, rest));
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(peer);
         let service = TowerToHyperService::new(self.router);
         let response = hyper::service::Service::call(&service, request).await?;
         Ok(response.map(|body| HeldBody::new(body, held)))

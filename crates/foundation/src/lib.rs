@@ -21,6 +21,7 @@ pub mod http;
 pub mod listen;
 pub mod lock;
 pub mod metrics;
+pub mod network;
 pub mod notify;
 pub mod ops;
 pub mod retry;

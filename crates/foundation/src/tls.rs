@@ -57,7 +57,7 @@ pub enum TlsError {
     Rejected(#[from] rustls::Error),
 }
 
-/// A client broke off the handshake with a server; the text says why.
+/// One side does not trust the other, as a client that breaks off the handshake with a server; the text says why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Distrust {
@@ -65,7 +65,7 @@ pub struct Distrust {
     reason: String,
 }
 
-/// What a client does not like about a server.
+/// What one side does not like about the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DistrustKind {
     /// Nobody whom the client trusts vouches for the certificate.
@@ -99,6 +99,12 @@ impl Distrust {
             cause = error.source();
         }
         None
+    }
+
+    /// What a verifier of certificates says.
+    pub(crate) fn of_verifier(error: &rustls::Error) -> Self {
+        let unfit = || Self { kind: DistrustKind::Unfit, reason: error.to_string() };
+        Self::of_rustls(error).unwrap_or_else(unfit)
     }
 
     fn of_rustls(error: &rustls::Error) -> Option<Self> {

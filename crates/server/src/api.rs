@@ -43,7 +43,8 @@ pub use journal::{
 pub use keys::{AnyNumber, CreatedKey, Key, KeyState, Keys, NewKey, RevokeKey, RevokedKey, Uses};
 pub use operators::{CreatedOperator, NewOperator, Operator, Operators};
 pub use pki::{
-    FinishRotation, MissingAgent, MissingReason, Pki, RootCertificate, Rotation, RotationStage, SigningKey,
+    CertifiedServer, CertifyServer, FinishRotation, MissingAgent, MissingReason, Pki, RootCertificate,
+    Rotation, RotationStage, SigningKey,
 };
 pub use search::{
     Bucket, Format, Histogram, Hit, SearchAnswer, SearchParameters, SearchStats, TopValue, Unreadable,

@@ -93,7 +93,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let addresses = listeners.addresses()?;
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
-    let doors = instance::Doors { agents: addresses.ingest, enrolment: addresses.enrolment };
+    let doors = weir_fleet::Doors { agents: addresses.ingest, enrolment: addresses.enrolment };
     let instance = Instance::open(settings, addresses.ingest, Some(doors), process).await?;
     let storage = Storage::open(settings, process, &mut metrics)?;
 
@@ -306,7 +306,7 @@ fn serve_agents(
     let listener = Listener { socket: agents, security };
     producer.serve_ingest(listener, Some(control)).context("serve agents")?;
     let router = weir_server::agents::enrolment_router(&instance.agents);
-    let listener = Listener { socket: enrolment, security: instance.enrolment_security() };
+    let listener = Listener { socket: enrolment, security: instance.enrolment_security(&settings.fleet) };
     let serving = http::Process { spawner: &process.spawner, clock: &process.clock };
     http::serve("enrolment", listener, router, http::Limits::default(), DrainPhase::StopIntake, serving)
         .context("serve enrolment")

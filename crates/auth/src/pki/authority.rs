@@ -135,13 +135,21 @@ impl Authority {
         now: SystemTime,
         life: Duration,
     ) -> Result<Identity, IssueError> {
-        let mut alternatives = names.iter().map(|name| alternative(name)).collect::<Result<Vec<_>, _>>()?;
-        alternatives.push(uri(&Subject::Server(self.instance.clone())));
-        let usage = ExtendedKeyUsagePurpose::ServerAuth;
         let key = PrivateKey::generate();
-        let params = member(alternatives, usage, now, self.until(now, life)?);
-        let certificate = self.sign(&params, &key)?;
+        let certificate = self.of_server(&key, names, now, life)?;
         Ok(Identity::new(self.followed_by(certificate), key).expect("it was issued for this key"))
+    }
+
+    /// The same for somebody who has a key already, such as a proxy in front of a server. Of what he asked for it has the
+    /// public key and nothing else.
+    pub fn certify_server(
+        &self,
+        request: &CheckedRequest,
+        names: &[String],
+        now: SystemTime,
+        life: Duration,
+    ) -> Result<Certificate, IssueError> {
+        self.of_server(request, names, now, life)
     }
 
     /// A certificate for an agent, which ends when this authority's does at the latest. Of what the agent asked for it
@@ -157,6 +165,19 @@ impl Authority {
         let alternatives = vec![uri(&Subject::Agent(agent))];
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
         self.sign(&member(alternatives, usage, now, self.until(now, life)?), request)
+    }
+
+    fn of_server(
+        &self,
+        key: &impl PublicKeyData,
+        names: &[String],
+        now: SystemTime,
+        life: Duration,
+    ) -> Result<Certificate, IssueError> {
+        let mut alternatives = names.iter().map(|name| alternative(name)).collect::<Result<Vec<_>, _>>()?;
+        alternatives.push(uri(&Subject::Server(self.instance.clone())));
+        let usage = ExtendedKeyUsagePurpose::ServerAuth;
+        self.sign(&member(alternatives, usage, now, self.until(now, life)?), key)
     }
 
     fn until(&self, now: SystemTime, life: Duration) -> Result<SystemTime, IssueError> {

@@ -80,6 +80,12 @@ impl Certificate {
         &self.der
     }
 
+    /// RFC 7468, for other programs.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        text::pem("CERTIFICATE", &self.der).to_string()
+    }
+
     pub(crate) fn to_rustls(&self) -> CertificateDer<'static> {
         self.der.clone()
     }

@@ -8,6 +8,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _
 use zeroize::Zeroizing;
 
 use super::certificate::Pin;
+use crate::text;
 
 /// A private key on the curve P-256, of an authority, a server or an agent. Its PKCS#8 form is wiped from memory when
 /// it is dropped.
@@ -41,6 +42,12 @@ impl PrivateKey {
         &self.pkcs8
     }
 
+    /// The secret itself, for other programs (RFC 7468).
+    #[must_use]
+    pub fn pem(&self) -> Zeroizing<String> {
+        text::pem("PRIVATE KEY", &self.pkcs8)
+    }
+
     /// What [`Certificate::pin`](super::Certificate::pin) is for a certificate of this key.
     #[must_use]
     pub fn pin(&self) -> Pin {
@@ -61,6 +68,12 @@ impl PrivateKey {
         wanted.distinguished_name = DistinguishedName::new();
         let request = wanted.serialize_request(self).expect("a key that signs, and nothing asked for");
         request.der().to_vec()
+    }
+
+    /// The same as PEM (RFC 7468).
+    #[must_use]
+    pub fn request_pem(&self) -> String {
+        text::pem("CERTIFICATE REQUEST", &self.request()).to_string()
     }
 }
 

@@ -2,6 +2,8 @@ use std::fmt;
 
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use rustls::pki_types::CertificateSigningRequestDer;
+use rustls::pki_types::pem::PemObject as _;
 use x509_parser::asn1_rs::{FromDer as _, Oid};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
@@ -23,6 +25,8 @@ pub enum RequestError {
     TooLarge { length: usize },
     #[error("it is no request for a certificate (PKCS#10, DER)")]
     Malformed,
+    #[error("there is no `CERTIFICATE REQUEST` in it (PEM)")]
+    NoPem,
     #[error("its key is not on the curve P-256")]
     KeyType,
     #[error("it is not signed with its key by ECDSA and SHA-256")]
@@ -52,6 +56,12 @@ impl CheckedRequest {
             .verify(info.raw, &request.signature_value.data)
             .map_err(|_unspecified| RequestError::BadSignature)?;
         Ok(Self { point })
+    }
+
+    /// Reads PEM (RFC 7468), of which the first request counts.
+    pub fn read_pem(pem: &str) -> Result<Self, RequestError> {
+        let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes());
+        Self::read(&der.map_err(|_error| RequestError::NoPem)?)
     }
 
     /// What [`Certificate::pin`](super::Certificate::pin) will be for its certificate.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::identity::{AgentName, InstanceId};
+use crate::text;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -148,4 +149,45 @@ fn an_identity_is_a_certificate_and_its_key() {
     let refused = |chain, key| Identity::new(chain, key).expect_err("is refused");
     assert_eq!(refused(chain(), PrivateKey::generate()), IdentityError::OtherKey);
     assert_eq!(refused(vec![], PrivateKey::generate()), IdentityError::Empty);
+}
+
+#[test]
+fn who_asks_for_a_certificate_of_a_server_gives_a_key_and_nothing_else() {
+    let authority = intermediate();
+    let names = ["proxy.example".to_owned(), "10.0.0.7".to_owned()];
+    // It asks for other names, for other uses, and to be an authority.
+    let request = CheckedRequest::read(include_bytes!("requests/asks_for_everything.der")).expect("is good");
+    let certify = |names: &[String], life| authority.certify_server(&request, names, start(), life);
+    let certificate = certify(&names, DAY).expect("is issued");
+    assert_eq!(certificate.pin(), request.pin());
+    assert_eq!(certificate.server(), Ok(&instance()));
+    assert_eq!(certificate.not_after(), start() + DAY);
+    let own = authority.issue_server(&names, start(), DAY).expect("is issued");
+    let extensions = |certificate: &Certificate| issued::extensions_of(certificate);
+    assert_eq!(extensions(&certificate), extensions(own.certificate()));
+    // It does not outlive who vouches for it.
+    assert_eq!(certify(&names, 4000 * DAY).expect("is issued").not_after(), start() + 90 * DAY);
+    for name in ["", "a b", "a,b", "*", "*.*.example", "spiffe://one/agent/a", "proxy.example:443", "a/b"] {
+        assert_eq!(certify(&[name.to_owned()], DAY), Err(IssueError::Name(name.to_owned())));
+    }
+}
+
+#[test]
+fn other_programs_read_what_is_written_for_them() {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+    let key = PrivateKey::generate();
+    let read = PrivatePkcs8KeyDer::from_pem_slice(key.pem().as_bytes()).expect("is PEM");
+    assert_eq!(read.secret_pkcs8_der(), key.pkcs8());
+    let certificate = issued();
+    let read = CertificateDer::from_pem_slice(certificate.pem().as_bytes()).expect("is PEM");
+    assert_eq!(read.as_ref(), certificate.der());
+    let request = CheckedRequest::read_pem(&key.request_pem()).expect("is good");
+    assert_eq!(request.pin(), key.pin());
+    let check = |pem: &str, expected| assert_eq!(CheckedRequest::read_pem(pem), Err(expected), "{pem}");
+    check("", RequestError::NoPem);
+    check("garbage", RequestError::NoPem);
+    check(&certificate.pem(), RequestError::NoPem);
+    check(&key.request_pem().replace("MI", "M!"), RequestError::NoPem);
+    check(&text::pem("CERTIFICATE REQUEST", b"garbage"), RequestError::Malformed);
 }

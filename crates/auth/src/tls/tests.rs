@@ -1,4 +1,5 @@
 mod attacks;
+mod behind_proxy;
 
 use std::time::Duration;
 

@@ -47,6 +47,8 @@ pub(super) struct ServerVerifier {
 pub(super) struct AgentsOf {
     pub(super) instance: InstanceId,
     pub(super) chain: Arc<dyn ClientCertVerifier>,
+    /// Authorities that need not be sent.
+    pub(super) between: Vec<CertificateDer<'static>>,
 }
 
 impl ServerVerifier {
@@ -135,7 +137,8 @@ impl ClientCertVerifier for AgentsOf {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
+        let known = [intermediates, &self.between].concat();
+        let verified = self.chain.verify_client_cert(end_entity, &known, now)?;
         let certificate = Certificate::read(end_entity).map_err(refused)?;
         if certificate.agent().map_err(refused)?.instance != self.instance {
             return Err(refused(Unwanted::OtherInstance));

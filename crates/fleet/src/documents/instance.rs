@@ -39,6 +39,9 @@ pub(crate) struct Root {
     pub(crate) certificate: Der,
     pub(crate) key: KeyBytes,
     pub(crate) intermediate: Intermediate,
+    /// Certificates of those before it, as long as one that they issued can be good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) former: Vec<Der>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -110,6 +110,11 @@ fn the_instance_has_one_form() {
             root(2)
         ),
     );
+    let followed = root(1).replace("}}", r#"},"former":["AQID","AQID"]}"#);
+    check::<Instance>(
+        "instance",
+        &format!(r#"{{"id":"eu-1","made":1,"bundle":1,"roots":[{followed}],"signing":[],"seal":"BAUG"}}"#),
+    );
 }
 
 /// What is wrong is told by its place.

@@ -13,5 +13,6 @@ mod recovering;
 mod renewing;
 mod reports;
 mod roots;
+mod servers;
 mod support;
 mod tokens;

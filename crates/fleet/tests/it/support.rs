@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConnection, ServerConnection};
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -205,6 +205,15 @@ impl Node {
             tls::client(&self.roots, &instance.id, Some(&self.identity()), clock).expect("it is a client");
         speak(client, server)
     }
+}
+
+/// Whether an instance knows the agent by its certificate alone, as a proxy shows it.
+pub(crate) fn is_known(node: &Node, fleet: &Fleet, clock: &ManualClock) -> bool {
+    let instance = fleet.instance();
+    let agents = tls::agents(&instance.id, &instance.roots, &instance.between).expect("it has roots");
+    let now = clock.now().duration_since(UNIX_EPOCH).expect("it is later");
+    let (der, now) = (node.shown().der().to_vec().into(), UnixTime::since_unix_epoch(now));
+    agents.verify_client_cert(&der, &[], now).is_ok()
 }
 
 /// Asks to join with this key.

@@ -6,13 +6,17 @@ use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
+use http::HeaderMap;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use super::forwarded::{NoCertificate, Proxies};
 
 /// What a server shows and wants to be shown, ready for connections.
 pub type TlsConfig = rustls::ServerConfig;
@@ -31,10 +35,12 @@ pub enum Security {
     Plain,
     /// By TLS. What the configuration is when a connection begins holds for as long as it lasts, so that certificates
     /// change without breaking anything.
-    Tls { config: watch::Receiver<Arc<TlsConfig>>, plaintext: Plaintext },
+    ///
+    /// Whom `proxies` say that a request is from, he is.
+    Tls { config: watch::Receiver<Arc<TlsConfig>>, plaintext: Plaintext, proxies: Proxies },
 }
 
-/// Whether clients that do not speak TLS are served all the same.
+/// Whether clients that do not speak TLS and are no proxies are served all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plaintext {
     Refused,
@@ -48,6 +54,17 @@ pub struct Peer {
     /// The certificate that the client showed and has the key of, as DER; the configuration of the listener has checked
     /// it. Absent if it showed none.
     pub certificate: Option<Arc<[u8]>>,
+    /// Why it has none, where a proxy had to say which. Such a client is nobody, from wherever the proxy is.
+    pub refused: Option<NoCertificate>,
+}
+
+/// How it is known who sends the requests of a connection.
+#[derive(Debug, Clone)]
+pub(super) enum Shown {
+    /// By the connection.
+    Connection(Peer),
+    /// By what a proxy says with each of them.
+    Headers(Proxies),
 }
 
 /// The first byte of a TLS connection: a record of the handshake (RFC 8446, section 5.1).
@@ -61,24 +78,30 @@ impl From<TcpListener> for Listener {
 
 impl Security {
     /// Makes a connection of a socket. It does not end by itself while the client says nothing.
-    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<(Stream, Peer)> {
-        let Self::Tls { config, plaintext } = self else {
-            return Ok((Stream::Plain(socket), Peer::default()));
+    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<(Stream, Shown)> {
+        let Self::Tls { config, plaintext, proxies } = self else {
+            return Ok((Stream::Plain(socket), Shown::Connection(Peer::default())));
         };
-        let is_near = socket.peer_addr()?.ip().to_canonical().is_loopback();
-        if *plaintext == Plaintext::FromThisMachine && is_near {
+        let address = socket.peer_addr()?.ip().to_canonical();
+        let plain = if proxies.has(address) {
+            Some(Shown::Headers(proxies.clone()))
+        } else {
+            let is_taken = *plaintext == Plaintext::FromThisMachine && address.is_loopback();
+            is_taken.then(|| Shown::Connection(Peer::default()))
+        };
+        if let Some(shown) = plain {
             let mut first = [0];
             socket.peek(&mut first).await?;
             if first != [HANDSHAKE] {
-                return Ok((Stream::Plain(socket), Peer::default()));
+                return Ok((Stream::Plain(socket), shown));
             }
         }
         let config = Arc::clone(&config.borrow());
         let stream = TlsAcceptor::from(config).accept(socket).await?;
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
-        let peer = Peer { certificate: certificate.map(|der| der.as_ref().into()) };
-        Ok((Stream::Tls(Box::new(stream)), peer))
+        let peer = Peer { certificate: certificate.map(|der| der.as_ref().into()), refused: None };
+        Ok((Stream::Tls(Box::new(stream)), Shown::Connection(peer)))
     }
 }
 
@@ -86,9 +109,20 @@ impl fmt::Debug for Security {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain => f.write_str("Plain"),
-            Self::Tls { plaintext, .. } => {
-                f.debug_struct("Tls").field("plaintext", plaintext).finish_non_exhaustive()
+            Self::Tls { plaintext, proxies, .. } => {
+                let mut shown = f.debug_struct("Tls");
+                shown.field("plaintext", plaintext).field("proxies", proxies).finish_non_exhaustive()
             }
+        }
+    }
+}
+
+impl Shown {
+    /// Who sent a request with these headers.
+    pub(super) fn peer(&self, headers: &HeaderMap, now: SystemTime) -> Peer {
+        match self {
+            Self::Connection(peer) => peer.clone(),
+            Self::Headers(proxies) => proxies.peer(headers, now),
         }
     }
 }

@@ -21,11 +21,16 @@ struct World {
 }
 
 fn world(router: Router) -> World {
+    world_of(router, Security::Plain)
+}
+
+fn world_of(router: Router, security: Security) -> World {
     let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let supervisor = Supervisor::new(Handle::current(), Arc::clone(&shared), DrainDeadlines::default());
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let address = listener.local_addr().expect("it is bound");
+    let socket = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = socket.local_addr().expect("it is bound");
+    let listener = Listener { socket, security };
     let spawner = supervisor.spawner();
     let process = Process { spawner: &spawner, clock: &shared };
     serve("test", listener, router, Limits::default(), DrainPhase::StopIntake, process).expect("it listens");
@@ -177,4 +182,44 @@ async fn the_drain_waits_for_an_answer_and_cuts_off_what_never_ends() {
     let (code, answer) = tokio::join!(drain, test);
     assert!(answer.ends_with("hello"), "{answer}");
     assert_eq!(code, ExitCode::Good);
+}
+
+/// What a client without TLS is told that it is, where this address is that of a proxy; nothing where it is cut off.
+async fn told(proxies: &str, plaintext: Plaintext) -> Option<String> {
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("they are known")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
+    let (_config, config) = watch::channel(Arc::new(config));
+    let (_verifier, verifier) = watch::channel(rustls::server::WebPkiClientVerifier::no_client_auth());
+    let proxies = Proxies::of_certificates(&[proxies.parse().expect("is one")], verifier);
+    let tell = |axum::Extension(peer): axum::Extension<Peer>| async move {
+        let code = peer.refused.as_ref().map_or("none", crate::failure::Failure::code);
+        format!("{}, {code}, hello", peer.certificate.is_some())
+    };
+    let security = Security::Tls { config, plaintext, proxies };
+    let world = world_of(Router::new().route("/", get(tell)), security);
+    let mut stream = connect(world.address).await;
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: weir\r\nclient-cert: x\r\nconnection: close\r\n\r\n")
+        .await
+        .ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let answer = String::from_utf8(answer).ok().filter(|answer| answer.starts_with("HTTP/1.1 200"))?;
+    answer.rsplit_once("\r\n").map(|(_, body)| body.to_owned())
+}
+
+#[tokio::test]
+async fn a_header_is_believed_of_proxies_only() {
+    let check = async |proxies: &str, plaintext, expected: Option<&str>| {
+        assert_eq!(told(proxies, plaintext).await.as_deref(), expected, "{proxies} {plaintext:?}");
+    };
+    check("127.0.0.1", Plaintext::Refused, Some("false, malformed-certificate, hello")).await;
+    // Who may come from this machine is nobody there if a proxy is.
+    check("127.0.0.0/8", Plaintext::FromThisMachine, Some("false, malformed-certificate, hello")).await;
+    check("127.0.0.2", Plaintext::Refused, None).await;
+    check("127.0.0.2", Plaintext::FromThisMachine, Some("false, none, hello")).await;
 }

@@ -9,7 +9,7 @@ use weir_auth::pki::Thumbprint;
 use weir_auth::seal::{Opener, SealPublic, ServerRandom};
 use weir_auth::token::Audience;
 use weir_fleet::{Admitted, AgentState, Fleet};
-use weir_foundation::failure::Failure as _;
+use weir_foundation::failure::{Failure as _, chain};
 use weir_foundation::http::Peer;
 use weir_foundation::settings::Secret;
 use weir_model::SourceId;
@@ -62,6 +62,9 @@ pub(super) enum Caller {
 impl Caller {
     /// By the certificate and the token that are shown.
     pub(super) fn identify(from: &AgentsFrom, peer: &Peer, metadata: &MetadataMap) -> Result<Self, Status> {
+        if let Some(nobody) = &peer.refused {
+            return Err(refused(Code::Unauthenticated, nobody.code(), &chain(nobody).to_string()));
+        }
         let Some(certificate) = peer.certificate.as_deref() else {
             return match from {
                 AgentsFrom { local: true, .. } => Ok(Self::Local),

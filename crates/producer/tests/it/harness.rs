@@ -7,7 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use weir_fleet::{Fleet, FleetSettings};
 use weir_foundation::clock::{Clock, ManualClock};
 use weir_foundation::health::Health;
-use weir_foundation::http::{Limits, Listener, Plaintext, Process, Security, serve};
+use weir_foundation::http::{Limits, Listener, Plaintext, Process, Proxies, Security, serve};
 use weir_foundation::metrics::{Builder, Metrics};
 use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Supervisor};
 use weir_model::ByteSize;
@@ -134,7 +134,7 @@ fn secured(fleet: &Fleet, clock: &Arc<dyn Clock>) -> Security {
     let roots = fleet.instance().roots;
     let config = weir_auth::tls::server_mutual(&server.identity, &roots, Arc::clone(clock));
     let (_, config) = tokio::sync::watch::channel(Arc::new(config.expect("they fit")));
-    Security::Tls { config, plaintext: Plaintext::Refused }
+    Security::Tls { config, plaintext: Plaintext::Refused, proxies: Proxies::none() }
 }
 
 fn listener() -> (TcpListener, SocketAddr) {

@@ -14,6 +14,9 @@ use weir_foundation::settings::Secret;
 /// The certificate that was shown at the connection; the listener has checked it.
 pub(super) fn certificate<T>(request: &Request<T>) -> Result<Certificate, Status> {
     let peer = request.extensions().get::<Peer>();
+    if let Some(nobody) = peer.and_then(|peer| peer.refused.as_ref()) {
+        return Err(status(nobody));
+    }
     let shown = peer.and_then(|peer| peer.certificate.as_deref());
     let shown = shown.ok_or_else(|| Status::unauthenticated("agents show a certificate here"))?;
     Certificate::read(shown).map_err(|error| Status::unauthenticated(error.to_string()))
@@ -62,7 +65,13 @@ pub(super) fn status<E: Failure + 'static>(error: &E) -> Status {
         (
             Whom::Caller,
             _,
-            "bad-token" | "token-expired" | "certificate-expired" | "certificate-superseded",
+            "bad-token"
+            | "token-expired"
+            | "certificate-expired"
+            | "certificate-superseded"
+            | "distrusted-certificate"
+            | "malformed-certificate"
+            | "no-certificate",
         ) => Code::Unauthenticated,
         (Whom::Caller, _, _) => Code::PermissionDenied,
         (Whom::Ours | Whom::Dependency, _, _) => {

@@ -1,5 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use weir_foundation::settings::DurationText;
 
 use super::time::Time;
 
@@ -88,4 +89,28 @@ pub struct FinishRotation {
     /// Whoever is not ready has to join anew.
     #[serde(default)]
     pub force: bool,
+}
+
+/// What is to be a certificate that agents take for that of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertifyServer {
+    /// A request for a certificate (PKCS#10) as PEM, of a key on the curve P-256. Nothing of it counts but the public key.
+    pub csr: String,
+    /// 1 to 32 DNS names and IP addresses. Agents do not look at them.
+    pub names: Vec<String>,
+    /// How long the certificate is good, such as `30d`, which is the default; it ends with the authority that issues it at
+    /// the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<DurationText>,
+}
+
+/// A certificate that agents take for that of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CertifiedServer {
+    /// PEM: the certificate, and those that vouch for it up to the root. All of it has to be shown to agents.
+    pub certificate: String,
+    /// PEM: by which certificates of agents are checked.
+    pub roots: String,
+    pub expires: Time,
 }

@@ -1,10 +1,12 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
+use weir_auth::pki::Certificate;
 use weir_fleet::{
-    Finish, Fleet, InstanceView, Missing, MissingReason, RotationError, RotationStage, RotationStatus,
+    CertifiedServer, Finish, Fleet, InstanceView, Missing, MissingReason, RotationError, RotationStage,
+    RotationStatus, ServerRequest,
 };
 
-use super::{count, time};
+use super::{count, life, time};
 use crate::api;
 use crate::failure::Failure;
 use crate::operator::Asking;
@@ -41,6 +43,14 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .body::<api::FinishRotation>()
         .json::<api::Pki>(),
+        Route::post(
+            "/api/v1/pki/certificates",
+            "certifyServer",
+            "Issue a certificate for a proxy that ends TLS in front of the doors of agents",
+            certify,
+        )
+        .body::<api::CertifyServer>()
+        .json::<api::CertifiedServer>(),
     ]
 }
 
@@ -65,6 +75,21 @@ async fn finish(
     step(&asking, asking.fleet().finish_rotation(how, &asking.by).await)
 }
 
+async fn certify(
+    asking: Asking,
+    body: Result<Json<api::CertifyServer>, JsonRejection>,
+) -> Result<Json<api::CertifiedServer>, Failure> {
+    let Json(api::CertifyServer { csr, names, ttl }) = body?;
+    let request = ServerRequest { csr: &csr, names: &names, life: life(ttl)? };
+    let issued = asking.fleet().certify_server(request, &asking.by);
+    let CertifiedServer { chain, roots } = issued.map_err(|error| Failure::of_fleet(&error))?;
+    Ok(Json(api::CertifiedServer {
+        expires: time(chain[0].not_after()),
+        certificate: chain.iter().map(Certificate::pem).collect(),
+        roots: roots.iter().map(Certificate::pem).collect(),
+    }))
+}
+
 fn step(asking: &Asking, outcome: Result<(), RotationError>) -> Result<Json<api::Pki>, Failure> {
     outcome.map_err(|error| Failure::of_fleet(&error))?;
     Ok(Json(pki(asking.fleet())))
@@ -72,7 +97,7 @@ fn step(asking: &Asking, outcome: Result<(), RotationError>) -> Result<Json<api:
 
 fn pki(fleet: &Fleet) -> api::Pki {
     let InstanceView { id, made, roots, issuing_until, signing_keys, .. } = fleet.instance();
-    let root = |certificate: &weir_auth::pki::Certificate| api::RootCertificate {
+    let root = |certificate: &Certificate| api::RootCertificate {
         pin: certificate.pin().to_string(),
         expires: time(certificate.not_after()),
     };

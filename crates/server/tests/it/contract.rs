@@ -6,6 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use weir_auth::pki::PrivateKey;
 use weir_foundation::settings::Environment;
 use weir_model::{EventId, Offset, Position, RecordFormat, Timestamp};
 use weir_store::{DeadLetter, DeadLetterStore, DeadReason};
@@ -126,6 +127,9 @@ impl Contract {
 
         self.tell("operators", json!({ "operator": "ann", "ttl": "1h" }), 200).await;
         self.check_one(delete, "operators/{operator}", "ann", None, 204).await;
+        let csr = PrivateKey::generate().request_pem();
+        self.tell("pki/certificates", json!({ "csr": csr, "names": ["a"], "ttl": "1h" }), 200).await;
+        self.tell("pki/certificates", json!({ "csr": csr, "names": [] }), 400).await;
         self.tell("pki/rotation/begin", Value::Null, 200).await;
         self.tell("pki/rotation/switch", Value::Null, 200).await;
         self.tell("pki/rotation/finish", json!({ "force": true }), 200).await;

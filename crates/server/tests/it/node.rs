@@ -38,7 +38,7 @@ impl Node {
         let csr = own.request();
         let request = EnrolRequest { key: &key.id, secret: &key.secret, name, csr: &csr };
         let member = world.fleet().enrol(request).await.expect("the key is good");
-        let door = door(world, Peer { certificate: Some(member.chain[0].der().into()) });
+        let door = door(world, Peer { certificate: Some(member.chain[0].der().into()), refused: None });
         let channel = Channel::from_shared(format!("http://{door}")).expect("is a URL");
         let mut client = ControlClient::new(channel.connect().await.expect("it listens"));
         let token = client.token(TokenRequest {}).await.expect("it is an agent").into_inner().token;

@@ -1,4 +1,6 @@
-//! `weir pki`: the roots and keys of the instance, and the change of the root.
+//! `weir pki`: the roots and keys of the instance, the change of the root, and certificates of proxies.
+
+mod certificate;
 
 use std::io::Write;
 
@@ -35,6 +37,11 @@ enum Command {
         #[command(subcommand)]
         step: Step,
     },
+    /// Make a key and a certificate for a proxy that ends TLS in front of the doors of agents
+    ///
+    /// Agents take who has them for the server. The key never leaves this machine; the certificate ends by itself, and
+    /// nothing takes it back before.
+    Certificate(certificate::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +74,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             (block_on(async { Ok(client.get(&["pki"], &()).await?) })?, output.output)
         }
         Command::Rotate { step } => (rotate(step)?, Format::Text),
+        Command::Certificate(arguments) => return certificate::run(arguments),
     };
     print(&mut out, format, &zone(), &pki)?;
     Ok(ExitCode::Good)

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
+use weir_auth::pki::Certificate;
 use weir_auth::tls;
-use weir_fleet::{Fleet, FleetListen, FleetSettings, Opened, ServerIdentity};
+use weir_fleet::{Doors, Fleet, FleetListen, FleetSettings, InstanceView, Opened, ServerIdentity};
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::file;
-use weir_foundation::http::{Plaintext, Security, TlsConfig};
+use weir_foundation::http::{Plaintext, Proxies, Security, TlsConfig, Verifier};
 use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, Policy};
 use weir_foundation::tls::VERSIONS;
@@ -36,17 +37,12 @@ pub(super) struct Instance {
     pub(super) agents: AgentParts,
     /// What agents connect to.
     mutual: watch::Receiver<Arc<TlsConfig>>,
+    /// By which agents are known whose TLS ended at a proxy.
+    verifier: watch::Receiver<Verifier>,
     /// What nodes connect to.
     enrolment: watch::Receiver<Arc<TlsConfig>>,
     /// What clients connect to, by HTTP/1.1 too.
     clients: watch::Receiver<Arc<TlsConfig>>,
-}
-
-/// Where agents and nodes reach this process.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Doors {
-    pub(super) agents: SocketAddr,
-    pub(super) enrolment: SocketAddr,
 }
 
 /// What a server shows, as it is now.
@@ -54,7 +50,10 @@ struct Shown {
     identity: ServerIdentity,
     /// The roots that were trusted when it was made.
     bundle: u64,
+    /// The authorities below them that were known.
+    between: Vec<Certificate>,
     mutual: Arc<TlsConfig>,
+    verifier: Verifier,
     enrolment: Arc<TlsConfig>,
     clients: Arc<TlsConfig>,
 }
@@ -62,6 +61,7 @@ struct Shown {
 /// Where listeners look for what to show.
 struct Showing {
     mutual: watch::Sender<Arc<TlsConfig>>,
+    verifier: watch::Sender<Verifier>,
     enrolment: watch::Sender<Arc<TlsConfig>>,
     clients: watch::Sender<Arc<TlsConfig>>,
 }
@@ -81,12 +81,8 @@ impl Instance {
         let state = SqliteState::open(kept, Arc::clone(clock), spawner).context("open the state")?;
         let host = host::name().context("find out what this machine is called")?;
         let names = settings.names(address, &host);
-        let at = |address: Option<SocketAddr>| {
-            let ports = address.into_iter().map(|address| address.port());
-            ports.flat_map(|port| names.iter().map(move |name| host_port(name, port))).collect::<Vec<_>>()
-        };
-        let fleet_settings =
-            FleetSettings { enrol: at(doors.map(|doors| doors.enrolment)), ..settings.fleet.clone() };
+        let told = doors.map(|doors| settings.told(doors, &names)).unwrap_or_default();
+        let fleet_settings = FleetSettings { enrol: told.enrolment, ..settings.fleet.clone() };
         let opened =
             Fleet::open(state, Arc::clone(clock), fleet_settings).await.context("open the instance")?;
         let Opened { fleet, first_operator } = opened;
@@ -94,29 +90,33 @@ impl Instance {
             keep_first_token(data_dir, token)?;
         }
         let shown = Shown::of(&fleet, &names, clock)?;
-        let showing = Showing {
-            mutual: watch::Sender::new(Arc::clone(&shown.mutual)),
-            enrolment: watch::Sender::new(Arc::clone(&shown.enrolment)),
-            clients: watch::Sender::new(Arc::clone(&shown.clients)),
-        };
-        let (mutual, enrolment, clients) =
-            (showing.mutual.subscribe(), showing.enrolment.subscribe(), showing.clients.subscribe());
+        let showing = Showing::of(&shown);
         let agents = AgentParts {
             fleet: fleet.clone(),
             hub: Hub::default(),
-            servers: at(doors.map(|doors| doors.agents)).into(),
+            servers: told.agents.into(),
             clock: Arc::clone(clock),
             spawner: spawner.clone(),
         };
+        let own = Self {
+            fleet: fleet.clone(),
+            agents,
+            mutual: showing.mutual.subscribe(),
+            verifier: showing.verifier.subscribe(),
+            enrolment: showing.enrolment.subscribe(),
+            clients: showing.clients.subscribe(),
+        };
         follow(&fleet, process);
-        maintain(fleet.clone(), names, shown, showing, process);
-        Ok(Self { fleet, agents, mutual, enrolment, clients })
+        maintain(fleet, names, shown, showing, process);
+        Ok(own)
     }
 
-    /// Of the listener of agents. From this machine they may come without a certificate, if the settings let them.
+    /// Of the listener of agents. From this machine they may come without a certificate, if the settings let them; by
+    /// proxies they come with the one that these were shown.
     pub(super) fn agents_security(&self, settings: &FleetListen) -> Security {
         let plaintext = if settings.local_agents { Plaintext::FromThisMachine } else { Plaintext::Refused };
-        Security::Tls { config: self.mutual.clone(), plaintext }
+        let proxies = Proxies::of_certificates(&settings.proxies, self.verifier.clone());
+        Security::Tls { config: self.mutual.clone(), plaintext, proxies }
     }
 
     /// Of listeners of clients, as far as the instance sees to it.
@@ -125,8 +125,9 @@ impl Instance {
     }
 
     /// Of the listener of nodes that are no agents yet.
-    pub(super) fn enrolment_security(&self) -> Security {
-        Security::Tls { config: self.enrolment.clone(), plaintext: Plaintext::Refused }
+    pub(super) fn enrolment_security(&self, settings: &FleetListen) -> Security {
+        let proxies = Proxies::of_anybody(&settings.proxies);
+        Security::Tls { config: self.enrolment.clone(), plaintext: Plaintext::Refused, proxies }
     }
 }
 
@@ -137,20 +138,46 @@ impl Shown {
         let failed = "prepare TLS with the certificate of this server";
         let mutual =
             tls::server_mutual(&identity.identity, &view.roots, Arc::clone(clock)).context(failed)?;
+        let verifier = tls::agents(&view.id, &view.roots, &view.between).context(failed)?;
         let enrolment = tls::server(&identity.identity, Arc::clone(clock)).context(failed)?;
         let mut clients = enrolment.clone();
         clients.alpn_protocols = VERSIONS.map(<[u8]>::to_vec).to_vec();
         Ok(Self {
             identity,
             bundle: view.bundle,
+            between: view.between,
             mutual: Arc::new(mutual),
+            verifier,
             enrolment: Arc::new(enrolment),
             clients: Arc::new(clients),
         })
     }
 
     fn is_current(&self, fleet: &Fleet) -> bool {
-        fleet.is_current(&self.identity) && fleet.instance().bundle == self.bundle
+        fleet.is_current(&self.identity) && self.is_of(&fleet.instance())
+    }
+
+    /// Whether those are trusted who are to be.
+    fn is_of(&self, view: &InstanceView) -> bool {
+        view.bundle == self.bundle && view.between == self.between
+    }
+}
+
+impl Showing {
+    fn of(shown: &Shown) -> Self {
+        Self {
+            mutual: watch::Sender::new(Arc::clone(&shown.mutual)),
+            verifier: watch::Sender::new(Arc::clone(&shown.verifier)),
+            enrolment: watch::Sender::new(Arc::clone(&shown.enrolment)),
+            clients: watch::Sender::new(Arc::clone(&shown.clients)),
+        }
+    }
+
+    fn becomes(&self, next: &Shown) {
+        self.mutual.send_replace(Arc::clone(&next.mutual));
+        self.verifier.send_replace(Arc::clone(&next.verifier));
+        self.enrolment.send_replace(Arc::clone(&next.enrolment));
+        self.clients.send_replace(Arc::clone(&next.clients));
     }
 }
 
@@ -178,9 +205,7 @@ fn maintain(fleet: Fleet, names: Vec<String>, mut shown: Shown, showing: Showing
             if !shown.is_current(&fleet) {
                 match Shown::of(&fleet, &names, &clock) {
                     Ok(next) => {
-                        showing.mutual.send_replace(Arc::clone(&next.mutual));
-                        showing.enrolment.send_replace(Arc::clone(&next.enrolment));
-                        showing.clients.send_replace(Arc::clone(&next.clients));
+                        showing.becomes(&next);
                         shown = next;
                         tracing::info!("this server shows a new certificate from now on");
                     }
@@ -188,9 +213,9 @@ fn maintain(fleet: Fleet, names: Vec<String>, mut shown: Shown, showing: Showing
                 }
             }
             let rotates = async {
-                // A change of the roots is not waited out; others are nothing to do with here.
+                // A change of the authorities is not waited out; others are nothing to do with here.
                 while changes.changed().await.is_ok() {
-                    if fleet.instance().bundle != shown.bundle {
+                    if !shown.is_of(&fleet.instance()) {
                         return;
                     }
                 }
@@ -211,8 +236,4 @@ fn keep_first_token(data_dir: &Path, token: &Secret) -> Result<()> {
         .with_context(|| format!("keep the first operator's token in `{}`", path.display()))?;
     tracing::info!(path = %path.display(), "the token of the first operator is in a file");
     Ok(())
-}
-
-fn host_port(name: &str, port: u16) -> String {
-    if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }

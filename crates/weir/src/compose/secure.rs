@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
-use weir_foundation::http::{Listener, Plaintext, Security, TlsConfig};
+use weir_foundation::http::{Listener, Plaintext, Proxies, Security, TlsConfig};
 
 use super::Process;
 use crate::settings::{ListenTls, is_public};
@@ -34,7 +34,8 @@ impl Certificates {
     pub(super) fn secure(&self, socket: TcpListener, address: SocketAddr) -> Listener {
         let security = match &self.0 {
             Some(config) if is_public(address) => {
-                Security::Tls { config: config.clone(), plaintext: Plaintext::FromThisMachine }
+                let (config, plaintext) = (config.clone(), Plaintext::FromThisMachine);
+                Security::Tls { config, plaintext, proxies: Proxies::none() }
             }
             Some(_) | None => Security::Plain,
         };

@@ -40,6 +40,11 @@ fn extensions(certificate: &X509Certificate<'_>) -> Vec<String> {
     each.map(|one| format!("{}{}", describe(one.parsed_extension()), critical(one.critical))).collect()
 }
 
+pub(super) fn extensions_of(certificate: &Certificate) -> Vec<String> {
+    let (_, read) = X509Certificate::from_der(certificate.der()).expect("is one");
+    extensions(&read)
+}
+
 fn check(certificate: &Certificate, issuer: &Authority, subject: &str, expected: &[&str]) {
     let (rest, read) = X509Certificate::from_der(certificate.der()).expect("is one");
     assert!(rest.is_empty());

@@ -123,7 +123,25 @@ async fn where_nobody_decides_about_agents_that_is_said() {
 
 /// Everything that is logged.
 #[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Of this thread, for as long as the second is held.
+    pub(super) fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        (log, guard)
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no test panics with it").clone()).expect("is text")
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -147,12 +165,7 @@ impl<'a> MakeWriter<'a> for Log {
 /// The runtime of the test has one thread, so that everything is logged here.
 #[tokio::test]
 async fn no_secret_is_logged_or_told_a_second_time() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let (log, _logging) = Log::begin();
     let world = World::new().await;
     let given = "a-secret-of-old-clients";
     let mut secrets = vec![world.token().to_owned(), given.to_owned()];
@@ -184,7 +197,7 @@ async fn no_secret_is_logged_or_told_a_second_time() {
     for path in ["apps", "apps/shop", "keys", "operators", "agents", "configurations", "pki"] {
         told += &world.look(&format!("/api/v1/{path}")).await.to_string();
     }
-    let logged = String::from_utf8(log.0.lock().expect("no test panics with it").clone()).expect("is text");
+    let logged = log.text();
     assert!(logged.contains("created an access key"), "the log is read");
     for secret in &secrets {
         assert!(!logged.contains(secret.as_str()), "{secret} is in the log");
