@@ -1,6 +1,7 @@
 //! All roles in this process, used as a client would.
 
 mod agents;
+mod behind_proxy;
 mod operators;
 mod reached;
 

@@ -17,12 +17,12 @@ use super::*;
 pub(super) const SHOP: &str = "shop";
 
 impl World {
-    fn fleet(&self) -> &Fleet {
+    pub(super) fn fleet(&self) -> &Fleet {
         &self.running.fleet
     }
 
     /// An access key for the app, which is made.
-    async fn key(&self, seal: bool) -> Secret {
+    pub(super) async fn key(&self, seal: bool) -> Secret {
         let fleet = self.fleet();
         let app = AppName::new(SHOP).expect("a name");
         let made = fleet.create_app(&app, &AppLimits::default(), Some(&NewSecret::Random), &operator()).await;
@@ -42,14 +42,14 @@ impl World {
     }
 
     /// Tells the agents with role `web` to read the logs of a node.
-    async fn configure(&self, text: &str) {
+    pub(super) async fn configure(&self, text: &str) {
         let selector = Selector::new([("role".to_owned(), "web".to_owned())]).expect("it is legal");
         let check = |text: &str| weir_agent::check(text);
         self.fleet().configure(&selector, text, "", &check, &operator()).await.expect("it is good");
     }
 }
 
-fn operator() -> OperatorName {
+pub(super) fn operator() -> OperatorName {
     OperatorName::new("admin").expect("a name")
 }
 
@@ -211,12 +211,12 @@ async fn fast() -> World {
 }
 
 impl World {
-    fn generation(&self, name: &str) -> u64 {
+    pub(super) fn generation(&self, name: &str) -> u64 {
         self.fleet().agent(&AgentName::new(name).expect("a name")).map_or(0, |agent| agent.generation)
     }
 
     /// All lines are stored, each once and in their order.
-    async fn has_lines(&self, count: usize) {
+    pub(super) async fn has_lines(&self, count: usize) {
         let query = [("prefix", SHOP), ("q", ""), ("limit", "1000")];
         let answer: SearchAnswer = self
             .until(async || {
