@@ -23,19 +23,19 @@ use weir_uplink::{Attendance, Condition, Enrolment, Link, OwnLog, Server, Uplink
 
 use crate::writers::{Written, check_each, count, write};
 
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where agents reach the server: another address of this machine, between which and the server are cables.
-const FAR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// An instance with the app `shop`.
-struct Instance {
-    setup: Setup,
+pub(crate) struct Instance {
+    pub(crate) setup: Setup,
 }
 
 impl Instance {
     /// Agents are told to come to this address.
-    fn new(directory: &Path, far: Ipv4Addr) -> Self {
+    pub(crate) fn new(directory: &Path, far: Ipv4Addr) -> Self {
         let setup = Setup::new(directory).restless();
         let token = directory.join("operator.token").display().to_string();
         let mut setup = setup.with("fleet.names", &far.to_string());
@@ -44,7 +44,7 @@ impl Instance {
     }
 
     /// What a command prints.
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = self.setup.command(arguments).output().expect("the binary starts");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {told}");
@@ -52,21 +52,21 @@ impl Instance {
     }
 
     /// An access key, as it stands in the line for the node.
-    fn key(&self, uses: &str) -> String {
+    pub(crate) fn key(&self, uses: &str, more: &[&str]) -> String {
         let arguments =
             ["agent", "key", "create", "web", "--app", "shop", "--labels", "role=web", "--uses", uses];
-        let line = self.run(&arguments);
+        let line = self.run(&[&arguments, more].concat());
         let key = line.split_whitespace().find_map(|word| word.strip_prefix("WEIR_KEY="));
         key.expect("it is in the line").to_owned()
     }
 
-    fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         let file = self.setup.data_dir.join("agent.yaml");
         std::fs::write(&file, text).expect("there is space");
         self.run(&["config", "set", "--labels", "role=web", &file.display().to_string()]);
     }
 
-    fn agents(&self) -> Vec<Value> {
+    pub(crate) fn agents(&self) -> Vec<Value> {
         let listed = self.run(&["agent", "list", "-o", "json"]);
         let agents = serde_json::Deserializer::from_str(&listed).into_iter::<Value>();
         let read = agents.map(|agent| agent.expect("is JSON"));
@@ -79,10 +79,10 @@ impl Instance {
 }
 
 /// An agent that ends with its test.
-struct Agent(Child);
+pub(crate) struct Agent(Child);
 
 impl Agent {
-    fn start(directory: &Path, ops: SocketAddr, key: Option<&str>) -> Self {
+    pub(crate) fn start(directory: &Path, ops: SocketAddr, key: Option<&str>) -> Self {
         let mut command = Command::new(binary());
         command.env_clear().env("TZ", "UTC").env("WEIR_LISTEN__OPS", ops.to_string());
         command.env("WEIR_AGENT__NAME", "web-1").env("WEIR_AGENT__RETRY_LONGEST", "500ms");
@@ -100,7 +100,7 @@ impl Drop for Agent {
     }
 }
 
-fn far(near: SocketAddr) -> SocketAddr {
+pub(crate) fn far(near: SocketAddr) -> SocketAddr {
     SocketAddr::from((FAR, near.port()))
 }
 
@@ -115,7 +115,7 @@ async fn an_enrolled_agent_lives_through_networks_servers_and_itself() {
     let cable = Cable::between(far(addresses.ingest), addresses.ingest).await.unwrap();
     let _enrolment = Cable::between(far(addresses.enrolment), addresses.enrolment).await.unwrap();
     instance.run(&["app", "create", "shop"]);
-    let key = instance.key("1");
+    let key = instance.key("1", &[]);
     let (logs, state) = (directory.path().join("logs"), directory.path().join("state"));
     std::fs::create_dir(&logs).unwrap();
     let ops = free_address();
@@ -251,7 +251,7 @@ async fn five_hundred_agents_come_back_and_are_told() {
     let addresses = instance.setup.addresses;
     let server = instance.setup.start().await;
     instance.run(&["app", "create", "shop"]);
-    let key = instance.key("unlimited");
+    let key = instance.key("unlimited", &[]);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let supervisor = Supervisor::new(Handle::current(), clock, DrainDeadlines::default());
     let began = Instant::now();

@@ -12,6 +12,7 @@ mod agent;
 mod bad_events;
 mod bad_records;
 mod bad_settings;
+mod behind_proxy;
 mod brokers;
 mod commands;
 mod crash;
