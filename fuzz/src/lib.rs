@@ -9,6 +9,7 @@ pub mod access_token;
 pub mod agent_lines;
 pub mod certificate;
 pub mod certificate_request;
+pub mod client_cert;
 pub mod compression;
 pub mod consul_services;
 pub mod decode_events;
@@ -42,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("agent_lines", agent_lines::run),
     ("certificate", certificate::run),
     ("certificate_request", certificate_request::run),
+    ("client_cert", client_cert::run),
     ("compression", compression::run),
     ("consul_services", consul_services::run),
     ("decode_events", decode_events::run),

@@ -39,7 +39,7 @@ use tracing::{debug, warn};
 
 pub use self::body::{Pace, Stalled};
 pub use self::codes::CODES;
-pub use self::forwarded::{NoCertificate, Proxies, Verifier};
+pub use self::forwarded::{Forwarded, NoCertificate, Proxies, Verifier};
 pub use self::secure::{Listener, Peer, Plaintext, Security, TlsConfig};
 
 use self::activity::{Activity, HeldBody};

@@ -1,7 +1,7 @@
 //! A proxy that ends the TLS of clients: HTTP/2 on both sides, TLS on theirs.
 //!
 //! It asks for their certificates and says in `Client-Cert` which one it was shown (RFC 9440), or whatever a test wants. It
-//! sees every message of gRPC that clients send, and may change it. All requests go over one connection to the server.
+//! sees every message of gRPC in both directions, and may change it. All requests go over one connection to the server.
 
 use std::convert::Infallible;
 use std::io;
@@ -76,7 +76,8 @@ struct Shared {
     server: Authority,
     client: Client<HttpConnector, Body>,
     says: Mutex<Says>,
-    rule: Mutex<Rule>,
+    sent: Mutex<Rule>,
+    answered: Mutex<Rule>,
     seen: Mutex<Vec<Message>>,
 }
 
@@ -102,7 +103,8 @@ impl TlsProxy {
             server: server.to_string().parse().map_err(io::Error::other)?,
             client: Client::builder(TokioExecutor::new()).http2_only(true).build(connector),
             says: Mutex::new(Says::Rfc9440),
-            rule: Mutex::new(Box::new(|_, message| vec![message])),
+            sent: Mutex::new(Box::new(|_, message| vec![message])),
+            answered: Mutex::new(Box::new(|_, message| vec![message])),
             seen: Mutex::default(),
         });
         let (snaps, snapped) = watch::channel(0);
@@ -138,7 +140,12 @@ impl TlsProxy {
 
     /// What becomes of a message of a client to this path, from now on.
     pub fn becomes(&self, rule: impl Fn(&str, Bytes) -> Vec<Bytes> + Send + Sync + 'static) {
-        *lock(&self.shared.rule) = Box::new(rule);
+        *lock(&self.shared.sent) = Box::new(rule);
+    }
+
+    /// What becomes of a message of the server to who called this path, from now on.
+    pub fn answer_becomes(&self, rule: impl Fn(&str, Bytes) -> Vec<Bytes> + Send + Sync + 'static) {
+        *lock(&self.shared.answered) = Box::new(rule);
     }
 
     /// What clients have sent, as it came.
@@ -206,10 +213,16 @@ impl Shared {
         head.headers.remove(CERTIFICATE);
         head.headers.remove(CHAIN);
         lock(&self.says).tell(shown, &mut head.headers);
-        let body = StreamBody::new(Arc::clone(&self).messages(path, body));
+        let body = StreamBody::new(messages(
+            body,
+            Way { shared: Arc::clone(&self), path: path.clone(), by: Shared::sent },
+        ));
         let answer = self.client.request(Request::from_parts(head, body.boxed_unsync())).await;
         match answer {
-            Ok(answer) => answer.map(|body| body.boxed_unsync()),
+            Ok(answer) => answer.map(|body| {
+                StreamBody::new(messages(body, Way { shared: self, path, by: Shared::answered }))
+                    .boxed_unsync()
+            }),
             Err(_) => {
                 let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
                 let mut answer = Response::new(nothing);
@@ -219,35 +232,45 @@ impl Shared {
         }
     }
 
-    /// What goes on of a body: each message as soon as it has come.
-    fn messages(
-        self: Arc<Self>,
-        path: String,
-        body: Incoming,
-    ) -> impl Stream<Item = Result<Frame<Bytes>, hyper::Error>> {
-        let begin = (self, path, body, BytesMut::new());
-        unfold(begin, |(shared, path, mut body, mut read)| async move {
-            loop {
-                if let Some((prefix, message)) = first_message(&mut read) {
-                    lock(&shared.seen).push((path.clone(), message.clone()));
-                    let become_of_it = lock(&shared.rule)(&path, message);
-                    let bytes = become_of_it.iter().flat_map(|message| {
-                        let length = u32::try_from(message.len()).expect("it is small").to_be_bytes();
-                        [&prefix[..1], &length, message].concat()
-                    });
-                    let frame = Frame::data(bytes.collect::<Bytes>());
-                    return Some((Ok(frame), (shared, path, body, read)));
-                }
-                match body.frame().await? {
-                    Ok(frame) => match frame.into_data() {
-                        Ok(data) => read.extend_from_slice(&data),
-                        Err(trailers) => return Some((Ok(trailers), (shared, path, body, read))),
-                    },
-                    Err(error) => return Some((Err(error), (shared, path, body, read))),
-                }
-            }
-        })
+    fn sent(&self, path: &str, message: Bytes) -> Vec<Bytes> {
+        lock(&self.seen).push((path.to_owned(), message.clone()));
+        lock(&self.sent)(path, message)
     }
+
+    fn answered(&self, path: &str, message: Bytes) -> Vec<Bytes> {
+        lock(&self.answered)(path, message)
+    }
+}
+
+/// Where messages go, and what becomes of them on it.
+struct Way {
+    shared: Arc<Shared>,
+    path: String,
+    by: fn(&Shared, &str, Bytes) -> Vec<Bytes>,
+}
+
+/// What goes on of a body: each message as soon as it has come.
+fn messages(body: Incoming, way: Way) -> impl Stream<Item = Result<Frame<Bytes>, hyper::Error>> {
+    unfold((way, body, BytesMut::new()), |(way, mut body, mut read)| async move {
+        loop {
+            if let Some((prefix, message)) = first_message(&mut read) {
+                let become_of_it = (way.by)(&way.shared, &way.path, message);
+                let bytes = become_of_it.iter().flat_map(|message| {
+                    let length = u32::try_from(message.len()).expect("it is small").to_be_bytes();
+                    [&prefix[..1], &length, message].concat()
+                });
+                let frame = Frame::data(bytes.collect::<Bytes>());
+                return Some((Ok(frame), (way, body, read)));
+            }
+            match body.frame().await? {
+                Ok(frame) => match frame.into_data() {
+                    Ok(data) => read.extend_from_slice(&data),
+                    Err(trailers) => return Some((Ok(trailers), (way, body, read))),
+                },
+                Err(error) => return Some((Err(error), (way, body, read))),
+            }
+        }
+    })
 }
 
 /// Takes the first message out of what was read, if all of it is there.

@@ -113,7 +113,7 @@ impl Enrolment<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let answer = client.enrol(Request::new(request)).await?.into_inner();
-        candidate.enrolled(answer, self.clock.now())?;
+        candidate.enrolled(answer, key, self.clock.now())?;
         Ok(())
     }
 }

@@ -55,6 +55,10 @@ pub enum IdentityError {
     Certificate(#[from] CertificateError),
     #[error("the server gave certificates that are not for this agent")]
     Foreign,
+    #[error(
+        "the server gave another key to seal payloads with than the access key: something is between it and this agent"
+    )]
+    OtherSeal,
     #[error("the key of this agent can not be used")]
     Key(#[from] UnusableKey),
     #[error("could not prepare a connection")]
@@ -172,9 +176,17 @@ impl Candidate {
         Ok(PrivateKey::from_pkcs8(&self.document.key.0)?.request())
     }
 
-    /// Keeps who the server says that this is.
-    pub(crate) fn enrolled(&mut self, answer: EnrolResponse, now: SystemTime) -> Result<(), IdentityError> {
+    /// Keeps who the server says that this is. With whom to seal is not for it to say: who answers may be a proxy.
+    pub(crate) fn enrolled(
+        &mut self,
+        answer: EnrolResponse,
+        access: &AccessKey,
+        now: SystemTime,
+    ) -> Result<(), IdentityError> {
         let EnrolResponse { instance, agent, credentials, servers, apps, seal } = answer;
+        if seal != access.seal.as_ref().map_or(&[][..], |key| key.as_bytes()) {
+            return Err(IdentityError::OtherSeal);
+        }
         let Credentials { chain, roots, generation, .. } = credentials.unwrap_or_default();
         self.document.identity = Some(Enrolled {
             instance,

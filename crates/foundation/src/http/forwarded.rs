@@ -43,6 +43,15 @@ pub enum NoCertificate {
     Distrusted(#[source] Distrust),
 }
 
+/// What a proxy says of the certificate of a client. That it can be trusted is another matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// DER; not empty, nor is one of those in the chain.
+    pub certificate: CertificateDer<'static>,
+    /// Those between it and its root, as far as the client sent them.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
 const CERTIFICATE: HeaderName = HeaderName::from_static("client-cert");
 const CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 
@@ -86,12 +95,19 @@ impl Proxies {
     }
 }
 
+impl Forwarded {
+    /// Of the headers of a request.
+    pub fn read(headers: &HeaderMap) -> Result<Self, NoCertificate> {
+        Ok(Self { certificate: certificate(headers)?, chain: chain(headers)? })
+    }
+}
+
 fn verified(
     verifier: &dyn ClientCertVerifier,
     headers: &HeaderMap,
     now: SystemTime,
 ) -> Result<CertificateDer<'static>, NoCertificate> {
-    let (certificate, chain) = (certificate(headers)?, chain(headers)?);
+    let Forwarded { certificate, chain } = Forwarded::read(headers)?;
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let checked = verifier.verify_client_cert(&certificate, &chain, UnixTime::since_unix_epoch(now));
     checked.map_err(|error| NoCertificate::Distrusted(Distrust::of_verifier(&error)))?;
@@ -113,7 +129,6 @@ fn certificate(headers: &HeaderMap) -> Result<CertificateDer<'static>, NoCertifi
         .ok_or_else(|| malformed("it is neither `:<base64 of the DER>:` nor PEM as nginx escapes it"))
 }
 
-/// Those between the certificate and its root, as far as the client sent them.
 fn chain(headers: &HeaderMap) -> Result<Vec<CertificateDer<'static>>, NoCertificate> {
     let malformed = |reason| NoCertificate::Malformed { header: "Client-Cert-Chain", reason };
     let mut chain = Vec::new();

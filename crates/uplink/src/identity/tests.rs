@@ -63,9 +63,10 @@ fn start() -> SystemTime {
 
 /// A folder whose node is enrolled.
 fn enrolled(folder: &Path, instance: &Instance, clock: &ManualClock) -> IdentityFile {
-    let mut candidate = Candidate::open(folder, Some(&key())).expect("it is new").expect("there is a key");
+    let key = key();
+    let mut candidate = Candidate::open(folder, Some(&key)).expect("it is new").expect("there is a key");
     let request = candidate.request().expect("the key is good");
-    candidate.enrolled(instance.enrolment(&request, clock.now()), clock.now()).expect("it is good");
+    candidate.enrolled(instance.enrolment(&request, clock.now()), &key, clock.now()).expect("it is good");
     candidate.file(Arc::new(clock.clone()), DAY).expect("it is enrolled")
 }
 
@@ -97,6 +98,29 @@ fn who_is_enrolled_needs_no_key_any_more() {
     let addresses: Vec<String> = (0..3).map(|attempt| again.way(attempt).expect("it is good").0).collect();
     assert_eq!(addresses, ["one:8083", "two:8083", "one:8083"]);
     assert!(!format!("{file:?}").contains("key"), "{file:?}");
+}
+
+#[test]
+fn whom_to_seal_for_stands_in_the_access_key() {
+    let (clock, instance) = (ManualClock::new(start()), Instance::new(start()));
+    let [one, other] = [1, 2].map(|byte| SealPublic::try_from(&[byte; 32][..]).expect("it has the length"));
+    let check = |known: Option<SealPublic>, told: &[u8], is_taken: bool| {
+        let folder = tempfile::tempdir().expect("there is space");
+        let key = AccessKey { seal: known, ..key() };
+        let mut candidate = Candidate::open(folder.path(), Some(&key)).expect("it is new").expect("a key");
+        let request = candidate.request().expect("the key is good");
+        let answer = EnrolResponse { seal: told.to_vec(), ..instance.enrolment(&request, clock.now()) };
+        let outcome = candidate.enrolled(answer, &key, clock.now());
+        assert_eq!(outcome.is_ok(), is_taken, "{told:?}");
+        assert!(is_taken || matches!(outcome, Err(IdentityError::OtherSeal)), "{outcome:?}");
+        assert_eq!(is_enrolled(folder.path()), is_taken);
+    };
+    check(None, b"", true);
+    check(Some(one), one.as_bytes(), true);
+    check(Some(one), b"", false);
+    check(Some(one), other.as_bytes(), false);
+    check(Some(one), &one.as_bytes()[1..], false);
+    check(None, one.as_bytes(), false);
 }
 
 #[test]

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use prost::Message as _;
 use weir_agent::{Link, Standing};
 use weir_auth::pki::{Certificate, PrivateKey};
+use weir_auth::seal::SealKey;
 use weir_fleet::ServerRequest;
 use weir_testkit::{FastClock, Message, Place, Says, TlsProxy};
 use weir_wire::compression::{Encoding, decompress};
+use weir_wire::proto::control::EnrolResponse;
 use weir_wire::proto::ingest::agent_message::Kind;
 use weir_wire::proto::ingest::{AgentMessage, Batch};
 
@@ -28,7 +30,7 @@ const MARKER: &str = "line ";
 struct Front {
     world: World,
     agents: TlsProxy,
-    _enrolment: TlsProxy,
+    enrolment: TlsProxy,
 }
 
 /// An address that was free a moment ago.
@@ -58,7 +60,7 @@ impl Front {
         let doors = world.running.addresses;
         let (agents, enrolment) =
             (start(agents, doors.ingest).await, start(enrolment, doors.enrolment).await);
-        Self { world, agents, _enrolment: enrolment }
+        Self { world, agents, enrolment }
     }
 
     /// The batches that agents have sent, with their events.
@@ -193,6 +195,36 @@ async fn one_is_tampered_with(tamper: impl Fn(Batch) -> Vec<Batch> + Send + Sync
     assert!(front.batches().iter().all(|batch| !is_legible(batch)));
     machine.stop().await;
     assert_eq!(world.audit().await.verdict, AuditVerdict::Agrees);
+    assert_eq!(front.world.drain().await.1, ExitCode::Good);
+}
+
+/// Who could say with whom to seal would read everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_seals_for_whom_its_access_key_says_and_nobody_else() {
+    let front = Front::new(Arc::new(SystemClock), &[]).await;
+    let world = &front.world;
+    let own = SealKey::generate().public().as_bytes().to_vec();
+    for other in [Vec::new(), own] {
+        let key = world.key(true).await;
+        front.enrolment.answer_becomes(move |_, message| {
+            let mut answer = EnrolResponse::decode(message).expect("it is an answer");
+            answer.seal.clone_from(&other);
+            vec![answer.encode_to_vec().into()]
+        });
+        let mut machine = Machine::new();
+        machine.start(&world.process.clock, Some(&key));
+        let why = world
+            .until(async || match machine.agent().standing() {
+                Standing::Enrolling(why) => why,
+                Standing::Enrolled { .. } => unreachable!("it took the key of somebody else"),
+            })
+            .await;
+        assert!(why.contains("another key to seal"), "{why}");
+        // It is the same node once nobody is between.
+        front.enrolment.answer_becomes(|_, message| vec![message]);
+        world.until(async || connected(machine.agent())).await;
+        machine.stop().await;
+    }
     assert_eq!(front.world.drain().await.1, ExitCode::Good);
 }
 
