@@ -20,7 +20,8 @@ pub struct FleetSection {
     /// Names or addresses by which nodes reach this machine, without ports; they stand in access keys. Default: the
     /// address of `producer.ingest_listen`; where that is all addresses, the name of this machine.
     pub names: Option<Vec<String>>,
-    /// Whether programs on this machine may send as agents without a key. Default: `true`.
+    /// Whether programs on this machine may send as agents without a key; never from an address of `proxies`. Default:
+    /// `true`.
     pub local_agents: Option<bool>,
     /// Addresses and networks of proxies that end TLS in front of `producer.ingest_listen` and `fleet.enrol_listen`, such as
     /// `10.1.0.7` or `10.1.0.0/28`. Connections from there need no TLS, and whom they name in `Client-Cert` is taken for
