@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use weir_foundation::failure::chain;
 use weir_foundation::file;
 use weir_uplink::{Offer, Outcome};
 
@@ -101,9 +102,13 @@ impl Configurations {
             trying.starts += 1;
             if trying.starts > STARTS {
                 let error = format!("the agent ended {STARTS} times while it tried this configuration");
-                found.failed(&error)?;
-            } else {
-                found.write()?;
+                if let Err(error) = found.failed(&error) {
+                    tracing::error!(error = %chain(&error), "what became of a configuration could not be written down");
+                }
+            } else if let Err(error) = found.write() {
+                // A start that is not counted could be one of very many: what was good runs until there is space.
+                tracing::error!(error = %chain(&error), "what is tried can not be written down, and does not run");
+                found.document.trying = None;
             }
         }
         Ok(found)
@@ -145,10 +150,10 @@ impl Configurations {
         self.write()
     }
 
-    /// Notes that it is about to run.
+    /// Notes that it is about to run. What can not be noted is not tried.
     pub(crate) fn tries(&mut self, offer: &Offer) -> Result<(), ConfigurationError> {
-        self.document.trying = Some(Trying { offer: Kept::of(offer), starts: 1 });
-        self.write()
+        let trying = Some(Trying { offer: Kept::of(offer), starts: 1 });
+        self.become_written(Document { trying, ..self.document.clone() })
     }
 
     /// The process ends in good order: that is not the fault of what it tries.
@@ -162,17 +167,19 @@ impl Configurations {
         }
     }
 
-    /// What is tried is good.
+    /// What is tried is good. What can not be noted is still tried.
     pub(crate) fn applied(&mut self) -> Result<(), ConfigurationError> {
-        if let Some(Trying { offer, .. }) = self.document.trying.take() {
-            self.document.good = Some(offer);
-            self.document.failed = None;
-            return self.write();
+        match self.document.trying.clone() {
+            Some(Trying { offer, .. }) => {
+                let format = self.document.format;
+                self.become_written(Document { format, good: Some(offer), trying: None, failed: None })
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// What is tried is not good: the former one is to run again.
+    /// What is tried is not good: the former one is to run again, whether or not that can be noted. The next process may
+    /// try it anew.
     pub(crate) fn failed(&mut self, error: &str) -> Result<(), ConfigurationError> {
         match self.document.trying.take() {
             Some(Trying { offer, .. }) => self.refused(&offer.offer(), error),
@@ -194,6 +201,15 @@ impl Configurations {
         }
         let good = self.document.good.as_ref().filter(|_| !self.is_tried())?;
         Some(Outcome { hash: good.hash.clone(), revision: good.revision, error: None })
+    }
+
+    fn become_written(&mut self, document: Document) -> Result<(), ConfigurationError> {
+        let before = std::mem::replace(&mut self.document, document);
+        let written = self.write();
+        if written.is_err() {
+            self.document = before;
+        }
+        written
     }
 
     fn write(&self) -> Result<(), ConfigurationError> {
@@ -282,6 +298,25 @@ mod tests {
         let error = found.outcome().and_then(|outcome| outcome.error).expect("it failed");
         assert_eq!(error, "the agent ended 2 times while it tried this configuration");
         check(&open(&folder), 1, false, Some((2, false)));
+    }
+
+    /// A start that can not be counted is none with it.
+    #[test]
+    fn without_space_a_process_begins_with_what_is_good() {
+        let folder = tempfile::tempdir().expect("there is space");
+        let mut found = open(&folder);
+        found.tries(&offer(1)).expect("there is space");
+        found.applied().expect("there is space");
+        found.tries(&offer(2)).expect("there is space");
+        let draft = folder.path().join(NAME).with_extension("json.new");
+        fs::create_dir_all(draft.join("in-the-way")).expect("there is space");
+        let mut full = open(&folder);
+        check(&full, 1, false, Some((1, true)));
+        full.tries(&offer(3)).expect_err("it can not be written down");
+        check(&full, 1, false, Some((1, true)));
+        assert!(full.is_new(&offer(3)));
+        fs::remove_dir_all(draft).expect("it is there");
+        check(&open(&folder), 2, true, None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod walk;
 mod watch;
 mod worker;
 
-pub(crate) use inputs::Feed;
+pub(crate) use inputs::{Feed, MATCH};
 pub use inputs::{InputReport, Inputs, Report, Scan};
 pub(crate) use packing::Counts;
 pub use preview::{Behind, Preview, PreviewEvent};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_foundation::settings::{Problem, Problems, load_text};
 
+use crate::files::MATCH;
 use crate::section::{FilesSettings, InputSection};
 
 /// How problems call the text of a configuration.
@@ -137,7 +138,7 @@ fn covers(allowed: &str, path: &str) -> bool {
         return !is_pattern(folder) && rest.is_some_and(|rest| !rest.contains('/') && rest != "**");
     }
     // A name without any pattern may be one that the pattern stands for.
-    !is_pattern(path) && Pattern::new(allowed).is_ok_and(|pattern| pattern.matches(path))
+    !is_pattern(path) && Pattern::new(allowed).is_ok_and(|pattern| pattern.matches_with(path, MATCH))
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -200,6 +201,14 @@ mod tests {
         check("/var/log/app-*.log", "/var/log/app-*.log", true);
         check("/var/log/app-*.log", "/var/log/*.log", false);
         check("/var/*/app/**", "/var/log/app/x", false);
+        // No pattern but `**` stands for a `/`.
+        check("/home/*/app.log", "/home/alice/app.log", true);
+        check("/home/*/app.log", "/home/alice/private/app.log", false);
+        check("/srv/app-*.log", "/srv/app-x/secret/key.log", false);
+        check("/*.log", "/root/secret.log", false);
+        check("/data/app?log", "/data/app/log", false);
+        check("/srv/[!a]*", "/srv/b/c", false);
+        check("/srv/**/x.log", "/srv/a/b/x.log", true);
         check("/a", "/a", true);
         check("/**", "/etc/**", true);
         let nowhere = terms(&["shop"], Some(&[]));

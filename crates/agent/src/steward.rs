@@ -50,6 +50,9 @@ enum Stage {
 /// How long inputs may take to begin: a machine may be slow, and have many files.
 const BEGINNING: Duration = Duration::from_secs(60);
 
+/// How soon an offer is looked at again that could not be written down.
+const AGAIN: Duration = Duration::from_secs(10);
+
 enum Event {
     Offer,
     Report,
@@ -59,7 +62,7 @@ enum Event {
 impl Steward {
     /// Serves until the process drains.
     pub(crate) async fn run(mut self, drain: &DrainToken) {
-        let mut stage = self.begin();
+        let (mut stage, mut again) = (self.begin(), None::<Instant>);
         let mut report = self.inputs.report();
         let clock = Arc::clone(&self.clock);
         loop {
@@ -73,6 +76,12 @@ impl Steward {
                     Stage::Settled => std::future::pending().await,
                 }
             };
+            let waited = async {
+                match again {
+                    Some(again) => clock.sleep(again.saturating_duration_since(clock.monotonic())).await,
+                    None => std::future::pending().await,
+                }
+            };
             let event = tokio::select! {
                 () = drain.draining() => {
                     let noted = self.configurations.interrupted();
@@ -81,10 +90,11 @@ impl Steward {
                 offered = changed(&mut self.offers) => if offered { Event::Offer } else { return },
                 Ok(()) = report.changed() => Event::Report,
                 event = probation => event,
+                () = waited => Event::Offer,
             };
             stage = match event {
                 Event::Report => stage,
-                Event::Offer => self.offered(stage),
+                Event::Offer => self.offered(stage, &mut again),
                 Event::ProbationOver { generation, begun } => {
                     self.judge(generation, begun, &report.borrow().clone())
                 }
@@ -117,8 +127,9 @@ impl Steward {
         }
     }
 
-    /// The last offer counts; one that is tried may be left for it.
-    fn offered(&mut self, stage: Stage) -> Stage {
+    /// The last offer counts; one that is tried may be left for it. `again` is when it is to be looked at again.
+    fn offered(&mut self, stage: Stage, again: &mut Option<Instant>) -> Stage {
+        *again = None;
         let offer = self.offers.as_mut().and_then(|offers| offers.borrow_and_update().clone());
         if let Some(back) = offer.as_ref().filter(|offer| self.configurations.is_back(offer)) {
             let noted = self.configurations.back(back);
@@ -138,6 +149,7 @@ impl Steward {
         if let Err(error) = self.configurations.tries(&offer) {
             // Nothing may run that could not be gone back from.
             self.noted(Err(error));
+            *again = Some(self.clock.monotonic() + AGAIN);
             return stage;
         }
         tracing::info!(revision = offer.revision, hash = offer.hash, "trying a configuration of the server");
@@ -158,9 +170,14 @@ impl Steward {
         }
         match if has_begun { verdict(report) } else { Err("its inputs did not begin in time".to_owned()) } {
             Ok(()) => {
-                tracing::info!("the configuration is good");
                 let noted = self.configurations.applied();
+                let is_noted = noted.is_ok();
                 self.noted(noted);
+                if !is_noted {
+                    // It runs, and is not known to be good until the next process would know it too.
+                    return Stage::Probation { generation, until: now + self.probation, begun };
+                }
+                tracing::info!("the configuration is good");
                 Stage::Settled
             }
             Err(error) => {

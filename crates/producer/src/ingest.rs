@@ -88,8 +88,9 @@ impl Ingest for IngestDoor {
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (metadata, extensions, incoming) = request.into_parts();
         let peer = extensions.get::<Peer>().cloned().unwrap_or_default();
-        let caller = Caller::identify(&self.from, &peer, &metadata)?;
+        // From before he is looked at: what changes then is not missed.
         let changes = self.from.fleet.as_ref().map(Fleet::changes);
+        let caller = Caller::identify(&self.from, &peer, &metadata)?;
         let answers = Session::start(&self.admission, &self.presence, caller, changes, incoming);
         Ok(Response::new(ReceiverStream::new(answers)))
     }

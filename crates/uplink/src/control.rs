@@ -10,6 +10,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::failure::chain;
 use weir_foundation::settings::Secret;
 use weir_wire::proto::control::control_client::ControlClient;
 use weir_wire::proto::control::{
@@ -26,6 +27,9 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// How soon a certificate is asked for again that the server does not give yet.
 const TOO_EARLY: Duration = Duration::from_secs(30);
+
+/// The same where something went wrong.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
 /// Counts are told at most so often.
 const COUNTS: Duration = Duration::from_secs(5);
@@ -251,25 +255,35 @@ impl Control {
         Ok(())
     }
 
-    /// A new certificate; the connection is then made anew with it. What goes wrong is tried again: there is time.
+    /// A new certificate; the connection is then made anew with it. What goes wrong is tried again, and the connection goes
+    /// on meanwhile: there is time. Fails for who is sent away.
     async fn renew(&mut self, attendance: &Attendance) -> Result<(), Broken> {
         let identity = &attendance.identity;
-        let (generation, certificate_request) = identity.request()?;
-        let request = with_token(RenewRequest { certificate_request, generation }, &self.token.secret)?;
-        let asked = timeout(&*self.clock, self.patience, self.client.renew(request)).await;
-        let answer = match asked.map_err(|_elapsed| Broken::Silent(self.patience))? {
-            Ok(answer) => answer.into_inner(),
+        match self.ask_for_certificate(identity).await {
+            Ok(()) => {}
             // The certificate is so new that the server gives no other one yet.
-            Err(status) if status.code() == Code::ResourceExhausted => {
+            Err(Broken::Status(status)) if status.code() == Code::ResourceExhausted => {
                 self.renew_at = self.clock.monotonic() + TOO_EARLY;
                 return Ok(());
             }
-            Err(status) => return Err(status.into()),
-        };
-        identity.renewed(answer, self.clock.now())?;
+            Err(broken) if broken.is_refusal() => return Err(broken),
+            Err(broken) => {
+                tracing::warn!(error = %chain(&broken), again = ?RENEW_AGAIN, "the certificate could not be renewed");
+                self.renew_at = self.clock.monotonic() + RENEW_AGAIN;
+                return Ok(());
+            }
+        }
         tracing::info!(agent = identity.agent(), "the certificate is renewed");
         self.renew_at = identity.renew_at(self.clock.monotonic(), self.clock.now());
         self.words.send(Word::Leave).await.map_err(|_gone| Broken::Ended)
+    }
+
+    async fn ask_for_certificate(&mut self, identity: &IdentityFile) -> Result<(), Broken> {
+        let (generation, certificate_request) = identity.request()?;
+        let request = with_token(RenewRequest { certificate_request, generation }, &self.token.secret)?;
+        let asked = timeout(&*self.clock, self.patience, self.client.renew(request)).await;
+        let answer = asked.map_err(|_elapsed| Broken::Silent(self.patience))??;
+        Ok(identity.renewed(answer.into_inner(), self.clock.now())?)
     }
 
     async fn report(&self, kind: report::Kind) -> Result<(), Broken> {

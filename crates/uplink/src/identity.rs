@@ -27,6 +27,7 @@ use weir_auth::pki::{Certificate, CertificateError, Identity, PrivateKey, Unusab
 use weir_auth::seal::SealPublic;
 use weir_auth::tls::{self, TlsError};
 use weir_foundation::clock::Clock;
+use weir_foundation::failure;
 use weir_foundation::file;
 use weir_wire::proto::control::{Credentials, EnrolResponse, RenewResponse};
 
@@ -78,7 +79,7 @@ impl IdentityError {
 #[derive(Clone, PartialEq, Eq)]
 struct Base64(Vec<u8>);
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Document {
     format: u32,
     /// Id of the access key.
@@ -314,8 +315,11 @@ impl IdentityFile {
             Some(next) => PrivateKey::from_pkcs8(&next.0)?,
             None => {
                 let next = PrivateKey::generate();
-                kept.document.next = Some(Base64(next.pkcs8().to_vec()));
-                write(&self.0.path, &kept.document)?;
+                let noted = Some(Base64(next.pkcs8().to_vec()));
+                let document = Document { next: noted, ..kept.document.clone() };
+                // Who asks with a key that a restart forgets is taken for a copy.
+                write(&self.0.path, &document)?;
+                kept.document = document;
                 next
             }
         };
@@ -323,7 +327,8 @@ impl IdentityFile {
         Ok((generation, next.request()))
     }
 
-    /// Keeps the certificate that was asked for.
+    /// Keeps the certificate that was asked for. Where it can not be written down, the next process asks for it again, with
+    /// the key that is.
     pub(crate) fn renewed(&self, answer: RenewResponse, now: SystemTime) -> Result<(), IdentityError> {
         let RenewResponse { credentials, servers } = answer;
         let Credentials { chain, roots, generation, .. } = credentials.ok_or(IdentityError::Foreign)?;
@@ -347,9 +352,19 @@ impl IdentityFile {
             next: None,
         };
         let who = document.who()?;
-        write(&self.0.path, &document)?;
+        if let Err(error) = write(&self.0.path, &document) {
+            tracing::error!(error = %failure::chain(&error), "a new certificate can not be written down");
+        }
         *kept = Kept { document, who };
         Ok(())
+    }
+
+    /// Whether the certificate is good by the clock of this machine: another one is needed where it is not any more, or
+    /// not yet, as after a time at which the server's clock was ahead.
+    pub(crate) fn is_timely(&self) -> bool {
+        let (kept, now) = (self.kept(), self.0.clock.now());
+        let shown = kept.who.shown.certificate();
+        shown.not_before() <= now && now < kept.who.shown.not_after()
     }
 
     /// Asks for a new certificate in the place of one that has ended.

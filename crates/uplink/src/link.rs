@@ -174,11 +174,15 @@ impl Connector {
     }
 }
 
-/// Each attempt goes to another one of the servers. A certificate that has ended is made good first.
+/// Each attempt goes to another one of the servers. A certificate that is not good by our clock is made good first; one that
+/// has not ended is tried all the same, for the clock may be wrong.
 async fn secured(attendance: &Attendance, clock: &dyn Clock, attempt: usize) -> Result<Channel, Broken> {
     let identity = &attendance.identity;
-    if identity.not_after() <= clock.now() {
-        identity.recover(attempt).await?;
+    if !identity.is_timely() {
+        let recovered = identity.recover(attempt).await;
+        if identity.not_after() <= clock.now() {
+            recovered?;
+        }
     }
     let (address, tls) = identity.way(attempt)?;
     Ok(dial(&address, tls).await?)
@@ -200,7 +204,7 @@ fn words(status: &Status) -> String {
 
 impl Broken {
     /// Whether the server knows the agent and does not want it, so that trying again is of no use until somebody acts.
-    fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Status(status) => matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied),
             Self::Identity(error) => error.is_refusal(),

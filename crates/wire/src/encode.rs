@@ -85,12 +85,12 @@ impl EventsBuilder {
 }
 
 /// The same record of format [`RecordFormat::Events`] with another index prefix. What is in it is not looked at: of a
-/// field that comes twice in protobuf the last one counts.
+/// field that comes twice in protobuf the last one counts. It takes no more memory than the record, if nobody else has it.
 #[must_use]
-pub fn filed_under(index_prefix: &IndexPrefix, record: &[u8]) -> Bytes {
+pub fn filed_under(index_prefix: &IndexPrefix, record: Bytes) -> Bytes {
     let prefix = index_prefix.as_str().as_bytes();
-    let mut out = Vec::with_capacity(record.len() + bytes_field_len(prefix.len()));
-    out.extend_from_slice(record);
+    let mut out = Vec::from(record);
+    out.reserve_exact(bytes_field_len(prefix.len()));
     put_bytes(&mut out, 1, prefix);
     out.into()
 }

@@ -115,7 +115,7 @@ pub(super) struct Tally {
 }
 
 /// As the shell has it: no name of a file or folder reaches over a `/`.
-const MATCH: MatchOptions = MatchOptions {
+pub(crate) const MATCH: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
     require_literal_leading_dot: false,

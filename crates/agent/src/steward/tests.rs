@@ -253,3 +253,60 @@ async fn a_configuration_that_ends_the_process_is_left() {
     let error = third.outcome(2).await.expect("it failed");
     assert_eq!(error, "the agent ended 2 times while it tried this configuration");
 }
+
+/// In place of a draft, so that nothing can be written down.
+struct FullDisk(std::path::PathBuf);
+
+impl FullDisk {
+    fn of(folder: &std::path::Path) -> Self {
+        let draft = folder.join("configuration.json.new");
+        std::fs::create_dir_all(draft.join("in-the-way")).expect("there is space");
+        Self(draft)
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).expect("it is there");
+    }
+}
+
+#[tokio::test]
+async fn an_offer_that_can_not_be_written_down_is_looked_at_again() {
+    let mut world = World::new();
+    world.tries(1, "/a").await;
+    world.is_good(1).await;
+    let full = FullDisk::of(world.folder.path());
+    world.offers(2, &text("/b"));
+    world.until("it is told", |world| world.condition.borrow().error.is_some()).await;
+    assert_eq!((world.reads(), &*world.condition.borrow().running), (vec!["/a".to_owned()], &*hash("/a")));
+    drop(full);
+    world.clock.advance(AGAIN);
+    world.reads_soon("/b").await;
+    world.is_good(2).await;
+    assert_eq!(world.condition.borrow().running, hash("/b"));
+}
+
+#[tokio::test]
+async fn what_never_ran_is_not_taken_for_good() {
+    let mut world = World::new();
+    world.tries(1, "/a").await;
+    let full = FullDisk::of(world.folder.path());
+    world.offers(2, &text("/never-run"));
+    world.until("it is told", |world| world.condition.borrow().error.is_some()).await;
+    world.has_looked(1, 0);
+    world.clock.advance(PROBATION);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert_eq!((world.reads(), &world.condition.borrow().outcome), (vec!["/a".to_owned()], &None));
+    }
+    drop(full);
+    world.clock.advance(PROBATION.max(AGAIN));
+    world.reads_soon("/never-run").await;
+    let known = Configurations::open(world.folder.path()).expect("it can be read");
+    assert!(known.is_tried(), "{known:?}");
+}
+
+fn hash(path: &str) -> String {
+    format!("hash of {}", text(path))
+}

@@ -177,7 +177,7 @@ impl Arrived {
         }
         let burst = terms.burst(admission.settings.rates.window);
         // Agents do not know where the events of an app are filed.
-        let value = if prefix.as_str() == batch.app { bytes } else { filed_under(&prefix, &bytes) };
+        let value = if prefix.as_str() == batch.app { bytes } else { filed_under(&prefix, bytes) };
         let record = Shaped { format: RecordFormat::Events, events, value };
         let batch = admission::Batch {
             events,

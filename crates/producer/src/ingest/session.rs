@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tonic::{Status, Streaming};
 use weir_foundation::clock::{Clock, timeout};
@@ -29,6 +30,10 @@ const HELLO: Duration = Duration::from_secs(10);
 /// How long a token may have ended before the stream ends with it: its agent asks for another one meanwhile, and what it
 /// sends is turned away.
 const TOKEN_GRACE: Duration = Duration::from_secs(60);
+
+/// Messages that wait for the agent to take them: one that keeps to its window has never more, each of its batches being
+/// answered once, perhaps behind a Throttle, and there are a Welcome, a Drain and an end. So nobody is waited for.
+const ANSWERS: usize = 2 * WINDOW_BATCHES + 3;
 
 type Answers = mpsc::Sender<Result<ServerMessage, Status>>;
 
@@ -81,8 +86,7 @@ impl Session {
         changes: Option<watch::Receiver<u64>>,
         incoming: Streaming<AgentMessage>,
     ) -> mpsc::Receiver<Result<ServerMessage, Status>> {
-        // Room for an answer to every batch, so that an agent that reads slowly holds up nothing but itself.
-        let (answers, receiver) = mpsc::channel(WINDOW_BATCHES + 2);
+        let (answers, receiver) = mpsc::channel(ANSWERS);
         let arriving = Arriving { admission: Arc::clone(admission), incoming, answers, caller, changes };
         let presence = presence.clone();
         let policy = Policy::expendable(DrainPhase::StopIntake);
@@ -107,8 +111,8 @@ impl Arriving {
         };
         if let Err(status) = outcome {
             tracing::debug!(%status, "the stream of an agent ends");
-            // The agent may be gone.
-            answers.send(Err(status)).await.ok();
+            // The agent may be gone, or take nothing.
+            answers.try_send(Err(status)).ok();
         }
     }
 
@@ -148,7 +152,7 @@ impl Arriving {
             in_hand,
             throttled: None,
         };
-        session.tell(Kind::Welcome(welcome)).await?;
+        session.tell(Kind::Welcome(welcome))?;
         Ok((session, seat))
     }
 }
@@ -189,11 +193,11 @@ impl Session {
                     self.in_hand.batches -= 1;
                     self.in_hand.bytes -= dealt.bytes;
                     let next = dealt.source.and_then(|(source, next)| self.sources.finished(source, next));
-                    self.answer(dealt).await?;
+                    self.answer(dealt)?;
                     next
                 }
                 Event::Message(message) => match message? {
-                    Some(message) => self.hear(message).await?,
+                    Some(message) => self.hear(message)?,
                     None => {
                         open = false;
                         None
@@ -206,7 +210,7 @@ impl Session {
                 Event::Expired => return Err(Status::unauthenticated("the access token has expired")),
                 Event::Draining => {
                     ending = true;
-                    self.tell(Kind::Drain(Drain {})).await?;
+                    self.tell(Kind::Drain(Drain {}))?;
                     None
                 }
             };
@@ -218,7 +222,7 @@ impl Session {
     }
 
     /// What can be worked on now because of a message.
-    async fn hear(&mut self, message: AgentMessage) -> Result<Option<(Arrived, Next)>, Status> {
+    fn hear(&mut self, message: AgentMessage) -> Result<Option<(Arrived, Next)>, Status> {
         let batch = match message.kind {
             Some(AgentKind::Batch(batch)) => batch,
             Some(AgentKind::Token(Token { token })) => {
@@ -240,7 +244,7 @@ impl Session {
                 })
             }
             Err(refusal) => {
-                self.answer(Dealt::turned_away(sequence, refusal, &self.admission)).await?;
+                self.answer(Dealt::turned_away(sequence, refusal, &self.admission))?;
                 Ok(None)
             }
         }
@@ -265,21 +269,26 @@ impl Session {
     }
 
     /// Answers a batch. Where others would fare as it did, the agent is told first, once, to wait with them.
-    async fn answer(&mut self, dealt: Dealt) -> Result<(), Status> {
+    fn answer(&mut self, dealt: Dealt) -> Result<(), Status> {
         let Dealt { sequence, outcome, throttle, .. } = dealt;
         if let Some(throttle) = throttle {
             let now = self.admission.clock.monotonic();
             if self.throttled.is_none_or(|until| until <= now) {
                 self.throttled = Some(now + Duration::from_millis(throttle.delay_millis));
                 self.admission.metrics.throttles.inc();
-                self.tell(Kind::Throttle(throttle)).await?;
+                self.tell(Kind::Throttle(throttle))?;
             }
         }
-        self.tell(Kind::Answer(Answer { sequence, outcome: Some(outcome) })).await
+        self.tell(Kind::Answer(Answer { sequence, outcome: Some(outcome) }))
     }
 
-    async fn tell(&self, kind: Kind) -> Result<(), Status> {
-        self.answers.send(Ok(ServerMessage { kind: Some(kind) })).await.map_err(|_gone| gone())
+    fn tell(&self, kind: Kind) -> Result<(), Status> {
+        self.answers.try_send(Ok(ServerMessage { kind: Some(kind) })).map_err(|error| match error {
+            TrySendError::Closed(_) => Status::cancelled("the agent is gone"),
+            TrySendError::Full(_) => {
+                Status::resource_exhausted("the agent sends beyond its window and takes no answers")
+            }
+        })
     }
 }
 
@@ -309,8 +318,4 @@ async fn ended(clock: &dyn Clock, expires: Option<SystemTime>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn gone() -> Status {
-    Status::cancelled("the agent is gone")
 }

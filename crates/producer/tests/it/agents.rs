@@ -1,5 +1,7 @@
 //! Agents of an instance, and those who would like to pass for one.
 
+mod greedy;
+
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;

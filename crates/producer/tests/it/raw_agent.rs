@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -85,6 +86,12 @@ impl Agent {
 
     pub(crate) async fn say(&self, kind: Kind) {
         self.messages.send(AgentMessage { kind: Some(kind) }).await.expect("the stream is open");
+    }
+
+    /// Whether the server takes it, within a time in which it takes whatever it will.
+    pub(crate) async fn could_say(&self, kind: Kind) -> bool {
+        let said = self.messages.send(AgentMessage { kind: Some(kind) });
+        matches!(tokio::time::timeout(Duration::from_millis(500), said).await, Ok(Ok(())))
     }
 
     pub(crate) async fn hear(&mut self) -> Result<Option<server_message::Kind>, Status> {

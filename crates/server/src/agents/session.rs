@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Code, Status, Streaming};
 use weir_fleet::{AgentState, ConfigurationHash, FailedConfiguration};
@@ -28,7 +29,7 @@ const INTRODUCTION: Duration = Duration::from_secs(10);
 const TOKEN_GRACE: Duration = Duration::from_secs(60);
 
 /// Instructions that wait to be taken.
-const QUEUE: usize = 8;
+const QUEUE: usize = 64;
 
 /// Log lines that are waited for at most.
 const WISHES: usize = 16;
@@ -84,8 +85,8 @@ impl Session {
                 Err(status) => Err(status),
             };
             if let Err(status) = outcome {
-                // The agent may be gone.
-                instructions.send(Err(status)).await.ok();
+                // The agent may be gone, or take nothing.
+                instructions.try_send(Err(status)).ok();
             }
             Ok(())
         });
@@ -145,8 +146,8 @@ impl Session {
                     Some(report) => self.hear(report)?,
                     None => return Ok(()),
                 },
-                Event::Changed => self.look_again().await?,
-                Event::Wish(wish) => self.ask(wish).await?,
+                Event::Changed => self.look_again()?,
+                Event::Wish(wish) => self.ask(wish)?,
                 Event::Expired => return Err(Status::unauthenticated("the access token has expired")),
                 Event::Draining => return Err(Status::unavailable("the server is shutting down")),
             }
@@ -205,7 +206,7 @@ impl Session {
     }
 
     /// Whether the agent is still welcome, runs what it should, and has a certificate of the present root.
-    async fn look_again(&mut self) -> Result<(), Status> {
+    fn look_again(&mut self) -> Result<(), Status> {
         let fleet = &self.parts.fleet;
         let agent = fleet.agent(self.caller.name()).ok_or_else(|| gone("the agent is not known any more"))?;
         if agent.state != AgentState::Good {
@@ -220,33 +221,37 @@ impl Session {
                 text: wanted.text.to_string(),
             });
             self.report.offered = Some(ConfigurationHash::of(&configuration.text));
-            self.tell(Kind::Configuration(configuration)).await?;
+            self.tell(Kind::Configuration(configuration))?;
             (self.told, self.is_told) = (hash, true);
             self.parts.fleet.report(self.caller.name(), self.report.clone());
         } else if !std::mem::replace(&mut self.is_told, true) {
             self.report.offered = self::hash(&hash);
-            self.tell(Kind::Unchanged(Unchanged {})).await?;
+            self.tell(Kind::Unchanged(Unchanged {}))?;
         }
         if !self.is_to_renew && self.parts.fleet.is_behind(self.caller.name()) {
             self.is_to_renew = true;
-            self.tell(Kind::Renewal(Renewal {})).await?;
+            self.tell(Kind::Renewal(Renewal {}))?;
         }
         Ok(())
     }
 
-    async fn ask(&mut self, wish: LogWish) -> Result<(), Status> {
+    fn ask(&mut self, wish: LogWish) -> Result<(), Status> {
         self.asked.retain(|_, answer| !answer.is_closed());
         if self.asked.len() >= WISHES {
             return Ok(());
         }
         self.next_request += 1;
         self.asked.insert(self.next_request, wish.answer);
-        self.tell(Kind::ReadLog(ReadLog { request: self.next_request, lines: wish.lines })).await
+        self.tell(Kind::ReadLog(ReadLog { request: self.next_request, lines: wish.lines }))
     }
 
-    async fn tell(&self, kind: Kind) -> Result<(), Status> {
-        let sent = self.instructions.send(Ok(Instruction { kind: Some(kind) })).await;
-        sent.map_err(|_gone| Status::cancelled("the agent is gone"))
+    /// Nobody is waited for: whoever is sent away has to be out at once.
+    fn tell(&self, kind: Kind) -> Result<(), Status> {
+        let sent = self.instructions.try_send(Ok(Instruction { kind: Some(kind) }));
+        sent.map_err(|error| match error {
+            TrySendError::Closed(_) => Status::cancelled("the agent is gone"),
+            TrySendError::Full(_) => Status::resource_exhausted("the agent does not take what it is told"),
+        })
     }
 }
 

@@ -202,3 +202,34 @@ fn what_no_agent_wrote_is_refused_by_name() {
         "has format 2, this weir knows 1",
     );
 }
+
+/// The key that is asked with is on disk before; the certificate may come later.
+#[test]
+fn a_full_disk_while_a_certificate_is_renewed_makes_no_copy() {
+    let (folder, clock) = (tempfile::tempdir().expect("there is space"), ManualClock::new(start()));
+    let instance = Instance::new(start());
+    let file = enrolled(folder.path(), &instance, &clock);
+    let draft = folder.path().join("identity.json.new");
+    let fill = || fs::create_dir_all(draft.join("in-the-way")).expect("there is space");
+    let free = || fs::remove_dir_all(&draft).expect("it is there");
+    fill();
+    for _ in 0..2 {
+        file.request().err().expect("it can not be written down");
+    }
+    free();
+    let (generation, request) = file.request().expect("there is space");
+    fill();
+    let ended = file.not_after();
+    clock.advance(Duration::from_secs(3_600));
+    let credentials = instance.credentials(&request, "web-3", 2, clock.now());
+    let answer = RenewResponse { credentials: Some(credentials), servers: Vec::new() };
+    file.renewed(answer, clock.now()).expect("it is used at once");
+    assert!(file.not_after() > ended);
+    free();
+    // Another process knows the former certificate, and asks with the same key for the next one.
+    let reopened = Candidate::open(folder.path(), None).expect("it can be read").expect("it is there");
+    let reopened = reopened.file(Arc::new(clock.clone()), DAY).expect("it is enrolled");
+    let (again, other) = reopened.request().expect("there is space");
+    let pin = |request: &[u8]| CheckedRequest::read(request).expect("it is one").pin();
+    assert_eq!((generation, pin(&request)), (again, pin(&other)));
+}

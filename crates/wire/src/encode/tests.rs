@@ -35,7 +35,7 @@ fn a_record_is_filed_elsewhere() {
     let mut builder = EventsBuilder::new(&shop());
     builder.push_line("a line", Some(Timestamp::from_micros(3)));
     let (record, _) = builder.finish();
-    let moved = filed_under(&IndexPrefix::new("store").expect("legal"), &record);
+    let moved = filed_under(&IndexPrefix::new("store").expect("legal"), record.clone());
     let mut expected = Events::decode(record).expect("it was made here");
     expected.index_prefix = "store".to_owned();
     assert_eq!(Events::decode(moved.clone()).expect("any library reads it"), expected);
