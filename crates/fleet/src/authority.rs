@@ -19,10 +19,19 @@ use crate::failure::{Nature, failures};
 use crate::fleet::Fleet;
 use crate::settings::FleetSettings;
 
+/// How far a certificate is dated back; see `weir_auth::pki`.
+pub(crate) const BACK: Duration = Duration::from_secs(300);
+
 /// Six tenths of a life, then there is time left for several attempts.
 pub(crate) fn renewal(made: SystemTime, end: SystemTime) -> SystemTime {
     let life = end.duration_since(made).unwrap_or_default();
     made.checked_add(life.mul_f64(0.6)).unwrap_or(end)
+}
+
+/// Whether something was made at a time that is still to come: a clock was ahead, and nobody accepts it now. Clocks of
+/// processes may be a little apart.
+pub(crate) fn is_ahead(made: SystemTime, now: SystemTime) -> bool {
+    made.duration_since(now).is_ok_and(|ahead| ahead > BACK)
 }
 
 /// The keys of the instance in use.
@@ -296,10 +305,13 @@ impl Fleet {
         Ok(ServerIdentity { identity, renew_at, root: keys.document.roots[0].number })
     }
 
-    /// Whether a server may go on with what it shows: not when it ends soon, nor when its root is to be given up.
+    /// Whether a server may go on with what it shows: not when it ends soon or has not begun, nor when its root is to be given
+    /// up.
     #[must_use]
     pub fn is_current(&self, server: &ServerIdentity) -> bool {
-        self.now() < server.renew_at && self.snapshot().keys.document.roots[0].number == server.root
+        let (now, shown) = (self.now(), server.identity.certificate());
+        (shown.not_before()..server.renew_at).contains(&now)
+            && self.snapshot().keys.document.roots[0].number == server.root
     }
 
     /// What opens the payloads of one stream of an agent, which sent `offer` and is answered `random`.

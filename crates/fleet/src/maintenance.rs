@@ -6,7 +6,7 @@ use weir_auth::AgentName;
 use weir_auth::access_key::KeyId;
 use weir_auth::pki::{Authority, AuthorityError, Certificate, IssueError};
 
-use crate::authority::{make_intermediate, make_signing, renewal};
+use crate::authority::{is_ahead, make_intermediate, make_signing, renewal};
 use crate::documents::{Agent, Instance, Intermediate, Root, SigningKey};
 use crate::failure::{Nature, StoreError, failures, store_failures};
 use crate::fleet::Fleet;
@@ -43,7 +43,13 @@ impl Instance {
     fn maintain(&mut self, now: SystemTime, settings: &FleetSettings) -> (bool, Result<(), MaintainError>) {
         let before = self.signing.len();
         self.drop_signing_keys(now, settings);
+        // Of a time at which a clock was ahead. Agents ask for another token.
+        self.signing.retain(|key| !is_ahead(key.made, now));
         let mut changed = self.signing.len() != before;
+        if self.signing.is_empty() {
+            self.signing.push(make_signing(now, now));
+            changed = true;
+        }
         let newest = self.signing.last().map(|newest| newest.made);
         if newest.is_none_or(|made| made.checked_add(settings.signing_key_age).is_some_and(|due| due <= now))
         {
@@ -75,12 +81,13 @@ impl Root {
     /// Renews the authority below it, if it is time.
     fn maintain(&mut self, now: SystemTime, settings: &FleetSettings) -> Result<bool, MaintainError> {
         let Intermediate { made, not_after, .. } = self.intermediate;
-        if now < renewal(made, not_after) {
+        let is_ahead = is_ahead(made, now);
+        if now < renewal(made, not_after) && !is_ahead {
             return Ok(false);
         }
         let authority = Authority::open(std::slice::from_ref(&self.certificate.0), &self.key.0)?;
         // One that ends with its root can not be followed by one that lasts longer.
-        if authority.certificate().not_after() <= not_after && now <= not_after {
+        if authority.certificate().not_after() <= not_after && now <= not_after && !is_ahead {
             return Ok(false);
         }
         let next = make_intermediate(&authority, now, settings)?;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use weir_auth::AgentName;
 use weir_auth::pki::{Certificate, CheckedRequest, IssueError, Pin, RequestError};
 
+use crate::authority::{BACK, is_ahead};
 use crate::codes;
 use crate::documents::{Agent, IssuedCertificate, RevocationReason, Revoked, Versioned, replace};
 use crate::enrol::{Membership, membership};
@@ -68,9 +69,6 @@ store_failures!(RenewError);
 
 /// What part of a certificate's life has to be over before the next.
 const EARLIEST: u32 = 1000;
-
-/// How far a certificate is dated back; see `weir_auth::pki`.
-const BACK: Duration = Duration::from_secs(300);
 
 /// A certificate that was shown.
 #[derive(Debug, Clone, Copy)]
@@ -201,6 +199,7 @@ impl Fleet {
 
     fn check_not_too_early(&self, agent: &Versioned<Agent>, now: SystemTime) -> Result<(), RenewError> {
         let newest = agent.document.certificate().map(|newest| newest.issued);
+        let newest = newest.filter(|issued| !is_ahead(*issued, now));
         let from = newest.and_then(|issued| issued.checked_add(self.settings().certificate_life / EARLIEST));
         match from.and_then(|from| from.duration_since(now).ok()) {
             Some(wait) if !wait.is_zero() => Err(RenewError::TooEarly { wait }),

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use weir_auth::pki::PrivateKey;
 use weir_auth::token::Audience;
 use weir_fleet::MaintainError;
-use weir_foundation::clock::Clock;
+use weir_foundation::clock::{Clock, ManualClock};
 use weir_foundation::failure::Failure;
 
+use crate::recovering::recover;
 use crate::support::{DAY, HOUR, admin, open, settings, world};
 
 /// Processes that find at the same time that something is due do it once.
@@ -81,4 +83,31 @@ async fn a_root_that_ends_is_told_and_can_be_changed() {
     fleet.maintain(world.clock.now()).await.expect("all is well");
     let server = fleet.server_identity(&[]).expect("issued").identity;
     assert!(world.node("another").await.connects(fleet, &server, &world.clock));
+}
+
+/// What was made while a clock was ahead is made anew when it has come back, for nobody accepts it.
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_a_while_breaks_nothing() {
+    for ahead in [DAY, 20 * DAY, 60 * DAY, 400 * DAY] {
+        let world = world().await;
+        let before = world.node("before").await;
+        world.pass(ahead).await;
+        world.fleet.maintain(world.clock.now()).await.expect("maintained");
+        let shown_ahead = world.fleet.server_identity(&[]).expect("issued");
+        let meanwhile = world.node("meanwhile").await;
+        let clock = ManualClock::new(world.clock.now() - ahead + HOUR);
+        let (fleet, _) = open(world.state.clone(), &clock).await;
+        fleet.maintain(clock.now()).await.expect("maintained");
+        assert!(!fleet.is_current(&shown_ahead), "{ahead:?}");
+        let server = fleet.server_identity(&[]).expect("issued").identity;
+        // Who could not have come back in that time was forgotten.
+        if ahead < 30 * DAY {
+            assert!(before.connects(&fleet, &server, &clock), "{ahead:?}");
+            let (token, _) = fleet.token(before.shown()).await.expect("issued");
+            fleet.admit(&token, Audience::Ingest, None).expect("it is good");
+        }
+        assert!(!meanwhile.connects(&fleet, &server, &clock), "its certificate is of a time to come");
+        let recovered = recover(&fleet, &meanwhile, &PrivateKey::generate()).await.expect("it has the key");
+        assert!(recovered.connects(&fleet, &server, &clock), "{ahead:?}");
+    }
 }

@@ -1,16 +1,16 @@
 use weir_auth::pki::{Authority, CheckedRequest, PrivateKey};
-use weir_fleet::{RecoverError, RecoverRequest, RenewError};
+use weir_fleet::{Fleet, RecoverError, RecoverRequest, RenewError};
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::Failure;
 
-use crate::support::{DAY, MINUTE, Node, World, admin, agent, out, world};
+use crate::support::{DAY, MINUTE, Node, admin, agent, out, world};
 
 fn private(node: &Node) -> PrivateKey {
     PrivateKey::from_pkcs8(&node.key).expect("it is a key")
 }
 
 /// What a node asks whose certificate has ended.
-async fn recover(world: &World, node: &Node, next: &PrivateKey) -> Result<Node, RecoverError> {
+pub(crate) async fn recover(fleet: &Fleet, node: &Node, next: &PrivateKey) -> Result<Node, RecoverError> {
     let request = next.request();
     let signature = private(node).sign(&request);
     let request = RecoverRequest {
@@ -19,7 +19,7 @@ async fn recover(world: &World, node: &Node, next: &PrivateKey) -> Result<Node, 
         csr: &request,
         signature: &signature,
     };
-    Ok(Node::of(world.fleet.recover(request).await?, next))
+    Ok(Node::of(fleet.recover(request).await?, next))
 }
 
 #[tokio::test]
@@ -28,15 +28,15 @@ async fn one_that_was_away_for_long_comes_back() {
     let node = world.node("node").await;
     world.pass(3 * DAY).await;
     let next = PrivateKey::generate();
-    let renewed = recover(&world, &node, &next).await.expect("it has the key");
+    let renewed = recover(&world.fleet, &node, &next).await.expect("it has the key");
     assert_eq!((renewed.generation, renewed.name.clone()), (2, node.name.clone()));
     assert!(renewed.shown().not_after() > world.clock.now());
     // The answer got lost.
-    let again = recover(&world, &node, &next).await.expect("it is the same");
+    let again = recover(&world.fleet, &node, &next).await.expect("it is the same");
     assert_eq!(again.generation, 2);
     // Who has a copy of the key is found out as always.
     world.pass(MINUTE * 5).await;
-    let copied = recover(&world, &node, &PrivateKey::generate()).await.expect_err("it is a copy");
+    let copied = recover(&world.fleet, &node, &PrivateKey::generate()).await.expect_err("it is a copy");
     assert!(matches!(copied, RecoverError::Renew(RenewError::Cloned(_))), "{copied:?}");
 }
 
@@ -65,6 +65,6 @@ async fn nobody_comes_back_as_another() {
     check(&forged, &stranger.sign(&request), "unknown-certificate").await;
     // One that is out stays out.
     world.fleet.revoke_agent(&node.name, "", &admin()).await.expect("it is known");
-    let refused = recover(&world, &node, &PrivateKey::generate()).await.expect_err("it is out");
+    let refused = recover(&world.fleet, &node, &PrivateKey::generate()).await.expect_err("it is out");
     assert_eq!(refused.code(), "agent-revoked");
 }
