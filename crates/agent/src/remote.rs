@@ -57,8 +57,14 @@ impl RemoteSection {
     }
 }
 
-/// Whether a text is a configuration that agents could run. Which apps and paths an agent takes is for it to say.
+/// Whether a text is a configuration that agents could run. Which apps and paths an agent takes is for it to say. One
+/// without any text is none: it would stop them all.
 pub fn check(text: &str) -> Result<(), Problems> {
+    if text.trim().is_empty() {
+        let message = "must have at least one: the file is empty";
+        let hint = "`weir config withdraw` takes a configuration back";
+        return Err(Problem::at("inputs", message).hint(hint).into());
+    }
     let any = Terms { apps: Vec::new(), paths: None };
     any.with_any_app().read(text).map(drop)
 }

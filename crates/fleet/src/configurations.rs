@@ -10,6 +10,7 @@ use weir_auth::secret::SecretHash;
 use weir_foundation::settings::Problems;
 use weir_state::{Expect, Write};
 
+use crate::agents::AgentView;
 use crate::codes;
 use crate::documents::{Assignment, CONFIGURATION, Configuration, Counter, Versioned, create, key, replace};
 use crate::failure::{Nature, StoreError, failures, store_failures};
@@ -151,8 +152,8 @@ fn configuration_name(revision: u64) -> String {
     format!("{revision:020}")
 }
 
-/// The assignment for such an agent: of those that fit the one with the most labels, and of those the one that was
-/// changed last.
+/// The assignment for such an agent: of those that fit one that names it, else the one with the most labels, and of those
+/// the one that was changed last.
 fn choose<'a>(
     assignments: impl Iterator<Item = &'a Assignment>,
     agent: Marked<'_>,
@@ -205,7 +206,8 @@ impl Fleet {
         check(text).map_err(ConfigureError::Problems)
     }
 
-    /// Gives agents with these labels this configuration. One that they have already stays what it is.
+    /// Gives agents with these labels this configuration. One that they have already stays what it is, unless it did not
+    /// work on one of them: then it is to be tried again, under a new revision.
     pub async fn configure(
         &self,
         selector: &Selector,
@@ -222,6 +224,7 @@ impl Fleet {
             let assignment = self.assignment(selector).await?;
             if let Some(present) = self.present(assignment.as_ref()).await?
                 && present.text == new.text
+                && !self.did_not_work(&present)
             {
                 return Ok(Decision::nothing(present));
             }
@@ -230,6 +233,15 @@ impl Fleet {
         let view = view.await?;
         tracing::info!(revision = view.revision, %selector, %by, "configured agents");
         Ok(view)
+    }
+
+    /// On somebody, by his last word.
+    fn did_not_work(&self, configuration: &ConfigurationView) -> bool {
+        let failed = |agent: &AgentView| {
+            let said = agent.report.as_ref().and_then(|report| report.said.as_ref());
+            said.and_then(|said| said.failed.as_ref()).is_some_and(|failed| failed.hash == configuration.hash)
+        };
+        self.agents().iter().any(failed)
     }
 
     /// Gives agents with these labels again what they had with an earlier revision, under a new one.
@@ -363,7 +375,7 @@ impl Fleet {
     }
 
     /// Agents that are not out and would run a configuration that is given to these labels now: those for whom no
-    /// assignment of more labels fits.
+    /// assignment fits that is more exact.
     #[must_use]
     pub fn agents_with(&self, selector: &Selector) -> Vec<AgentName> {
         let tables = &self.snapshot().tables;

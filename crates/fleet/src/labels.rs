@@ -84,10 +84,10 @@ impl Selector {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// How many labels an agent has to have.
+    /// How exactly it says whom it is about: whether it names the agent, then how many labels it has.
     #[must_use]
-    pub fn width(&self) -> usize {
-        self.0.len()
+    pub fn width(&self) -> (bool, usize) {
+        (self.0.contains_key(AGENT), self.0.len())
     }
 
     pub(crate) fn fits(&self, agent: Marked<'_>) -> bool {

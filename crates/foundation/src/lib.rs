@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod code;
 pub mod connect;
+pub mod crowd;
 pub mod descriptors;
 pub mod exit;
 pub mod failure;

@@ -24,7 +24,9 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_wire::proto::ingest::ingest_server::{Ingest, IngestServer};
 use weir_wire::proto::ingest::{AgentMessage, ServerMessage};
 
+use weir_auth::AgentName;
 use weir_fleet::Fleet;
+use weir_foundation::crowd::Crowd;
 use weir_foundation::http::Peer;
 
 use self::presence::Presence;
@@ -44,6 +46,10 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// What agents need at least, for a long line has to fit.
 const LEAST_BATCH_BYTES: u64 = 64 << 10;
 
+/// Streams of one agent that are open at once: one is served, and others are of connections that broke without this side
+/// being told. Each may have a message half sent.
+const STREAMS: usize = 8;
+
 /// What surrounds a payload in a message.
 const ENVELOPE: u64 = 64 << 10;
 
@@ -60,13 +66,20 @@ pub(crate) struct AgentsFrom {
 struct IngestDoor {
     admission: Arc<Admission>,
     presence: Presence,
+    /// Agents by the names in their tokens; of those without, each counts alone.
+    crowd: Crowd<AgentName>,
     from: AgentsFrom,
 }
 
 /// Everything that the agents' listener serves.
 pub(crate) fn router(admission: &Arc<Admission>, from: AgentsFrom) -> Router {
     let limit = usize::try_from(max_batch(admission) + ENVELOPE).unwrap_or(usize::MAX);
-    let door = IngestDoor { admission: Arc::clone(admission), presence: Presence::default(), from };
+    let door = IngestDoor {
+        admission: Arc::clone(admission),
+        presence: Presence::default(),
+        crowd: Crowd::new(STREAMS),
+        from,
+    };
     let service = IngestServer::new(door).max_decoding_message_size(limit);
     Routes::new(service).prepare().into_axum_router()
 }
@@ -91,7 +104,13 @@ impl Ingest for IngestDoor {
         // From before he is looked at: what changes then is not missed.
         let changes = self.from.fleet.as_ref().map(Fleet::changes);
         let caller = Caller::identify(&self.from, &peer, &metadata)?;
-        let answers = Session::start(&self.admission, &self.presence, caller, changes, incoming);
+        let member = match caller.agent() {
+            Some(agent) => Some(self.crowd.enter(agent.clone()).ok_or_else(|| {
+                Status::resource_exhausted(format!("agent `{agent}` has {STREAMS} streams open already"))
+            })?),
+            None => None,
+        };
+        let answers = Session::start(&self.admission, &self.presence, caller, changes, member, incoming);
         Ok(Response::new(ReceiverStream::new(answers)))
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use weir_fleet::Fleet;
 use weir_foundation::clock::Clock;
 use weir_foundation::health::Health;
-use weir_foundation::http::{self, Limits, Listener, Pace, Plaintext, Process, Security};
+use weir_foundation::http::{self, Http2Limits, Limits, Listener, Pace, Plaintext, Process, Security};
 use weir_foundation::metrics;
 use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, Spawner};
@@ -83,6 +83,9 @@ pub struct StartError(#[from] ReadError);
 
 /// How long batches may wait for the journal, none of them being stored, before the producer is not ready.
 const STALL: Duration = Duration::from_secs(30);
+
+/// Requests at a time in one connection of agents: one has four, behind a proxy several share it.
+const AGENT_STREAMS: u32 = 32;
 
 /// How long an agent may take nothing of its answers.
 const AGENT_PATIENCE: Duration = Duration::from_secs(600);
@@ -162,6 +165,7 @@ impl Producer {
             connections: self.admission.settings.max_connections,
             // A stream lasts as long as its agent; pings find out who is gone.
             pace: Pace { window: AGENT_PATIENCE, bytes: 0 },
+            http2: Http2Limits { streams: AGENT_STREAMS, ..Http2Limits::default() },
             ..Limits::default()
         };
         let local = match listener.security {

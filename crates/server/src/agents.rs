@@ -23,6 +23,7 @@ use axum::Router;
 use tonic::service::Routes;
 use weir_fleet::Fleet;
 use weir_foundation::clock::Clock;
+use weir_foundation::http::{Http2Limits, Limits};
 use weir_foundation::supervise::Spawner;
 use weir_wire::proto::control::control_server::ControlServer;
 use weir_wire::proto::control::enrolment_server::EnrolmentServer;
@@ -46,6 +47,23 @@ pub struct AgentParts {
 /// What an agent may send in one message.
 const MESSAGE_BYTES: usize = 1 << 20;
 
+/// What somebody may send in one message of whom nothing is known.
+const STRANGER_BYTES: usize = 16 << 10;
+
+/// What those may hold who want to be agents. All of it together is 64 MiB.
+#[must_use]
+pub fn enrolment_limits() -> Limits {
+    let window = STRANGER_BYTES as u32;
+    let http2 = Http2Limits {
+        streams: 4,
+        stream_window: window,
+        connection_window: 4 * window,
+        frame: window,
+        ..Http2Limits::default()
+    };
+    Limits { connections: 1_000, http2, ..Limits::default() }
+}
+
 /// What agents call beside the stream of their events, without a fallback; for a listener that checks certificates.
 pub fn control_router(parts: &AgentParts) -> Router {
     let service =
@@ -57,6 +75,6 @@ pub fn control_router(parts: &AgentParts) -> Router {
 /// to show a certificate.
 pub fn enrolment_router(parts: &AgentParts) -> Router {
     let door = EnrolmentDoor::new(parts.clone());
-    let service = EnrolmentServer::new(door).max_decoding_message_size(MESSAGE_BYTES);
+    let service = EnrolmentServer::new(door).max_decoding_message_size(STRANGER_BYTES);
     Routes::new(service).prepare().into_axum_router()
 }

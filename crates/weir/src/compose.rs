@@ -308,7 +308,8 @@ fn serve_agents(
     let router = weir_server::agents::enrolment_router(&instance.agents);
     let listener = Listener { socket: enrolment, security: instance.enrolment_security(&settings.fleet) };
     let serving = http::Process { spawner: &process.spawner, clock: &process.clock };
-    http::serve("enrolment", listener, router, http::Limits::default(), DrainPhase::StopIntake, serving)
+    let limits = weir_server::agents::enrolment_limits();
+    http::serve("enrolment", listener, router, limits, DrainPhase::StopIntake, serving)
         .context("serve enrolment")
 }
 

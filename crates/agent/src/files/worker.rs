@@ -141,6 +141,8 @@ impl Worker {
 
     /// Reads until `stop` fires, then hears what became of what is under way until the uplink ends.
     pub(crate) fn run(mut self, runtime: &Handle, stop: &DrainToken) {
+        // What is watched is heard by the runtime, on whatever thread it begins to be.
+        let _within = runtime.enter();
         while !stop.is_draining() {
             self.become_wanted();
             self.look();

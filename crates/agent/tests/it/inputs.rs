@@ -235,3 +235,18 @@ async fn inputs_that_change_at_random_lose_and_repeat_nothing() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_was_looked_at_in_every_interval_may_be_watched_from_then_on() {
+    let (node, door) = (Node::new(), Door::open().await);
+    let polled = r#"{"app": "shop", "paths": ["LOGS/*.log"], "poll": true}"#;
+    node.append("a.log", "one\n");
+    let agent = node.start(&door, &list(&[polled]));
+    arrived(&door, 1).await;
+    for (pass, input) in [SHOP, polled, SHOP].into_iter().enumerate() {
+        swap(&node, &agent, &[input]).await;
+        node.append("a.log", "more\n");
+        arrived(&door, 2 + pass).await;
+    }
+    agent.end().await;
+}

@@ -1,6 +1,6 @@
 use weir_fleet::{
-    ConfigurationHash, ConfigurationView, ConfigureError, Fleet, KeySpec, RollBackError, Selector,
-    WithdrawError,
+    ConfigurationHash, ConfigurationView, ConfigureError, FailedConfiguration, Fleet, KeySpec, Report,
+    RollBackError, Selector, WithdrawError,
 };
 use weir_foundation::failure::Failure;
 use weir_foundation::settings::{Problem, Problems};
@@ -42,6 +42,14 @@ async fn agents_have_what_fits_them_best() {
     check(Some("all"), Some("europe"), Some("seven"));
     set(fleet, "agent=plain", "mine").await;
     check(Some("mine"), Some("europe"), Some("seven"));
+    // Who is named is not overruled by what is said of many.
+    set(fleet, "agent=rack", "its own").await;
+    check(Some("mine"), Some("europe"), Some("its own"));
+    set(fleet, "rack=7,zone=eu", "seven again").await;
+    check(Some("mine"), Some("europe"), Some("its own"));
+    assert_eq!(fleet.agents_with(&selector("rack=7,zone=eu")), []);
+    fleet.withdraw_configuration(&selector("agent=rack"), &admin()).await.expect("withdrawn");
+    check(Some("mine"), Some("europe"), Some("seven again"));
     fleet.withdraw_configuration(&selector("zone=eu,rack=7"), &admin()).await.expect("withdrawn");
     check(Some("mine"), Some("europe"), Some("europe"));
     set(fleet, "rack=7", "newer").await;
@@ -80,6 +88,22 @@ async fn revisions_grow_and_texts_stay() {
     assert_eq!(fleet.configuration_history(&all), []);
     assert!(matches!(fleet.withdraw_configuration(&all, &admin()).await, Err(WithdrawError::Unknown(_))));
     assert_eq!(set(fleet, "*", "three").await.revision, 5, "a number is used once");
+}
+
+/// As once its cause is mended.
+#[tokio::test]
+async fn what_did_not_work_somewhere_is_set_again() {
+    let world = world().await;
+    let (fleet, node) = (&world.fleet, world.node("node").await);
+    let first = set(fleet, "*", "one").await;
+    let failed = |text: &str| Report {
+        failed: Some(FailedConfiguration { hash: ConfigurationHash::of(text), reason: "denied".to_owned() }),
+        ..Report::default()
+    };
+    fleet.report(&node.name, failed("another"));
+    assert_eq!(set(fleet, "*", "one").await, first);
+    fleet.report(&node.name, failed("one"));
+    assert_eq!(set(fleet, "*", "one").await.revision, 2);
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tonic::{Status, Streaming};
+use weir_auth::AgentName;
 use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::crowd::Member;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy};
 use weir_wire::proto::ingest::agent_message::Kind as AgentKind;
 use weir_wire::proto::ingest::server_message::Kind;
@@ -84,6 +86,7 @@ impl Session {
         presence: &Presence,
         caller: Caller,
         changes: Option<watch::Receiver<u64>>,
+        member: Option<Member<AgentName>>,
         incoming: Streaming<AgentMessage>,
     ) -> mpsc::Receiver<Result<ServerMessage, Status>> {
         let (answers, receiver) = mpsc::channel(ANSWERS);
@@ -92,6 +95,7 @@ impl Session {
         let policy = Policy::expendable(DrainPhase::StopIntake);
         admission.spawner.spawn("producer.ingest.session", policy, |drain| async move {
             arriving.run(&presence, &drain).await;
+            drop(member);
             Ok::<(), Infallible>(())
         });
         receiver

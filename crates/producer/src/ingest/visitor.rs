@@ -82,6 +82,14 @@ impl Caller {
         Ok(Self::Agent(Box::new(Pass::new(fleet, Thumbprint::of(certificate), &token)?)))
     }
 
+    /// The agent, if it is one of the instance.
+    pub(super) fn agent(&self) -> Option<&AgentName> {
+        match self {
+            Self::Local => None,
+            Self::Agent(pass) => Some(&pass.agent),
+        }
+    }
+
     /// The visitor that says so, and what he needs to know to seal.
     pub(super) fn greets(self, hello: &Hello) -> Result<(Visitor, Option<ServerRandom>), Status> {
         let Hello { agent, seal_public, .. } = hello;

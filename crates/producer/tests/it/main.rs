@@ -27,7 +27,8 @@ fn no_test_file_is_forgotten() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
     for entry in std::fs::read_dir(folder).expect("the folder of this file") {
         let name = entry.expect("is readable").file_name().into_string().expect("is UTF-8");
-        let module = name.strip_suffix(".rs").expect("only source files");
+        // The folder of a module has files of its own.
+        let module = name.strip_suffix(".rs").unwrap_or(&name);
         assert!(module == "main" || main.contains(&format!("mod {module};")), "{name} is not compiled");
     }
 }

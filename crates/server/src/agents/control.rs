@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use weir_auth::AgentName;
+use weir_foundation::crowd::Crowd;
 use weir_wire::proto::control::control_server::Control;
 use weir_wire::proto::control::{
     Instruction, RenewRequest, RenewResponse, Report, TokenRequest, TokenResponse,
@@ -17,11 +19,16 @@ use super::session::Session;
 
 pub(super) struct ControlDoor {
     parts: AgentParts,
+    crowd: Crowd<AgentName>,
 }
+
+/// Streams of one agent that are open at once: others than the last are of connections that broke without this side being
+/// told.
+const STREAMS: usize = 8;
 
 impl ControlDoor {
     pub(super) fn new(parts: AgentParts) -> Self {
-        Self { parts }
+        Self { parts, crowd: Crowd::new(STREAMS) }
     }
 }
 
@@ -56,7 +63,10 @@ impl Control for ControlDoor {
         request: Request<Streaming<Report>>,
     ) -> Result<Response<Self::AttendStream>, Status> {
         let caller = Caller::of(&self.parts.fleet, &request)?;
-        let instructions = Session::start(&self.parts, caller, request.into_inner());
+        let member = self.crowd.enter(caller.name().clone()).ok_or_else(|| {
+            Status::resource_exhausted(format!("`{}` attends {STREAMS} times already", caller.name()))
+        })?;
+        let instructions = Session::start(&self.parts, caller, member, request.into_inner());
         Ok(Response::new(ReceiverStream::new(instructions)))
     }
 }

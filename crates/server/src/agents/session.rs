@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Code, Status, Streaming};
+use weir_auth::AgentName;
 use weir_fleet::{AgentState, ConfigurationHash, FailedConfiguration};
 use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::crowd::Member;
 use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy};
 use weir_wire::proto::control::instruction::Kind;
@@ -49,6 +51,8 @@ pub(super) struct Session {
     report: weir_fleet::Report,
     /// What the agent was told to run last, by hash; empty for nothing.
     told: String,
+    /// The same, by revision; none for what it ran when it came. What did not work is tried again under another one.
+    told_revision: Option<u64>,
     /// Whether it knows that it runs what it should, or what that would be.
     is_told: bool,
     is_to_renew: bool,
@@ -67,6 +71,7 @@ impl Session {
     pub(super) fn start(
         parts: &AgentParts,
         caller: Caller,
+        member: Member<AgentName>,
         mut incoming: Streaming<Report>,
     ) -> mpsc::Receiver<Result<Instruction, Status>> {
         let (instructions, receiver) = mpsc::channel(QUEUE);
@@ -88,6 +93,7 @@ impl Session {
                 // The agent may be gone, or take nothing.
                 instructions.try_send(Err(status)).ok();
             }
+            drop(member);
             Ok(())
         });
         receiver
@@ -125,6 +131,7 @@ impl Session {
             next_request: 0,
             report,
             told,
+            told_revision: None,
             is_told: false,
             is_to_renew: false,
         }
@@ -214,7 +221,9 @@ impl Session {
         }
         let wanted = fleet.configuration_of(&agent.name);
         let hash = wanted.as_ref().map(|wanted| wanted.hash.to_string()).unwrap_or_default();
-        if hash != self.told {
+        let revision = wanted.as_ref().map(|wanted| wanted.revision);
+        let told = std::mem::replace(&mut self.told_revision, revision);
+        if hash != self.told || told.is_some_and(|told| Some(told) != revision) {
             let configuration = wanted.map_or_else(Configuration::default, |wanted| Configuration {
                 revision: wanted.revision,
                 hash: hash.clone(),

@@ -56,3 +56,36 @@ async fn an_agent_that_takes_no_answers_holds_no_memory_of_others() {
     eventually("everything is given back", || used() == Some(0.0)).await;
     drop(thief);
 }
+
+#[tokio::test]
+async fn an_agent_has_only_so_many_streams() {
+    let (world, fleet) = instance().await;
+    create_app(&fleet, "shop").await;
+    let web = enrol(&fleet, "web-1", &["shop"], false).await;
+    let db = enrol(&fleet, "db-1", &["shop"], false).await;
+    let (token, channel) = (web.token(&fleet).await, web.channel(&world).await);
+    let mut streams = Vec::new();
+    let refused = loop {
+        match Agent::begin(channel.clone(), Some(&token)).await {
+            Ok(stream) => streams.push(stream),
+            Err(status) => break status,
+        }
+        assert!(streams.len() < 100, "there is an end");
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(streams.len() >= 4, "connections may break: {}", streams.len());
+    drop(db.welcome(&world, &fleet).await);
+    drop(streams);
+    eventually_welcome(&web, &world, &fleet).await;
+}
+
+/// Once the server has heard that the others have ended.
+async fn eventually_welcome(member: &Member, world: &World, fleet: &Fleet) {
+    let (token, channel) = (member.token(fleet).await, member.channel(world).await);
+    let trying = async {
+        while Agent::begin(channel.clone(), Some(&token)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), trying).await.expect("there is room again");
+}

@@ -164,10 +164,14 @@ async fn a_configuration_is_rolled_back_and_withdrawn() {
     assert_eq!(node.configuration().await.text, reads(&["/b"]));
     assert_eq!(back(Some(1)).await["configuration"]["restores"], 1);
     assert_eq!(node.configuration().await.text, reads(&["/a"]));
+    // What did not work is offered again to those who are there, though its text is the same.
+    assert_eq!(back(Some(5)).await["configuration"]["restores"], 5);
+    let again = node.configuration().await;
+    assert_eq!((again.revision, again.text), (6, reads(&["/a"])));
     let answer = world.tell(&format!("{ALL}/withdraw"), json!({ "labels": labels })).await;
     assert_eq!(answer, json!({ "agents": 1 }));
     assert_eq!(node.configuration().await.text, "");
-    world.refused(Method::GET, &format!("{ALL}/5"), None, 404, "unknown-configuration").await;
+    world.refused(Method::GET, &format!("{ALL}/6"), None, 404, "unknown-configuration").await;
 }
 
 #[tokio::test]
