@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::protobuf::write::{
     FIXED64, VARINT, bytes_field_len, put_bytes, put_bytes_header, put_varint, tag,
 };
+use crate::raw::RawEvent;
 
 /// Collects events into the value of a record of format [`RecordFormat::Events`].
 #[derive(Debug)]
@@ -51,6 +52,12 @@ impl EventsBuilder {
             self.out.extend_from_slice(&time.micros().to_le_bytes());
         }
         put_bytes(&mut self.out, number, text.as_bytes());
+        self.count += 1;
+    }
+
+    /// An event of another record, as it is; with this time if it has none.
+    pub fn push_raw(&mut self, event: RawEvent<'_>, time: Timestamp) {
+        event.put(&mut self.out, time);
         self.count += 1;
     }
 
