@@ -29,6 +29,7 @@ mod groups;
 mod inspect;
 mod inventory;
 mod journal;
+mod maintenance;
 mod marks;
 mod queue;
 mod reader;
@@ -40,6 +41,7 @@ mod stats;
 mod subscription;
 mod writer;
 
+pub use catalog::Stretch;
 pub use condition::{Condition, JournalFailed};
 pub use disk::{Disk, SystemDisk};
 #[doc(hidden)]

@@ -76,6 +76,19 @@ pub(super) struct Run {
     pub(super) bytes: u64,
 }
 
+/// Records of one partition in one file, which go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first of them.
+    pub from: Offset,
+    /// How many events the partition took before it.
+    pub from_event: u64,
+    /// The offset behind the last of them.
+    pub to: Offset,
+    /// How many events the partition took up to there.
+    pub to_event: u64,
+}
+
 /// A range of offsets that was skipped, with the number of events before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gap {
@@ -94,6 +107,13 @@ pub(super) enum Found {
     Lost(Loss, u64),
     /// Records of a file.
     Run(Run),
+}
+
+impl Stretch {
+    pub(super) fn of(run: &Run) -> Self {
+        let (from, to) = (Offset(run.from), Offset(run.to));
+        Self { from, from_event: run.from_event, to, to_event: run.to_event }
+    }
 }
 
 impl Catalog {

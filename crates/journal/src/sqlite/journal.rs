@@ -9,21 +9,21 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 use weir_foundation::clock::Clock;
 use weir_foundation::lock::DirectoryLock;
-use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
+use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 use weir_model::{Offset, Record, SourceId, StreamName, StreamPartition, Timestamp};
 
-use super::catalog::{Catalog, Partition};
-use super::condition::{Condition, ConditionCell, JournalFailed};
+use super::catalog::{Catalog, Partition, Stretch};
+use super::condition::{Condition, ConditionCell};
 use super::disk::{Disk, SystemDisk};
 use super::feed::Feeds;
 use super::file::{self, Beginning, FileError};
 use super::frame::{Frame, Label};
 use super::groups::{Groups, GroupsError, Position};
 use super::inventory::Summary;
+use super::maintenance;
 use super::queue::{Append, Create, Job, Queue, QueueClosed, Skip};
 use super::reader::{Cursor, Reader};
 use super::recovery::{self, Access};
-use super::retention;
 use super::row;
 use super::section::Settings;
 use super::stats::{Counters, Stats, add};
@@ -66,6 +66,8 @@ pub(super) struct Shared {
     /// A file was completed.
     pub(super) rolled: Notify,
     files: Mutex<BTreeMap<u32, Summary>>,
+    /// Whose turn it is to remove files.
+    pub(super) retaining: Mutex<()>,
     /// Whose lock on the directory it is; whoever changes files beside the writer holds this meanwhile.
     ownership: Mutex<Option<DirectoryLock>>,
 }
@@ -106,6 +108,7 @@ impl SqliteJournal {
             changes: watch::Sender::new(0),
             rolled: Notify::new(),
             files: Mutex::new(recovered.files),
+            retaining: Mutex::default(),
             ownership: Mutex::new(Some(lock)),
             settings,
             clock,
@@ -119,7 +122,7 @@ impl SqliteJournal {
             .spawn_thread("journal.writer", essential, move |_| writer.run())
             .map_err(|source| recovery::failed(&shared.settings.directory, source))?;
         let maintained = Arc::clone(&shared);
-        spawner.spawn("journal.maintenance", essential, |drain| maintain(maintained, drain));
+        spawner.spawn("journal.maintenance", essential, |drain| maintenance::run(maintained, drain));
         Ok(Arc::new(Self { shared }))
     }
 
@@ -140,6 +143,21 @@ impl SqliteJournal {
         let files = self.shared.files();
         let bytes = files.values().map(|summary| summary.bytes).sum();
         self.shared.counters.snapshot(files.len() as u64, bytes)
+    }
+
+    /// The records of a partition by the files that they are in, oldest first: each goes as a whole. The last one may be
+    /// in the file that is written. Empty if the partition is not of this journal.
+    #[must_use]
+    pub fn stretches(&self, partition: &StreamPartition) -> Vec<Stretch> {
+        let known = self.shared.catalog.partition(partition);
+        known.map_or_else(Vec::new, |partition| partition.extent().runs.iter().map(Stretch::of).collect())
+    }
+
+    /// Looks at the limits now instead of in the next round of maintenance: when this returns, what may go is gone, and
+    /// whether there is space again is about to be found out.
+    pub async fn retain(&self) {
+        self.shared.retain().await;
+        self.shared.probe();
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -180,11 +198,11 @@ impl Shared {
         self.condition.closed();
     }
 
-    async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.queue.close();
         self.feeds.close_all();
         // How it ended is told by the condition.
-        drop(ended(&mut self.condition.subscribe()).await);
+        drop(maintenance::ended(&mut self.condition.subscribe()).await);
     }
 
     fn partition(&self, place: &StreamPartition) -> Result<Arc<Partition>, ReadError> {
@@ -449,42 +467,6 @@ impl fmt::Debug for SqliteJournal {
             .field("directory", &self.shared.settings.directory)
             .field("condition", &self.shared.condition.get())
             .finish_non_exhaustive()
-    }
-}
-
-/// Waits until the journal takes nothing any more.
-async fn ended(condition: &mut watch::Receiver<Condition>) -> Result<(), JournalFailed> {
-    let end = condition.wait_for(|now| matches!(now, Condition::Closed | Condition::Failed(_))).await;
-    match end.as_deref() {
-        Ok(Condition::Failed(why)) => Err(JournalFailed(Arc::clone(why))),
-        _ => Ok(()),
-    }
-}
-
-/// Looks at limits now and then, and closes the journal when its time has come.
-async fn maintain(shared: Arc<Shared>, drain: DrainToken) -> Result<(), JournalFailed> {
-    let mut condition = shared.condition.subscribe();
-    loop {
-        tokio::select! {
-            () = drain.draining() => {
-                shared.close().await;
-                return Ok(());
-            }
-            outcome = ended(&mut condition) => return outcome,
-            () = shared.rolled.notified() => {}
-            () = shared.clock.sleep(shared.settings.maintenance) => {}
-        }
-        // A queue that is full or closed has its own reasons to look at the limits.
-        drop(shared.queue.try_push(Job::Maintain));
-        let retained = Arc::clone(&shared);
-        match shared.spawner.blocking("journal.retention", move || retention::run(&retained)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let error = weir_foundation::failure::chain(&error).to_string();
-                tracing::error!(error, "retention of the journal failed");
-            }
-            Err(error) => tracing::warn!(%error, "retention of the journal was given up"),
-        }
     }
 }
 

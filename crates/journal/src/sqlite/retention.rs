@@ -1,8 +1,8 @@
 //! Removing whole files: over age or size, and passed by every group that wants what is in them.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt as _};
@@ -41,6 +41,7 @@ pub(super) enum RetentionError {
 
 /// Removes what is due, oldest first. Blocks.
 pub(super) fn run(shared: &Shared) -> Result<(), RetentionError> {
+    let _turn = shared.retaining.lock().unwrap_or_else(PoisonError::into_inner);
     let limits = shared.settings.retention;
     let mut total: u64 = shared.files().keys().map(|file| size_on_disk(shared, *file)).sum();
     let now = Timestamp::from(shared.clock.now());

@@ -352,3 +352,44 @@ async fn old_files_are_completed_and_go() {
     assert_eq!(texts(&read_from(&*journal, &place, 0).await), ["young", "young"]);
     journal.close().await;
 }
+
+/// A size of nothing means that everything goes that its group has passed, a file at a time.
+#[tokio::test]
+async fn what_was_passed_goes_when_it_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let retention = Retention { age: None, size: Some(ByteSize(0)), undelivered: Undelivered::Hold };
+    let settings = Settings {
+        file_size: ByteSize(3_000),
+        retention,
+        maintenance: Duration::from_secs(3600),
+        ..settings(directory.path())
+    };
+    let journal = try_open(settings).expect("it opens");
+    create(&*journal, STREAM, 1).await;
+    let place = partition(&*journal, STREAM, 0).await;
+    let commit = async |offset: u64| {
+        let commit = Commit { partition: place.clone(), offset: Offset(offset) };
+        journal.commit("index", &[commit]).await.expect("committed");
+        journal.retain().await;
+    };
+    commit(0).await;
+    assert_eq!(journal.stretches(&place), []);
+    for index in 0..60_u32 {
+        append(&*journal, STREAM, &index.to_string()).await;
+    }
+    let all = journal.stretches(&place);
+    assert!(all.len() > 2, "{all:?}");
+    assert_eq!((all[0].from, all[0].from_event, all[all.len() - 1].to), (Offset(0), 0, Offset(60)));
+    assert!(all.iter().all(|stretch| stretch.to_event - stretch.from_event == stretch.to.0 - stretch.from.0));
+    assert!(all.windows(2).all(|pair| pair[0].to == pair[1].from && pair[0].to_event == pair[1].from_event));
+    commit(all[0].to.0 - 1).await;
+    assert_eq!(journal.stretches(&place), all, "one of it is not passed");
+    commit(all[0].to.0).await;
+    assert_eq!(journal.stretches(&place), all[1..]);
+    commit(60).await;
+    assert_eq!(journal.stretches(&place), all[all.len() - 1..], "the file that is written stays");
+    let mut other = place.clone();
+    other.incarnation.0 += 1;
+    assert_eq!(journal.stretches(&other), []);
+    journal.close().await;
+}
