@@ -1,5 +1,5 @@
 use prometheus_client::registry::Registry;
-use weir_foundation::metrics::{Counter, Gauge};
+use weir_foundation::metrics::{Counter, EncodeLabelSet, Family, Gauge};
 
 use crate::files::Counts;
 
@@ -88,5 +88,86 @@ impl Metrics {
         self.timeless.inc_by(counts.timeless);
         self.dropped.inc_by(counts.dropped);
         self.left_out.inc_by(counts.left_out);
+    }
+}
+
+/// What the spools of an agent count. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct SpoolMetrics {
+    kept: Family<OfSpool, Counter>,
+    sent: Family<OfSpool, Counter>,
+    dropped: Family<Dropped, Counter>,
+    waiting: Family<OfSpool, Gauge>,
+    disk_bytes: Family<OfSpool, Gauge>,
+    oldest_seconds: Family<OfSpool, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSpool {
+    input: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Dropped {
+    input: String,
+    reason: &'static str,
+}
+
+/// Those of one spool.
+#[derive(Debug)]
+pub(crate) struct SpoolMeters {
+    input: String,
+    all: SpoolMetrics,
+    pub(crate) kept: Counter,
+    pub(crate) sent: Counter,
+    pub(crate) waiting: Gauge,
+    pub(crate) disk_bytes: Gauge,
+    pub(crate) oldest_seconds: Gauge,
+}
+
+impl SpoolMetrics {
+    /// Once, under the prefix of weir.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let spool = registry.sub_registry_with_prefix("agent").sub_registry_with_prefix("spool");
+        spool.register("kept_events", "Events that were made durable on the node", metrics.kept.clone());
+        spool.register("sent_events", "Events that the server has, by its word", metrics.sent.clone());
+        spool.register(
+            "dropped_events",
+            "Events that were dropped: there was no room, they were too old, damaged, or too large for the server",
+            metrics.dropped.clone(),
+        );
+        spool.register("waiting_events", "Events that the server does not have yet", metrics.waiting.clone());
+        spool.register(
+            "disk_bytes",
+            "Bytes of the disk, when they were last counted",
+            metrics.disk_bytes.clone(),
+        );
+        spool.register(
+            "oldest_seconds",
+            "How long the oldest of the events that wait has waited, when that was last looked at",
+            metrics.oldest_seconds.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn of(&self, input: &str) -> SpoolMeters {
+        let label = OfSpool { input: input.to_owned() };
+        SpoolMeters {
+            input: input.to_owned(),
+            all: self.clone(),
+            kept: self.kept.get_or_create_owned(&label),
+            sent: self.sent.get_or_create_owned(&label),
+            waiting: self.waiting.get_or_create_owned(&label),
+            disk_bytes: self.disk_bytes.get_or_create_owned(&label),
+            oldest_seconds: self.oldest_seconds.get_or_create_owned(&label),
+        }
+    }
+}
+
+impl SpoolMeters {
+    pub(crate) fn dropped(&self, reason: &'static str) -> Counter {
+        self.all.dropped.get_or_create_owned(&Dropped { input: self.input.clone(), reason })
     }
 }
