@@ -86,12 +86,17 @@ impl Shared {
 }
 
 impl Door {
-    #[expect(clippy::disallowed_methods, reason = "the server of a test needs no supervision")]
     pub(crate) async fn open() -> Self {
+        Self::taking(4 << 20).await
+    }
+
+    /// A door that takes batches of at most so many bytes.
+    #[expect(clippy::disallowed_methods, reason = "the server of a test needs no supervision")]
+    pub(crate) async fn taking(max_batch_bytes: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         let (shared, mood) = (Arc::new(Shared::default()), Arc::new(watch::Sender::new(Mood::Good)));
-        let service = Service { shared: Arc::clone(&shared), mood: Arc::clone(&mood) };
+        let service = Service { shared: Arc::clone(&shared), mood: Arc::clone(&mood), max_batch_bytes };
         let incoming = TcpListenerStream::new(listener);
         let task = tokio::spawn(async move {
             let served = Server::builder().add_service(IngestServer::new(service));
@@ -130,6 +135,7 @@ impl Drop for Door {
 struct Service {
     shared: Arc<Shared>,
     mood: Arc<watch::Sender<Mood>>,
+    max_batch_bytes: u64,
 }
 
 type Messages = Pin<Box<dyn Stream<Item = Result<ServerMessage, Status>> + Send>>;
@@ -155,6 +161,7 @@ impl Ingest for Service {
             }
         });
         let (shared, mood) = (Arc::clone(&self.shared), self.mood.subscribe());
+        let max_batch_bytes = self.max_batch_bytes;
         let answers = stream::unfold((messages, mood), move |(mut messages, mut mood)| {
             let shared = Arc::clone(&shared);
             async move {
@@ -164,7 +171,7 @@ impl Ingest for Service {
                         AgentKind::Hello(_) => Ok(Kind::Welcome(Welcome {
                             window_bytes: 64 << 20,
                             window_batches: 64,
-                            max_batch_bytes: 4 << 20,
+                            max_batch_bytes,
                             ..Welcome::default()
                         })),
                         AgentKind::Token(_) => Err(Status::invalid_argument("nobody asked for it")),

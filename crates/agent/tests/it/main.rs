@@ -7,3 +7,4 @@ mod finding;
 mod inputs;
 mod node;
 mod process;
+mod spool;
