@@ -9,7 +9,7 @@ use weir_wire::compression::{Encoding, compress};
 /// Where a parcel is from: a part of a source, which begins where the one before it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// One life of a file on this agent.
+    /// One life of a file or of a spool on this agent.
     pub source: [u8; 16],
     pub start: u64,
     /// The first position behind it.

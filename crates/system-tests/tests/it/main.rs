@@ -31,6 +31,7 @@ mod kafka;
 mod overload;
 mod private_files;
 mod server_over_kafka;
+mod spool;
 mod store_away;
 mod topics;
 mod walk;
