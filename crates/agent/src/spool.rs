@@ -8,13 +8,14 @@
 //! ```
 //!
 //! Below `spool/` in the folder of the agent each input has a journal of its own, named like it, with one stream of one
-//! partition and one group, `uplink`. What [`Spool::keep`] has answered for is durable there. One task per spool sends it:
+//! partition and one group. What [`Spool::keep`] has answered for is durable there. One task per spool sends it:
 //! consecutive records become one parcel, at most four of which are in memory, and the group is committed where the server
 //! has them. Files of the journal go as soon as all of their records were passed.
 //!
 //! To the server a spool is a source like a file. Its id is made of the spool's name and the incarnation of the partition;
 //! positions are the offsets of records, so that parcels of other sizes after a restart are the same source. Offsets whose
-//! records are gone are told as a stretch without events.
+//! records are gone are told as a stretch without events. A folder that was put back from a copy gives offsets again that
+//! the server knows: where the server has more than ever was here, what waits is sent as another source.
 //!
 //! Limits are kept by the gate, at which [`Spool::keep`] waits, and the sender, which makes room: by sending or, where the
 //! settings say so, by passing over the oldest file. What was sent once stays in memory until its verdict is known: so what
@@ -23,6 +24,7 @@
 mod cut;
 mod error;
 mod gate;
+mod life;
 mod line;
 mod load;
 mod measure;
@@ -39,24 +41,20 @@ use std::time::Duration;
 use weir_foundation::clock::Clock;
 use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 use weir_journal::sqlite::{Condition, Disk, Retention, Settings, SqliteJournal, SystemDisk, Undelivered};
-use weir_journal::{AppendError, Commit, Journal, Origin, ReadBudget, ReadError, StreamSpec};
+use weir_journal::{AppendError, Journal, Origin, ReadBudget, ReadError, StreamSpec};
 use weir_model::{ByteSize, Offset, StreamName, StreamPartition, Timestamp};
 use weir_uplink::{Course, Uplink};
 use weir_wire::EventsBuilder;
-use xxhash_rust::xxh3::xxh3_128;
 
 pub use self::error::{KeepError, SpoolError};
 use self::gate::Gate;
+use self::life::Life;
 use self::line::{Line, Point};
-use self::load::Loader;
 use self::report::Counts;
 pub use self::report::{Dropped, SpoolReport};
 pub use self::section::{SpoolSection, SpoolSettings, WhenFull};
 use self::sender::Sender;
 pub use crate::metrics::SpoolMetrics;
-
-/// The only reader of the journal.
-const GROUP: &str = "uplink";
 
 /// Memory of records that wait to be written, unless one call brings more.
 const QUEUE: ByteSize = ByteSize::mib(1);
@@ -130,13 +128,11 @@ impl Spool {
         let creation = journal.create_stream(spec).await?;
         let bounds = creation.info().partitions.first().ok_or(SpoolError::NoPartition)?;
         let partition = bounds.partition.clone();
-        let committed = committed(&journal, &partition, bounds.start).await?;
+        let (life, committed) = Life::find(&journal, &partition, bounds.start).await?;
         let event = event_at(&journal, &partition, committed).await?;
         let waiting = bounds.end_event.unwrap_or(0).saturating_sub(event);
-        let source = xxh3_128(
-            &[partition.stream.as_str().as_bytes(), &[0], &partition.incarnation.0.to_le_bytes()].concat(),
-        );
-        let line = Line::new(Course::new(source.to_le_bytes(), committed.0), event);
+        let course = Course::new(life.source(&partition), committed.0);
+        let line = Line::new(course, event, bounds.end.0);
         let shared = Arc::new(Shared {
             gate: Gate::new(settings.max_size.bytes()),
             counts: Counts::new(waiting, metrics.of(&settings.name)),
@@ -147,7 +143,7 @@ impl Spool {
             clock,
             spawner: spawner.clone(),
         });
-        let sender = Sender::new(Arc::clone(&shared), Loader::new(&shared), uplink, line, committed);
+        let sender = Sender::new(Arc::clone(&shared), uplink, line, (life, committed));
         let stop = spawner.token(DrainPhase::StopIntake);
         spawner.spawn("agent.spool", Policy::essential(DrainPhase::FlushJournal), |_| async move {
             Box::pin(sender.run(&stop)).await;
@@ -237,22 +233,6 @@ fn journal_settings(settings: &SpoolSettings, directory: PathBuf) -> Settings {
         retention: Retention { age: None, size: Some(ByteSize(0)), undelivered: Undelivered::Hold },
         ..Settings::new(directory)
     }
-}
-
-/// How far the group is, which is there from now on.
-async fn committed(
-    journal: &SqliteJournal,
-    partition: &StreamPartition,
-    start: Offset,
-) -> Result<Offset, SpoolError> {
-    let groups = journal.groups().await?;
-    let positions = groups.iter().filter(|group| group.name == GROUP).flat_map(|group| &group.positions);
-    let known = positions.filter(|position| position.partition == *partition).map(|known| known.committed);
-    if let Some(known) = known.max() {
-        return Ok(known);
-    }
-    journal.commit(GROUP, &[Commit { partition: partition.clone(), offset: start }]).await?;
-    Ok(start)
 }
 
 /// How many events are before an offset, as far as that is known: what is not known counts as before it.

@@ -18,6 +18,8 @@ pub(super) struct Line {
     cursor: Point,
     /// The server has what is before the cursor, though it was not read here.
     is_ahead: bool,
+    /// Behind everything that the server can have.
+    reach: u64,
 }
 
 /// An offset, with the number of events before it.
@@ -69,6 +71,8 @@ pub(super) struct Heard {
     pub(super) effect: Effect,
     /// Events that the server has, and did not have before.
     pub(super) sent: u64,
+    /// The server has what never was here.
+    pub(super) is_foreign: bool,
 }
 
 impl Segment {
@@ -86,10 +90,20 @@ impl Segment {
 }
 
 impl Line {
-    /// Of a source before whose place there are so many events.
-    pub(super) fn new(course: Course, event: u64) -> Self {
+    /// Of a source before whose place there are so many events; what was sent before now ends at `reach` at most.
+    pub(super) fn new(course: Course, event: u64, reach: u64) -> Self {
         let cursor = Point { offset: course.stored(), event };
-        Self { course, segments: VecDeque::new(), cursor, is_ahead: false }
+        Self { course, segments: VecDeque::new(), cursor, is_ahead: false, reach }
+    }
+
+    pub(super) fn source(&self) -> [u8; 16] {
+        self.course.source()
+    }
+
+    /// Everything that is not known to be with the server is sent as another source. What was under way is not any more.
+    pub(super) fn becomes(&mut self, source: [u8; 16]) {
+        let first = self.segments.front().map_or(self.cursor, |segment| segment.from);
+        self.course = Course::new(source, first.offset);
     }
 
     pub(super) fn cursor(&self) -> Point {
@@ -191,14 +205,16 @@ impl Line {
                 (segment.to.offset, nothing(app)?)
             }
         };
+        self.reach = self.reach.max(end);
         self.course.depart(end).map(|place| parcel.of(place))
     }
 
     /// Takes note of what became of a parcel that departed here.
     pub(super) fn arrived(&mut self, place: Place, verdict: Verdict) -> Heard {
         let effect = self.course.arrived(place, verdict);
-        let sent = self.advance();
-        Heard { effect, sent }
+        let is_foreign = self.course.stored() > self.reach;
+        let sent = if is_foreign { 0 } else { self.advance() };
+        Heard { effect, sent, is_foreign }
     }
 
     /// Forgets what the server has; how many events that were.

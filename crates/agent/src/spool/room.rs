@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use weir_journal::{Commit, Journal as _};
 use weir_model::{Offset, Timestamp};
 
 use super::line::Point;
 use super::report::Reason;
 use super::sender::Sender;
-use super::{GROUP, Shared, WhenFull, measure};
+use super::{Shared, WhenFull, measure};
 
 /// How long it may take until it is written down how far the server is; what it has is not stored twice anyway.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -31,8 +30,7 @@ impl Sender {
             return;
         }
         let Shared { journal, partition, .. } = &*self.shared;
-        let commit = Commit { partition: partition.clone(), offset: Offset(to) };
-        if let Err(error) = journal.commit(GROUP, &[commit]).await {
+        if let Err(error) = self.life.commit(journal, partition, Offset(to)).await {
             self.disk_fails(&error);
             self.commit_at = Some(self.disk_at);
             return;

@@ -16,6 +16,7 @@ use weir_model::{Offset, Timestamp};
 use weir_uplink::{Effect, Link, Parcel, Place, Uplink, Verdict};
 
 use super::Shared;
+use super::life::Life;
 use super::line::{Heard, Line, Point};
 use super::load::{Found, Loader};
 use super::report::Reason;
@@ -32,6 +33,9 @@ pub(super) struct Sender {
     uplink: Uplink,
     link: watch::Receiver<Link>,
     pub(super) line: Line,
+    pub(super) life: Life,
+    /// The server has what never was here.
+    is_foreign: bool,
     verdicts: Verdicts,
     changes: watch::Receiver<u64>,
     /// What the group has committed, and what it is to commit because its records were passed over.
@@ -62,10 +66,9 @@ enum Event {
 impl Sender {
     pub(super) fn new(
         shared: Arc<Shared>,
-        loader: Loader,
         uplink: Uplink,
         line: Line,
-        committed: Offset,
+        (life, committed): (Life, Offset),
     ) -> Self {
         let now = shared.clock.monotonic();
         let mut changes = shared.journal.changes();
@@ -81,8 +84,10 @@ impl Sender {
             disk_at: now,
             expires_at: None,
             received: None,
+            life,
+            is_foreign: false,
+            loader: Loader::new(&shared),
             shared,
-            loader,
             uplink,
             line,
         }
@@ -105,7 +110,7 @@ impl Sender {
     }
 
     async fn turn(&mut self) {
-        if !self.counts_what_is_ahead().await {
+        if !self.begins_anew().await || !self.counts_what_is_ahead().await {
             return;
         }
         self.expire().await;
@@ -171,6 +176,31 @@ impl Sender {
         }
     }
 
+    /// What waits is sent as another source if the server knows its places from a time that is not remembered here. Whether
+    /// that could be done.
+    async fn begins_anew(&mut self) -> bool {
+        if !self.is_foreign {
+            return true;
+        }
+        let Shared { journal, partition, settings, .. } = &*self.shared;
+        let spool = &settings.name;
+        tracing::error!(
+            spool,
+            "the server has more than this spool ever had: its folder is an older copy; what it has is sent anew"
+        );
+        match self.life.next(journal, partition, Offset(self.committed)).await {
+            Ok(life) => {
+                self.line.becomes(life.source(partition));
+                (self.life, self.is_foreign) = (life, false);
+                true
+            }
+            Err(error) => {
+                self.disk_fails(&error);
+                false
+            }
+        }
+    }
+
     /// Events that the server has from an earlier process count as sent. Whether that could be found out.
     async fn counts_what_is_ahead(&mut self) -> bool {
         if !self.line.is_ahead() {
@@ -210,9 +240,10 @@ impl Sender {
     }
 
     fn hear(&mut self, place: Place, verdict: Option<Verdict>) {
-        // The uplink is at its end.
-        let Some(verdict) = verdict else { return };
-        let Heard { effect, sent } = self.line.arrived(place, verdict);
+        // The uplink is at its end, or the spool is another source by now.
+        let Some(verdict) = verdict.filter(|_| place.source == self.line.source()) else { return };
+        let Heard { effect, sent, is_foreign } = self.line.arrived(place, verdict);
+        self.is_foreign |= is_foreign;
         self.shared.counts.sent(sent);
         match effect {
             Effect::Advanced => self.shared.counts.no_trouble(),

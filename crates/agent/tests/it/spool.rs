@@ -161,8 +161,11 @@ impl Source {
     fn events(&mut self, count: u64) -> EventsBuilder {
         let mut events = EventsBuilder::new(&IndexPrefix::new("shop").expect("legal"));
         for number in self.next..self.next + count {
-            let noise = (0..self.text).map(|_| char::from(self.rng.random_range(b'!'..=b'~')));
-            events.push_line(&format!("{number} {}", noise.collect::<String>()), None);
+            let mut noise = vec![0; self.text];
+            self.rng.fill(&mut noise[..]);
+            noise.iter_mut().for_each(|byte| *byte = b'!' + *byte % 94);
+            let noise = String::from_utf8(noise).expect("it is ASCII");
+            events.push_line(&format!("{number} {noise}"), None);
         }
         self.next += count;
         events

@@ -10,7 +10,7 @@ fn point(offset: u64) -> Point {
 }
 
 fn line(stored: u64) -> Line {
-    Line::new(Course::new([7; 16], stored), stored * 10)
+    Line::new(Course::new([7; 16], stored), stored * 10, 100)
 }
 
 fn cargo(from: u64, to: u64) -> Cargo {
@@ -61,7 +61,10 @@ fn four_are_in_memory_and_the_rest_waits() {
     let places = departs(&mut line);
     check(&places, &[(0, 3), (3, 5), (5, 9), (9, 10)]);
     assert!(line.bytes() > 0);
-    assert_eq!(line.arrived(places[0], stored(3)), Heard { effect: Effect::Advanced, sent: 30 });
+    assert_eq!(
+        line.arrived(places[0], stored(3)),
+        Heard { effect: Effect::Advanced, sent: 30, is_foreign: false }
+    );
     assert_eq!((line.unread(), line.passed()), (Some(Unread { from: point(10), to: None }), 3));
     for (place, sent) in [(places[1], 20), (places[2], 40), (places[3], 10)] {
         assert_eq!(line.arrived(place, stored(place.end)).sent, sent);
@@ -128,7 +131,10 @@ fn the_server_may_have_a_part_of_a_parcel() {
     let mut line = line(0);
     load(&mut line, [4, 8]);
     let places = departs(&mut line);
-    assert_eq!(line.arrived(places[0], stored(6)), Heard { effect: Effect::Turned, sent: 60 });
+    assert_eq!(
+        line.arrived(places[0], stored(6)),
+        Heard { effect: Effect::Turned, sent: 60, is_foreign: false }
+    );
     line.arrived(places[1], stored(6));
     assert_eq!(line.unread(), Some(Unread { from: point(6), to: Some(point(8)) }));
     assert_eq!(departs(&mut line), [], "it is not in memory any more");
@@ -199,4 +205,19 @@ fn what_is_to_be_read_again_may_be_gone() {
     line.is_gone(unread.from, point(3));
     load(&mut line, [4]);
     check(&departs(&mut line), &[(0, 3), (3, 4), (4, 5)]);
+}
+
+#[test]
+fn what_the_server_can_not_have_is_of_another_life() {
+    let mut line = Line::new(Course::new([7; 16], 0), 0, 5);
+    load(&mut line, [4, 8]);
+    let places = departs(&mut line);
+    let heard = line.arrived(places[0], stored(9));
+    assert_eq!(heard, Heard { effect: Effect::Turned, sent: 0, is_foreign: true });
+    line.becomes([8; 16]);
+    let again = departs(&mut line);
+    check(&again, &[(0, 4), (4, 8)]);
+    assert!(again.iter().all(|place| place.source == [8; 16] && place.stored == 0));
+    let heard = line.arrived(again[0], stored(8));
+    assert_eq!((heard.sent, heard.is_foreign), (80, false), "so much was sent");
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use weir_agent::{KeepError, SpoolError};
 use weir_testkit::{CableState, FastClock};
 
-use super::{Life, NAME, Node, Source, eventually, is_stuck};
+use super::{Life, NAME, Node, Source, eventually, files, is_stuck};
 use crate::door::{Door, Mood};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,6 +109,38 @@ async fn a_folder_that_was_lost_is_another_source() {
     assert_eq!((life.report().sent, node.numbers().len()), (100, 400));
     assert!(node.numbers().into_iter().eq(0..400));
     life.drains().await;
+}
+
+/// A machine that was put back to an older state gives places again that the server knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_was_put_back_from_a_copy_is_another_source() {
+    let node = Node::new().await;
+    let copy = tempfile::tempdir().expect("there is space");
+    let mut source = Source::new(100);
+    for round in 0..2 {
+        let life = node.open().await;
+        source.keep(&life.spool, 300, 10).await;
+        life.is_empty().await;
+        life.drains().await;
+        for file in files(&node.folder()).into_iter().filter(|_| round == 0) {
+            let to = copy.path().join(file.file_name().expect("it has a name"));
+            std::fs::copy(file, to).expect("there is space");
+        }
+    }
+    std::fs::remove_dir_all(node.folder()).expect("it is there");
+    std::fs::create_dir(node.folder()).expect("there is space");
+    for file in files(copy.path()) {
+        let to = node.folder().join(file.file_name().expect("it has a name"));
+        std::fs::copy(file, to).expect("there is space");
+    }
+    for _ in 0..2 {
+        let life = node.open().await;
+        source.keep(&life.spool, 100, 10).await;
+        life.is_empty().await;
+        assert_eq!((life.report().sent, life.report().dropped.total()), (100, 0));
+        life.drains().await;
+    }
+    assert!(node.numbers().into_iter().eq(0..800));
 }
 
 /// The place of the sender is in a file of its own, without which the server knows how far it was.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use rand::RngExt as _;
 use weir_agent::WhenFull;
+use weir_foundation::clock::{Clock as _, SystemClock};
 use weir_model::ByteSize;
 use weir_testkit::{CableState, FastClock};
 
@@ -67,6 +69,51 @@ async fn whoever_waits_may_go_away() {
     tokio::join!(source.keep(&life.spool, 1_000, 100), async { node.cable.becomes(CableState::Whole) });
     life.is_empty().await;
     assert!(node.numbers().into_iter().eq(0..kept + 1_000));
+    life.drains().await;
+}
+
+/// Who is cancelled at any point does not know whether it was kept; the counts do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_keep_at_once_and_some_go_away() {
+    let node = Node::new().await;
+    let life = node.open().await;
+    let (callers, calls) = (8_u64, 150_u64);
+    let keeping = (0..callers).map(|caller| {
+        let spool = life.spool.clone();
+        async move {
+            let mut source = Source::new(2_000);
+            let mut kept = Vec::new();
+            for call in 0..calls {
+                source.next = (caller * calls + call) * 10;
+                let first = source.next;
+                let patience = Duration::from_micros(source.rng.random_range(0..20_000));
+                let keeping = spool.keep(source.events(10));
+                tokio::select! {
+                    done = keeping => {
+                        done.expect("there is room");
+                        kept.extend(first..first + 10);
+                    }
+                    () = SystemClock.sleep(patience) => {}
+                }
+            }
+            kept
+        }
+    });
+    let kept = futures_util::future::join_all(keeping).await;
+    // One more, behind all that may still be on their way.
+    let mut last = Source::new(10);
+    last.next = callers * calls * 10;
+    last.keep(&life.spool, 1, 1).await;
+    life.is_empty().await;
+    let (report, numbers) = (life.report(), node.numbers());
+    assert_eq!((report.kept, report.sent), (numbers.len() as u64, numbers.len() as u64));
+    for (caller, kept) in (0..callers).zip(kept) {
+        let range = caller * calls * 10..(caller + 1) * calls * 10;
+        let arrived: Vec<u64> = numbers.iter().copied().filter(|number| range.contains(number)).collect();
+        assert!(arrived.is_sorted_by(|one, other| one < other), "once and in order");
+        assert!(kept.iter().all(|number| arrived.binary_search(number).is_ok()));
+        assert!(kept.len() > 100, "of caller {caller}: {}", kept.len());
+    }
     life.drains().await;
 }
 
