@@ -19,7 +19,7 @@
 //!
 //! Limits are kept by the gate, at which [`Spool::keep`] waits, and the sender, which makes room: by sending or, where the
 //! settings say so, by passing over the oldest file. What was sent once stays in memory until its verdict is known: so what
-//! was dropped and what was delivered always add up to what was kept.
+//! was dropped and what was delivered add up to what was kept, for as long as the process lives.
 
 mod cut;
 mod error;

@@ -154,6 +154,41 @@ mod tests {
         check(b"\x48\x01\x09\x00\x00\x00\x00\x00\x00\x00\x00", true);
     }
 
+    proptest::proptest! {
+        /// What passes the door has as many events, and is the same when it was put together again.
+        #[test]
+        fn what_was_tampered_with_is_refused_or_stays_as_it_is(
+            flips in proptest::collection::vec((0_usize..80, 0_u8..8), 0..6),
+        ) {
+            let mut original = shop();
+            original.push_json("{\"a\":1}", Some(time(5)));
+            original.push_line("a line", None);
+            original.push_line("another one", Some(time(-1)));
+            let mut bytes = original.finish().0.to_vec();
+            for (at, bit) in flips {
+                let at = at % bytes.len();
+                bytes[at] ^= 1 << bit;
+            }
+            let scanned = scan_events(&bytes);
+            proptest::prop_assert_eq!(raw_events(&bytes).is_ok(), scanned.is_ok());
+            if let (Ok(scanned), Ok(events)) = (scanned, raw_events(&bytes)) {
+                proptest::prop_assert_eq!(events.clone().count(), scanned.items as usize);
+                let mut copy = shop();
+                events.for_each(|event| copy.push_raw(event, time(7)));
+                let expected = decode_record(RecordFormat::Events, &Bytes::from(bytes), time(7));
+                let copied = decode_record(RecordFormat::Events, &copy.finish().0, time(8));
+                if let (Ok(expected), Ok(copied)) = (&expected, &copied) {
+                    for (one, other) in expected.events().zip(copied.events()) {
+                        proptest::prop_assert_eq!(one.content.is_ok(), other.content.is_ok());
+                        if one.content.is_ok() {
+                            proptest::prop_assert_eq!(one.time, other.time);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_record_is_refused() {
         for bytes in [&b"\x12\x05x"[..], b"\x0a\x01\xff", b"\x12\x03\x1a\x01\xff", b"\x07"] {

@@ -261,6 +261,13 @@ impl Line {
         dropped
     }
 
+    /// Events that are only in memory, since the group is beyond them.
+    pub(super) fn only_in_memory(&self, committed: u64) -> u64 {
+        let beyond =
+            self.segments.iter().filter(|segment| segment.to.offset <= committed && !segment.is_gap());
+        beyond.map(Segment::events).sum()
+    }
+
     /// What is too large for the server by now is read again. Of what is under way the verdict is waited for.
     pub(super) fn fit(&mut self, max_parcel: usize) {
         if self.course.under_way() > 0 {

@@ -107,6 +107,8 @@ impl Sender {
             self.hear(place, verdict);
         }
         self.commit().await;
+        // The next process does not find them. Whether the server has them is not known any more.
+        self.dropped(self.line.only_in_memory(self.committed), Reason::Full);
     }
 
     async fn turn(&mut self) {

@@ -121,6 +121,10 @@ struct Agent {
 
 impl Agent {
     async fn start(folder: &Path, server: SocketAddr) -> Self {
+        Self::with(folder, server, WhenFull::Block, None).await
+    }
+
+    async fn with(folder: &Path, server: SocketAddr, when_full: WhenFull, max_age: Option<Duration>) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let supervisor = supervisor(runtime.handle());
         let milliseconds = Duration::from_millis;
@@ -138,15 +142,21 @@ impl Agent {
             metrics: SpoolMetrics::register(metrics::Builder::new().weir()),
             folder: folder.to_owned(),
         };
-        let settings = SpoolSettings {
-            name: NAME.to_owned(),
-            max_size: ByteSize::mib(8),
-            max_age: None,
-            when_full: WhenFull::Block,
-        };
+        let settings =
+            SpoolSettings { name: NAME.to_owned(), max_size: ByteSize::mib(8), max_age, when_full };
         let opening = runtime.spawn(Spool::open(settings, parts));
         let spool = opening.await.expect("it does not panic").expect("it opens");
         Self { runtime, supervisor, spool }
+    }
+
+    async fn is_empty(&self) {
+        let sent = async {
+            while self.spool.report().waiting > 0 {
+                SystemClock.sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let sent = tokio::time::timeout(Duration::from_secs(60), sent).await;
+        assert!(sent.is_ok(), "{:?}", self.spool.report());
     }
 
     async fn drains(self) {
@@ -260,16 +270,58 @@ async fn everything_that_is_kept_is_stored_once_and_in_order_whatever_happens() 
         () = suffer(&cable, &mut fate, &faults) => unreachable!("it goes on for ever"),
     };
     cable.becomes(CableState::Whole);
-    let sent = async {
-        while agent.spool.report().waiting > 0 {
-            SystemClock.sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(60), sent).await.is_ok(), "{:?}", agent.spool.report());
+    agent.is_empty().await;
     let (numbers, report) = (instance.numbers().await, agent.spool.report());
     println!("{next} events, {faults:?} faults, {ends:?} ends of agent, machine, and server");
     let wrong = numbers.iter().zip(0..).find(|(found, expected)| *found != expected);
     assert_eq!((wrong, numbers.len() as u64), (None, next));
     assert_eq!(report.dropped.total(), 0, "{report:?}");
+    agent.drains().await;
+}
+
+/// More is kept than there is room and time for, and the server is often away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_and_what_is_dropped_add_up_to_what_was_kept() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let server = tempfile::tempdir().unwrap();
+    let mut instance = Instance::start(server.path(), SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let cable = Cable::to(instance.address).await.expect("there is a free port");
+    let folder = tempfile::tempdir().unwrap();
+    let max_age = rng.random_bool(0.5).then_some(Duration::from_millis(400));
+    let agent = Agent::with(folder.path(), cable.address(), WhenFull::DropOldest, max_age).await;
+    let (mut next, faults) = (0, AtomicU64::new(0));
+    let mut fate = StdRng::seed_from_u64(rng.random());
+    let working = async {
+        while faults.load(Ordering::Relaxed) < FAULTS / 2 || agent.spool.report().dropped.total() == 0 {
+            let mut events = EventsBuilder::new(&IndexPrefix::new("shop").unwrap());
+            for number in next..next + 20 {
+                let mut noise = vec![0; 8_000];
+                rng.fill(&mut noise[..]);
+                noise.iter_mut().for_each(|byte| *byte = b'!' + *byte % 94);
+                events.push_line(&format!("{number} {}", String::from_utf8(noise).unwrap()), None);
+            }
+            next += 20;
+            agent.spool.keep(events).await.expect("it is kept");
+            if rng.random_range(0..400) == 0 {
+                instance = instance.restart(server.path()).await;
+                faults.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        instance
+    };
+    let instance = tokio::select! {
+        instance = working => instance,
+        () = suffer(&cable, &mut fate, &faults) => unreachable!("it goes on for ever"),
+    };
+    cable.becomes(CableState::Whole);
+    agent.is_empty().await;
+    let (numbers, report) = (instance.numbers().await, agent.spool.report());
+    println!("{max_age:?}, {faults:?} faults: {report:?}");
+    assert!(numbers.is_sorted_by(|one, other| one < other), "once and in order");
+    assert_eq!((report.kept, report.sent), (next, numbers.len() as u64));
+    assert_eq!(report.sent + report.dropped.total(), report.kept);
+    assert_eq!((report.dropped.damaged, report.dropped.too_large), (0, 0));
     agent.drains().await;
 }

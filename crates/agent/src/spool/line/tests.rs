@@ -169,6 +169,7 @@ fn what_is_in_memory_is_not_dropped() {
     assert_eq!(line.drop_before(point(4)), 0);
     assert_eq!(line.drop_before(point(6)), 20);
     assert_eq!((line.passed(), line.cursor()), (0, point(6)));
+    assert_eq!((line.only_in_memory(0), line.only_in_memory(6)), (0, 40));
     load(&mut line, [8]);
     check(&departs(&mut line), &[(0, 4), (4, 6), (6, 8)]);
 }
