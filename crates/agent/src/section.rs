@@ -114,6 +114,11 @@ pub enum Node {
 fn access(raw: &AgentSection, name: &str, node: Node, problems: &mut Problems) -> Option<Access> {
     let Some(key) = &raw.key else {
         if node == Node::Enrolled {
+            if raw.server.is_some() {
+                let message =
+                    "is for agents without a key: this one has joined, and was told where its servers are";
+                problems.push(Problem::at("server", message));
+            }
             return Some(Access::Enrolled { key: None });
         }
         let endpoint = Box::new(endpoint(raw, problems)?);

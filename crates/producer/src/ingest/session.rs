@@ -77,6 +77,8 @@ enum Event {
     Changed,
     Expired,
     Draining,
+    /// Another stream of the agent wants its place.
+    Replaced,
 }
 
 impl Session {
@@ -178,14 +180,14 @@ impl Session {
         seat: &mut Seat,
         drain: &DrainToken,
     ) -> Result<(), Status> {
-        let (mut ending, mut open) = (false, true);
+        let (mut ending, mut open, mut end) = (false, true, Ok(()));
         let clock = Arc::clone(&self.admission.clock);
         while (open && !ending) || self.in_hand.batches > 0 {
             let event = tokio::select! {
                 biased;
                 Some(dealt) = working.next(), if !working.is_empty() => Event::Dealt(dealt),
                 () = drain.draining(), if !ending => Event::Draining,
-                () = seat.wanted(), if !ending => Event::Draining,
+                () = seat.wanted(), if !ending => Event::Replaced,
                 () = changed(&mut self.changes) => Event::Changed,
                 () = ended(&*clock, self.visitor.expires()) => Event::Expired,
                 message = self.incoming.message(), if open && !ending && self.in_hand.has_room() => {
@@ -212,7 +214,12 @@ impl Session {
                     None
                 }
                 Event::Expired => return Err(Status::unauthenticated("the access token has expired")),
-                Event::Draining => {
+                Event::Draining | Event::Replaced => {
+                    if matches!(event, Event::Replaced) {
+                        let message =
+                            "another stream of this agent has begun: do two run with its folder or its name?";
+                        end = Err(Status::aborted(message));
+                    }
                     ending = true;
                     self.tell(Kind::Drain(Drain {}))?;
                     None
@@ -222,7 +229,7 @@ impl Session {
                 working.push(arrived.take(Arc::clone(&self.admission), next).boxed());
             }
         }
-        Ok(())
+        end
     }
 
     /// What can be worked on now because of a message.

@@ -214,7 +214,7 @@ fn a_full_disk_while_a_certificate_is_renewed_makes_no_copy() {
     let free = || fs::remove_dir_all(&draft).expect("it is there");
     fill();
     for _ in 0..2 {
-        file.request().err().expect("it can not be written down");
+        file.request().expect_err("it can not be written down");
     }
     free();
     let (generation, request) = file.request().expect("there is space");

@@ -115,6 +115,9 @@ impl ClientError {
 impl Refusal {
     fn hint(&self) -> Option<String> {
         match (self.status, self.detail.code.as_str()) {
+            (_, "wrong-secret") => Some(format!(
+                "to send in the name of an app that has a secret, show that, `weira1_…`, by `{TOKEN}` or `--token-file FILE`"
+            )),
             (StatusCode::UNAUTHORIZED, _) => Some(match &self.token {
                 None => how_to_show_a_token(),
                 Some(origin) => format!("the token of {origin} is none that it knows, or no longer"),

@@ -14,7 +14,7 @@ use crate::console::{Advised, Misused};
 
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct TokenArgs {
-    /// File with the operator's token, which is given by no flag itself [default: $WEIR_TOKEN, else
+    /// File with the operator's token, or to send the secret of the app; it is given by no flag itself [default: $WEIR_TOKEN, else
     /// $WEIR_TOKEN_FILE, else for a weir on this machine weir-data/operator.token if it is there]
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,

@@ -1,4 +1,4 @@
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             "the answer is without events from {from} to {to} that can not be read: {reason}"
         ));
     }
-    if let Some(next) = answer.next.as_deref().filter(|_| std::io::stderr().is_terminal()) {
+    if let Some(next) = &answer.next {
         console::note(&format!("more: --after '{next}'"));
     }
     Ok(ExitCode::Good)

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use weir_agent::{AgentSection, FilesSettings, InputSection, Node};
 use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::{Alias, CONFIG, KEY};
-use weir_foundation::settings::{Environment, FlagValue, Loaded, Problems, Sources, WrongAliases, load};
+use weir_foundation::settings::{
+    Environment, FlagValue, Loaded, Problem, Problems, Sources, WrongAliases, load,
+};
 use weir_foundation::supervise::{DrainDeadlines, DrainSection};
 use weir_foundation::telemetry::{LogSection, LogSettings};
 
@@ -77,8 +79,10 @@ fn validate(loaded: &mut Loaded<RawAgentSettings>, host: &str) -> Option<AgentSe
     let node = if weir_agent::is_enrolled(&data_dir) { Node::Enrolled } else { Node::Unknown };
     // The server says what is read where nothing is said here.
     let is_told = loaded.raw.inputs.is_empty() && (node == Node::Enrolled || loaded.raw.agent.key.is_some());
-    let inputs = loaded.section("inputs", |raw| {
-        if is_told { Ok(Vec::new()) } else { FilesSettings::validate_all(&raw.inputs) }
+    let inputs = loaded.section("inputs", |raw| match (is_told, raw.inputs.is_empty()) {
+        (true, _) => Ok(Vec::new()),
+        (false, false) => FilesSettings::validate_all(&raw.inputs),
+        (false, true) => Err(nothing_to_do().into()),
     });
     let known = inputs.clone().unwrap_or_default();
     let agent = loaded.section("agent", |raw| weir_agent::Settings::validate(&raw.agent, known, host, node));
@@ -88,6 +92,16 @@ fn validate(loaded: &mut Loaded<RawAgentSettings>, host: &str) -> Option<AgentSe
     inputs?;
     let (ops, exposure) = listen?;
     Some(AgentSettings { data_dir, agent: agent?, ops, exposure, log: log?, drain: drain? })
+}
+
+/// What a node has that was told nothing.
+fn nothing_to_do() -> Problem {
+    let hint = format!(
+        "set `{KEY}` or `--key-file` to the access key of this node, which `weir agent key create` prints, or name a \
+         file with `inputs:` by `--config`"
+    );
+    Problem::at("", "must have at least one: this node has no access key either, and has joined no server")
+        .hint(hint)
 }
 
 impl AgentListenSection {

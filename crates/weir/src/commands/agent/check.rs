@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     output: OutputArgs,
 }
 
+/// How the link is while events are taken, as the agent says it.
+const CONNECTED: &str = "connected";
+
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes of what is read at most.
@@ -148,8 +151,10 @@ impl Finding {
             let ill = page.components.iter().filter(|component| is_ill(component));
             ill.map(Component::text).collect()
         };
-        let errs = agent.inputs.iter().any(|input| input.files == 0 && input.errors > 0);
-        let good = page.ready && agent.failed.is_none() && agent.error.is_none() && !errs;
+        // An error of long ago is none any more, unless something waits.
+        let errs = |input: &Input| input.errors > 0 && (input.files == 0 || input.lag_bytes > 0);
+        let is_well = agent.link == CONNECTED && !agent.inputs.iter().any(errs);
+        let good = page.ready && agent.failed.is_none() && agent.error.is_none() && is_well;
         Ok(Self { good, version: page.version, agent, problems })
     }
 }
@@ -311,8 +316,16 @@ mod tests {
         check(&|page| page["ready"] = json!(false), false);
         check(&|page| page["sections"]["agent"]["error"] = json!("x"), false);
         check(&|page| page["sections"]["agent"]["failed"] = json!({ "revision": 1, "error": "x" }), false);
-        // A file of several that could not be read once is told, and no more.
-        check(&|page| page["sections"]["agent"]["inputs"][0]["errors"] = json!(1), true);
+        check(&|page| page["sections"]["agent"]["link"] = json!("connected, and throttled: x"), false);
+        // A file of several that could not be read once is told, and no more, unless something waits.
+        let once = |lag: u64| {
+            move |page: &mut Value| {
+                page["sections"]["agent"]["inputs"][0]["errors"] = json!(1);
+                page["sections"]["agent"]["inputs"][0]["lag_bytes"] = json!(lag);
+            }
+        };
+        check(&once(0), true);
+        check(&once(1), false);
         let nothing = |page: &mut Value| {
             page["sections"]["agent"]["inputs"][0]["errors"] = json!(1);
             page["sections"]["agent"]["inputs"][0]["files"] = json!(0);
