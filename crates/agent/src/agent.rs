@@ -199,6 +199,7 @@ impl Beginning {
             condition: self.condition.subscribe(),
             log: Arc::clone(&self.log),
             host: self.settings.name.clone(),
+            own_inputs: !self.settings.inputs.is_empty(),
         };
         self.run(Server::Secured(attendance), &name, Some(apps))
     }

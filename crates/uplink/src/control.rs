@@ -45,6 +45,8 @@ pub struct Attendance {
     pub log: Arc<dyn OwnLog>,
     /// What the machine is called.
     pub host: String,
+    /// Whether it runs the inputs of its own settings, and nothing that is offered.
+    pub own_inputs: bool,
 }
 
 /// The agent's own log.
@@ -142,6 +144,7 @@ impl Control {
             os: std::env::consts::OS.to_owned(),
             running: condition.running.clone(),
             failed: condition.outcome.clone().filter(|outcome| outcome.error.is_some()).map(Into::into),
+            own_inputs: attendance.own_inputs,
         };
         // There is room.
         drop(reports.try_send(Report { kind: Some(report::Kind::Introduction(introduction)) }));

@@ -87,9 +87,9 @@ impl Picture {
         self.inputs().iter().map(|input| Duration::from_millis(input.lag_millis)).max()
     }
 
-    /// Nothing if it has nothing to run.
+    /// Nothing if it has nothing to run, or runs what its own settings say.
     pub(super) fn progress(&self) -> Option<Progress<'_>> {
-        let wanted = self.wanted.as_ref()?;
+        let wanted = self.wanted.as_ref().filter(|_| !self.has_own_inputs())?;
         if self.live.is_none() {
             return Some(Progress::Away);
         }
@@ -99,6 +99,10 @@ impl Picture {
         }
         let failed = said.failed.as_ref().filter(|failed| failed.hash == wanted.hash);
         Some(failed.map_or(Progress::Trying, |failed| Progress::Failed { reason: &failed.reason }))
+    }
+
+    fn has_own_inputs(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.introduction.own_inputs)
     }
 
     /// The first state that fits, and why; of one that is well only what is odd.
@@ -173,6 +177,10 @@ impl Picture {
     }
 
     fn oddity(&self, now: SystemTime) -> Option<String> {
+        if let Some(wanted) = self.wanted.as_ref().filter(|_| self.has_own_inputs()) {
+            let revision = wanted.revision;
+            return Some(format!("runs the inputs of its own settings, and not revision {revision}"));
+        }
         if let (Some(Progress::Trying), Some(wanted)) = (self.progress(), &self.wanted) {
             return Some(format!("has not said yet that it runs revision {}", wanted.revision));
         }

@@ -205,8 +205,13 @@ impl Simulated {
             Enrolment { folder: &folder, key: Some(&key), name: &name, clock: Arc::clone(&clock), patience };
         let identity = enrolment.ask(0).await.unwrap().unwrap();
         let (condition, conditions) = watch::channel(Condition::default());
-        let server =
-            Server::Secured(Attendance { identity, condition: conditions, log: Arc::new(NoLog), host: name });
+        let server = Server::Secured(Attendance {
+            identity,
+            condition: conditions,
+            log: Arc::new(NoLog),
+            host: name,
+            own_inputs: false,
+        });
         let backoff =
             Backoff::new(Duration::from_millis(100), Duration::from_secs(2), Attempts::Unlimited).unwrap();
         let settings = weir_uplink::Settings {

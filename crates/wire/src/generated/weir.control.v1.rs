@@ -138,6 +138,9 @@ pub struct Introduction {
     /// The one that failed last, if one did since another was applied.
     #[prost(message, optional, tag = "5")]
     pub failed: ::core::option::Option<Outcome>,
+    /// It runs the inputs of its own settings, and no configuration.
+    #[prost(bool, tag = "6")]
+    pub own_inputs: bool,
 }
 /// Sent whenever it has changed, and from time to time.
 #[derive(Clone, PartialEq, ::prost::Message)]

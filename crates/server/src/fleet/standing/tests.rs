@@ -107,6 +107,12 @@ fn one_that_is_well_says_only_what_is_odd() {
         Ok,
         Some("has not said yet that it runs revision 5"),
     );
+    let own = |picture: &mut Picture| {
+        picture.wanted = Some(configuration(5, "new"));
+        picture.live.as_mut().expect("it is well").introduction.own_inputs = true;
+        assert_eq!(picture.progress(), None, "it does not count for a configuration");
+    };
+    check(own, Ok, Some("runs the inputs of its own settings, and not revision 5"));
     check(|picture| status(picture).clock_skew_millis = 30_000, Ok, Some("its clock is 30s ahead"));
     check(|picture| status(picture).clock_skew_millis = -7_200_000, Ok, Some("its clock is 2h behind"));
     check(|picture| status(picture).clock_skew_millis = 29_999, Ok, None);
