@@ -48,6 +48,8 @@ pub enum StartError {
     Taken(PathBuf),
     #[error("could not find out how far files are read")]
     Register(#[from] RegisterError),
+    #[error("could not find out who this agent is")]
+    Identity(#[source] EnrolError),
     #[error("could not find out what to run")]
     Configuration(#[from] ConfigurationError),
     #[error("could not start a thread")]
@@ -129,8 +131,10 @@ impl Agent {
             Access::Enrolled { key } => {
                 let policy = Policy::essential(DrainPhase::StopIntake);
                 spawner.spawn("agent.enrolment", policy, |drain| async move {
-                    let Some(identity) = beginning.enrol(key.as_deref(), &drain).await else { return Ok(()) };
-                    beginning.run_as(identity)
+                    match beginning.enrol(key.as_deref(), &drain).await? {
+                        Some(identity) => beginning.run_as(identity),
+                        None => Ok(()),
+                    }
                 });
             }
         }
@@ -158,7 +162,11 @@ impl Agent {
 
 impl Beginning {
     /// Asks until the server has made an agent of this node; none if the process drains before.
-    async fn enrol(&self, key: Option<&AccessKey>, drain: &DrainToken) -> Option<IdentityFile> {
+    async fn enrol(
+        &self,
+        key: Option<&AccessKey>,
+        drain: &DrainToken,
+    ) -> Result<Option<IdentityFile>, StartError> {
         let (name, patience) = (self.settings.name.as_str(), self.settings.answer_timeout);
         let clock = Arc::clone(&self.clock);
         let enrolment = Enrolment { folder: &self.folder, key, name, clock, patience };
@@ -166,11 +174,12 @@ impl Beginning {
         for attempt in 0.. {
             let asked = tokio::select! {
                 asked = enrolment.ask(attempt) => asked,
-                () = drain.draining() => return None,
+                () = drain.draining() => return Ok(None),
             };
             let error = match asked {
-                Ok(Some(identity)) => return Some(identity),
+                Ok(Some(identity)) => return Ok(Some(identity)),
                 Ok(None) => EnrolError::Nowhere,
+                Err(error) if error.is_final() => return Err(StartError::Identity(error)),
                 Err(error) => error,
             };
             let why: Arc<str> = chain(&error).to_string().into();
@@ -185,10 +194,10 @@ impl Beginning {
             self.standing.send_replace(Standing::Enrolling(Some(why)));
             tokio::select! {
                 () = self.clock.sleep(delays.next().unwrap_or(CONNECT)) => {}
-                () = drain.draining() => return None,
+                () = drain.draining() => return Ok(None),
             }
         }
-        None
+        Ok(None)
     }
 
     fn run_as(self, identity: IdentityFile) -> Result<(), StartError> {

@@ -35,6 +35,13 @@ pub enum EnrolError {
 }
 
 impl EnrolError {
+    /// Whether what the node has of an agent can not be used, so that there is nothing to wait for.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        use IdentityError::{Key, Malformed, Newer, Read};
+        matches!(self, Self::Identity(Read { .. } | Malformed { .. } | Newer { .. } | Key(_)))
+    }
+
     /// Whether somebody has to act: asking again is of no use.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

@@ -48,7 +48,9 @@ pub enum IdentityError {
     Read { path: PathBuf, source: io::Error },
     #[error("could not write `{path}`")]
     Write { path: PathBuf, source: io::Error },
-    #[error("`{path}` is not what an agent writes")]
+    #[error(
+        "`{path}` is not what an agent writes; without it an access key lets this node join anew, and files are read on"
+    )]
     Malformed { path: PathBuf, source: serde_json::Error },
     #[error("`{path}` has format {found}, this weir knows {FORMAT}: use a newer weir")]
     Newer { path: PathBuf, found: u32 },

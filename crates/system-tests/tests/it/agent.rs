@@ -343,3 +343,25 @@ async fn an_agent_without_a_server_waits_and_says_so() {
     agent.terminate().await;
     assert!(server.terminate().await.success());
 }
+
+/// Nobody is asked who could not help.
+#[tokio::test]
+async fn an_agent_that_does_not_know_who_it_is_ends_and_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let run = || {
+        let mut command = Command::new(binary());
+        command.env_clear().env("WEIR_LISTEN__OPS", free_address().to_string());
+        command.args(["agent", "run", "--data-dir"]).arg(&state).stdin(Stdio::null()).output().unwrap()
+    };
+    let nothing = run();
+    let told = String::from_utf8_lossy(&nothing.stderr);
+    assert_eq!(nothing.status.code(), Some(78), "{told}");
+    assert!(told.contains("`WEIR_KEY`") && told.contains("`--config`"), "{told}");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("identity.json"), "no JSON").unwrap();
+    let damaged = run();
+    let told = String::from_utf8_lossy(&damaged.stderr);
+    assert_eq!(damaged.status.code(), Some(1), "{told}");
+    assert!(told.contains("is not what an agent writes; without it an access key lets"), "{told}");
+}
