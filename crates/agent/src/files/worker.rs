@@ -373,7 +373,9 @@ impl Worker {
                 if self.unwritten.is_none() {
                     tracing::error!(%error, "how far files are read can not be written down: new files are not read");
                 }
-                self.unwritten = Some(error.to_string());
+                let folder = self.parts.folder.display();
+                self.unwritten =
+                    Some(format!("how far files are read can not be written to `{folder}`: {error}"));
                 self.dirty = true;
             }
         }
