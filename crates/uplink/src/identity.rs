@@ -12,6 +12,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -421,11 +422,23 @@ fn read(path: &Path) -> Result<Option<Document>, IdentityError> {
             Ok(Document { format, .. }) if format > FORMAT => {
                 Err(IdentityError::Newer { path, found: format })
             }
-            Ok(document) => Ok(Some(document)),
+            Ok(document) => {
+                complain_if_exposed(&path);
+                Ok(Some(document))
+            }
             Err(source) => Err(IdentityError::Malformed { path, source }),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(IdentityError::Read { path, source }),
+    }
+}
+
+/// Nobody's logs stop for that: it is too late to keep the key from those who wanted it.
+fn complain_if_exposed(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |found| found.mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let mode = format_args!("{mode:04o}");
+        tracing::warn!(path = %path.display(), %mode, "the key of this agent can be read by more than its user; make it 0600");
     }
 }
 
