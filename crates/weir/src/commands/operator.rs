@@ -66,7 +66,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Create { operator, ttl, data_dir, output, server } => {
             let answer = match data_dir {
-                Some(data_dir) => create_in(&data_dir, &operator, ttl)?,
+                Some(data_dir) => {
+                    let created = create_in(&data_dir, &operator, ttl)?;
+                    console::note("a weir that runs over this directory knows it within a second");
+                    created
+                }
                 None => {
                     let client = Client::of(&server)?;
                     let new = NewOperator { operator, ttl: ttl.text() };
