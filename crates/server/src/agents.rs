@@ -30,8 +30,8 @@ use weir_wire::proto::control::enrolment_server::EnrolmentServer;
 
 use self::control::ControlDoor;
 use self::enrolment::EnrolmentDoor;
-pub(crate) use self::hub::Live;
 pub use self::hub::{Hub, LogError};
+pub(crate) use self::hub::{Live, RECENTLY};
 
 /// What the doors of agents stand on.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The agents that attend now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +30,8 @@ struct Attending {
     session: u64,
     live: Live,
     wishes: mpsc::Sender<LogWish>,
+    /// When sessions began while the one before was there: the last of them.
+    takeovers: VecDeque<SystemTime>,
 }
 
 /// What an agent says of itself while it attends.
@@ -39,7 +41,15 @@ pub(crate) struct Live {
     pub(crate) introduction: Introduction,
     /// The last that it said.
     pub(crate) status: Option<Status>,
+    /// How often a session took the place of one that was there, in the [`RECENTLY`] before this one began.
+    pub(crate) takeovers: usize,
 }
+
+/// For how long it is remembered that sessions took the place of others.
+pub(crate) const RECENTLY: Duration = Duration::from_secs(60);
+
+/// How many of them are remembered.
+const TAKEOVERS: usize = 32;
 
 /// Somebody wants lines of the agent's log.
 #[derive(Debug)]
@@ -96,12 +106,22 @@ impl Hub {
     }
 
     /// Takes the place of a former session of the agent, if there is one.
-    pub(super) fn enter(&self, agent: &AgentName, live: Live) -> (Place, mpsc::Receiver<LogWish>) {
+    pub(super) fn enter(&self, agent: &AgentName, mut live: Live) -> (Place, mpsc::Receiver<LogWish>) {
         let (wishes, wished) = mpsc::channel(QUEUE);
         let mut sessions = self.sessions();
         sessions.last += 1;
         let session = sessions.last;
-        sessions.by_agent.insert(agent.clone(), Attending { session, live, wishes });
+        let mut takeovers = VecDeque::new();
+        if let Some(former) = sessions.by_agent.remove(agent) {
+            takeovers = former.takeovers;
+            takeovers.push_back(live.since);
+            let long_ago = |at: &SystemTime| live.since.duration_since(*at).is_ok_and(|ago| ago > RECENTLY);
+            while takeovers.len() > TAKEOVERS || takeovers.front().is_some_and(long_ago) {
+                takeovers.pop_front();
+            }
+        }
+        live.takeovers = takeovers.len();
+        sessions.by_agent.insert(agent.clone(), Attending { session, live, wishes, takeovers });
         (Place { hub: self.clone(), agent: agent.clone(), session }, wished)
     }
 
@@ -136,7 +156,27 @@ mod tests {
     use super::*;
 
     fn live() -> Live {
-        Live { since: SystemTime::UNIX_EPOCH, introduction: Introduction::default(), status: None }
+        live_since(0)
+    }
+
+    fn live_since(seconds: u64) -> Live {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        Live { since, introduction: Introduction::default(), status: None, takeovers: 0 }
+    }
+
+    #[test]
+    fn it_is_counted_how_often_sessions_take_the_place_of_others() {
+        let (hub, web) = (Hub::default(), AgentName::new("web").expect("a name"));
+        let mut places = Vec::new();
+        for (seconds, takeovers) in [(0, 0), (10, 1), (20, 2), (70, 3), (71, 3), (200, 1)] {
+            places.push(hub.enter(&web, live_since(seconds)));
+            let found = hub.live(&web).map(|live| live.takeovers);
+            assert_eq!(found, Some(takeovers), "{seconds}");
+        }
+        drop(places);
+        drop(hub.enter(&web, live_since(201)));
+        let (_place, _wished) = hub.enter(&web, live_since(202));
+        assert_eq!(hub.live(&web).map(|live| live.takeovers), Some(0), "nobody was there");
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ impl Session {
             ..weir_fleet::Report::default()
         };
         let told = introduction.running.clone();
-        let live = Live { since: parts.clock.now(), introduction, status: None };
+        let live = Live { since: parts.clock.now(), introduction, status: None, takeovers: 0 };
         let (place, wishes) = parts.hub.enter(caller.name(), live);
         let mut changes = parts.fleet.changes();
         // Looked at first of all.

@@ -8,7 +8,7 @@ use weir_model::AppName;
 use weir_wire::proto::control::Input;
 
 use super::words::{size, span};
-use crate::agents::Live;
+use crate::agents::{Live, RECENTLY};
 use crate::api;
 use crate::server::FleetParts;
 
@@ -42,6 +42,9 @@ pub(super) enum Progress<'a> {
 
 /// What was written longer ago is stored late.
 const LATE: Duration = Duration::from_secs(60);
+
+/// Sessions that take the place of others within a minute: of a network that breaks there are seldom so many.
+const RIVALS: usize = 4;
 
 /// From here on it matters for tokens and for the times of events.
 const SKEW: Duration = Duration::from_secs(30);
@@ -176,7 +179,20 @@ impl Picture {
         }
     }
 
+    /// Of two that use one folder or one key, until a renewal shows which generation each has.
+    fn rivalry(&self, now: SystemTime) -> Option<String> {
+        let live = self.live.as_ref().filter(|live| live.takeovers >= RIVALS)?;
+        let is_recent = now.duration_since(live.since).is_ok_and(|ago| ago < RECENTLY);
+        let often = live.takeovers;
+        is_recent.then(|| {
+            format!("was replaced by itself {often} times in a minute: its connection breaks, or two have its folder or its key")
+        })
+    }
+
     fn oddity(&self, now: SystemTime) -> Option<String> {
+        if let Some(rivalry) = self.rivalry(now) {
+            return Some(rivalry);
+        }
         if let Some(wanted) = self.wanted.as_ref().filter(|_| self.has_own_inputs()) {
             let revision = wanted.revision;
             return Some(format!("runs the inputs of its own settings, and not revision {revision}"));

@@ -46,6 +46,7 @@ fn well() -> Picture {
         since: now() - HOUR,
         introduction: Introduction::default(),
         status: Some(Status { inputs: vec![input("/a", "shop", 0)], ..Status::default() }),
+        takeovers: 0,
     };
     Picture { view, live: Some(live), wanted: Some(wanted), off: Vec::new() }
 }
@@ -107,6 +108,16 @@ fn one_that_is_well_says_only_what_is_odd() {
         Ok,
         Some("has not said yet that it runs revision 5"),
     );
+    let replaced = |takeovers: usize, ago: u64| {
+        move |picture: &mut Picture| {
+            let live = picture.live.as_mut().expect("it is well");
+            (live.takeovers, live.since) = (takeovers, now() - Duration::from_secs(ago));
+        }
+    };
+    let rivals = "was replaced by itself 4 times in a minute: its connection breaks, or two have its folder or its key";
+    check(replaced(4, 5), Ok, Some(rivals));
+    check(replaced(3, 5), Ok, None);
+    check(replaced(4, 61), Ok, None);
     let own = |picture: &mut Picture| {
         picture.wanted = Some(configuration(5, "new"));
         picture.live.as_mut().expect("it is well").introduction.own_inputs = true;
