@@ -69,7 +69,7 @@ pub struct ConfigurationAnswer {
     /// What these agents have now; absent if nothing was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationEntry>,
-    /// Whether the text is another than before.
+    /// Whether these agents are told anything new: another text, or one that did not work, to be tried again.
     pub changed: bool,
     /// How many agents run by it, those that are away included.
     pub agents: u64,
