@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use weir_foundation::clock::Clock;
+use weir_foundation::clock::{self, Clock};
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
 use weir_uplink::{Condition, InputCondition, Offer};
@@ -70,16 +70,10 @@ impl Steward {
             let probation = async {
                 match stage {
                     Stage::Probation { generation, until, begun } => {
-                        clock.sleep(until.saturating_duration_since(clock.monotonic())).await;
+                        clock::until(&*clock, Some(until)).await;
                         Event::ProbationOver { generation, begun }
                     }
                     Stage::Settled => std::future::pending().await,
-                }
-            };
-            let waited = async {
-                match again {
-                    Some(again) => clock.sleep(again.saturating_duration_since(clock.monotonic())).await,
-                    None => std::future::pending().await,
                 }
             };
             let event = tokio::select! {
@@ -90,7 +84,7 @@ impl Steward {
                 offered = changed(&mut self.offers) => if offered { Event::Offer } else { return },
                 Ok(()) = report.changed() => Event::Report,
                 event = probation => event,
-                () = waited => Event::Offer,
+                () = clock::until(&*clock, again) => Event::Offer,
             };
             stage = match event {
                 Event::Report => stage,

@@ -46,6 +46,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// Waits until then; for ever, if there is no such time.
+pub async fn until(clock: &dyn Clock, at: Option<Instant>) {
+    match at {
+        Some(at) => clock.sleep(at.saturating_duration_since(clock.monotonic())).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The time was up before the work was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no result within {0:?}")]

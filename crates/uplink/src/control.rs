@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
-use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::clock::{Clock, timeout, until};
 use weir_foundation::failure::chain;
 use weir_foundation::settings::Secret;
 use weir_wire::proto::control::control_client::ControlClient;
@@ -20,7 +20,7 @@ use weir_wire::proto::control::{
 
 use crate::condition::{Condition, Offer, millis};
 use crate::identity::{IdentityError, IdentityFile};
-use crate::link::{Broken, until};
+use crate::link::Broken;
 
 /// Without anything new the agent says so often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);

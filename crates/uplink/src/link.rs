@@ -1,7 +1,7 @@
 //! Connects, serves one connection after the other, and waits between attempts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -210,12 +210,5 @@ impl Broken {
             Self::Identity(error) => error.is_refusal(),
             _ => false,
         }
-    }
-}
-
-pub(crate) async fn until(clock: &dyn Clock, deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => clock.sleep(deadline.saturating_duration_since(clock.monotonic())).await,
-        None => std::future::pending().await,
     }
 }

@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use weir_auth::AgentIdentity;
 use weir_auth::seal::{SealOffer, SealPublic, ServerRandom};
-use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::clock::{Clock, timeout, until};
 use weir_foundation::settings::Secret;
 use weir_foundation::supervise::DrainToken;
 use weir_wire::proto::ingest::ingest_client::IngestClient;
@@ -18,7 +18,7 @@ use weir_wire::proto::ingest::{
 
 use crate::control::{Word, with_token};
 use crate::flight::{Flight, Seal, Sending};
-use crate::link::{Broken, until};
+use crate::link::Broken;
 use crate::uplink::Link;
 
 /// Batches that a server must take: a long line has to fit.

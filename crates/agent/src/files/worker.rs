@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use weir_foundation::clock::Clock;
+use weir_foundation::clock::{self, Clock};
 use weir_foundation::supervise::DrainToken;
 use weir_model::Timestamp;
 use weir_uplink::{Effect, Link, Place, Uplink, Verdict};
@@ -180,19 +180,15 @@ impl Worker {
             Pause::Crowded => Some(now + CROWDED),
         };
         let clock = Arc::clone(&self.parts.clock);
-        let sleep = async |until: Option<Instant>| match until {
-            Some(at) => clock.sleep(at.saturating_duration_since(clock.monotonic())).await,
-            None => std::future::pending().await,
-        };
         // What is told is not heard before it may be looked at: until then there may be more of it.
         let tick = self.schedule.tick(interval);
         let changed = async {
-            sleep(tick).await;
+            clock::until(&*clock, tick).await;
             self.watch.changed().await;
         };
         tokio::select! {
             () = stop.draining() => {}
-            () = sleep(until) => {}
+            () = clock::until(&*clock, until) => {}
             () = changed, if look_at > tick => {}
             Ok(()) = self.link.changed() => {}
             Ok(()) = self.parts.inputs.wanted.changed() => {}

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
+use weir_foundation::clock;
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
 use weir_journal::Journal as _;
@@ -272,15 +273,9 @@ impl Sender {
             false => [held, self.commit_at, self.expires_at].into_iter().flatten().min(),
         };
         let clock = Arc::clone(&self.shared.clock);
-        let due = async {
-            match until {
-                Some(at) => clock.sleep(at.saturating_duration_since(clock.monotonic())).await,
-                None => std::future::pending().await,
-            }
-        };
         let event = tokio::select! {
             () = stop.draining() => Event::Stop,
-            () = due => Event::Due,
+            () = clock::until(&*clock, until) => Event::Due,
             Ok(()) = self.link.changed() => Event::Link,
             Ok(()) = self.changes.changed() => Event::Kept,
             () = self.shared.gate.asked() => Event::Asked,
