@@ -105,16 +105,12 @@ impl Arrived {
             None => (self.store(&admission, None).await.map(|()| 0), Next::Unknown),
             Some(stretch) => self.take_stretch(&admission, stretch, next).await,
         };
-        let source = stretch.map(|stretch| (stretch.source, next));
-        match outcome {
-            Ok(mark) => {
-                Dealt { sequence, outcome: Outcome::Stored(Stored { mark }), throttle: None, bytes, source }
-            }
-            Err(trouble) => {
-                let throttle = trouble.throttle();
-                Dealt { sequence, outcome: trouble.outcome(&admission), throttle, bytes, source }
-            }
-        }
+        let throttle = outcome.as_ref().err().and_then(Trouble::throttle);
+        let outcome = match outcome {
+            Ok(mark) => Outcome::Stored(Stored { mark }),
+            Err(trouble) => trouble.outcome(&admission),
+        };
+        Dealt { sequence, outcome, throttle, bytes, source: stretch.map(|stretch| (stretch.source, next)) }
     }
 
     /// How far the source is stored, or why the batch is not; and where its next stretch has to begin.

@@ -76,9 +76,8 @@ enum Event {
     /// Something about the fleet.
     Changed,
     Expired,
-    Draining,
-    /// Another stream of the agent wants its place.
-    Replaced,
+    /// The stream is to end, and so.
+    Leaving(Result<(), Status>),
 }
 
 impl Session {
@@ -186,8 +185,8 @@ impl Session {
             let event = tokio::select! {
                 biased;
                 Some(dealt) = working.next(), if !working.is_empty() => Event::Dealt(dealt),
-                () = drain.draining(), if !ending => Event::Draining,
-                () = seat.wanted(), if !ending => Event::Replaced,
+                () = drain.draining(), if !ending => Event::Leaving(Ok(())),
+                () = seat.wanted(), if !ending => Event::Leaving(Err(replaced())),
                 () = changed(&mut self.changes) => Event::Changed,
                 () = ended(&*clock, self.visitor.expires()) => Event::Expired,
                 message = self.incoming.message(), if open && !ending && self.in_hand.has_room() => {
@@ -214,13 +213,8 @@ impl Session {
                     None
                 }
                 Event::Expired => return Err(Status::unauthenticated("the access token has expired")),
-                Event::Draining | Event::Replaced => {
-                    if matches!(event, Event::Replaced) {
-                        let message =
-                            "another stream of this agent has begun: do two run with its folder or its name?";
-                        end = Err(Status::aborted(message));
-                    }
-                    ending = true;
+                Event::Leaving(how) => {
+                    (ending, end) = (true, how);
                     self.tell(Kind::Drain(Drain {}))?;
                     None
                 }
@@ -329,4 +323,8 @@ async fn ended(clock: &dyn Clock, expires: Option<SystemTime>) {
         }
         None => std::future::pending().await,
     }
+}
+
+fn replaced() -> Status {
+    Status::aborted("another stream of this agent has begun: do two run with its folder or its name?")
 }
