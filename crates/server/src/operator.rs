@@ -55,7 +55,8 @@ impl FromRequestParts<Arc<Shared>> for Asking {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
         let fleet = shared.parts.control.fleet();
-        Ok(Self { by: known(fleet, &parts.headers)?, fleet: fleet.clone() })
+        let (by, _) = known(fleet, &parts.headers)?;
+        Ok(Self { by, fleet: fleet.clone() })
     }
 }
 
@@ -63,7 +64,7 @@ impl FromRequestParts<Arc<Shared>> for AskingFleet {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
-        let by = known(shared.parts.control.fleet(), &parts.headers)?;
+        let (by, _) = known(shared.parts.control.fleet(), &parts.headers)?;
         match &shared.parts.control {
             Control::Fleet(parts) => Ok(Self { by, parts: parts.clone() }),
             Control::Operators(_) => {
@@ -76,9 +77,9 @@ impl FromRequestParts<Arc<Shared>> for AskingFleet {
 /// Lets operators through and nobody else. What is answered without an end ends with the token.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let fleet = shared.parts.control.fleet();
-    let shown = match bearer(request.headers()) {
-        Some(shown) if fleet.check_operator(&shown).is_ok() => shown,
-        Some(_) | None => return Failure::unauthorized().into_response(),
+    let shown = match known(fleet, request.headers()) {
+        Ok((_, shown)) => shown,
+        Err(failure) => return failure.into_response(),
     };
     let response = next.run(request).await;
     if response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != EVENTS) {
@@ -99,9 +100,11 @@ async fn sent_away(fleet: Fleet, shown: Secret, clock: Arc<dyn Clock>) {
     }
 }
 
-fn known(fleet: &Fleet, headers: &HeaderMap) -> Result<OperatorName, Failure> {
+/// Who asks, by what he shows.
+fn known(fleet: &Fleet, headers: &HeaderMap) -> Result<(OperatorName, Secret), Failure> {
     let shown = bearer(headers).ok_or_else(Failure::unauthorized)?;
-    fleet.check_operator(&shown).map_err(|_refused| Failure::unauthorized())
+    let by = fleet.check_operator(&shown).map_err(|_refused| Failure::unauthorized())?;
+    Ok((by, shown))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
