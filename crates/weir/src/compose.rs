@@ -42,7 +42,7 @@ use weir_server::{Control, FleetParts, JournalFiles, Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
 
-pub(crate) use self::agent::agent;
+pub(crate) use self::agent::{CONNECTED, agent};
 use self::auditor::Books;
 pub(crate) use self::consumer::consumer;
 use self::door::Doors;

@@ -85,11 +85,14 @@ fn describe(agent: &Agent) -> serde_json::Value {
     })
 }
 
+/// How the link is while events are taken.
+pub(crate) const CONNECTED: &str = "connected";
+
 fn words(link: &Link) -> String {
     match link {
         Link::New => "connecting".to_owned(),
-        Link::Connected { .. } => "connected".to_owned(),
-        Link::Throttled(why) => format!("connected, and throttled: {why}"),
+        Link::Connected { .. } => CONNECTED.to_owned(),
+        Link::Throttled(why) => format!("{CONNECTED}, and throttled: {why}"),
         Link::Disconnected(why) => format!("not connected: {why}"),
         Link::Refused(why) => format!("refused: {why}"),
     }

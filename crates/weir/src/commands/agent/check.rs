@@ -15,6 +15,7 @@ use weir_foundation::exit::ExitCode;
 use weir_foundation::fetch::Fetcher;
 
 use super::super::{OutputArgs, block_on, zone};
+use crate::compose::CONNECTED;
 use crate::console::{self, Advised};
 use crate::output::{Column, Format, Row, Zone, json_line, left, print_rows, printable, right};
 
@@ -26,9 +27,6 @@ pub(super) struct Arguments {
     #[command(flatten)]
     output: OutputArgs,
 }
-
-/// How the link is while events are taken, as the agent says it.
-const CONNECTED: &str = "connected";
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
