@@ -51,7 +51,7 @@ impl Instance {
             changed = true;
         }
         let newest = self.signing.last().map(|newest| newest.made);
-        if newest.is_none_or(|made| made.checked_add(settings.signing_key_age).is_some_and(|due| due <= now))
+        if newest.is_some_and(|made| made.checked_add(settings.signing_key_age).is_some_and(|due| due <= now))
         {
             self.signing.push(make_signing(now, now + settings.publication));
             changed = true;
