@@ -10,7 +10,7 @@ mod identity;
 mod key;
 mod request;
 
-pub use authority::{Authority, AuthorityError, IssueError};
+pub use authority::{Authority, AuthorityError, BACK, IssueError};
 pub use certificate::{Certificate, CertificateError, IllegalDigest, Pin, Serial, Thumbprint};
 pub use identity::{Identity, IdentityError};
 pub use key::{PrivateKey, UnusableKey};

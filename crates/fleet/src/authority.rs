@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use weir_auth::access_key::AccessKey;
-use weir_auth::pki::{Authority, AuthorityError, Certificate, CheckedRequest, Identity, IssueError, Pin};
+use weir_auth::pki::{
+    Authority, AuthorityError, BACK, Certificate, CheckedRequest, Identity, IssueError, Pin,
+};
 use weir_auth::seal::{Opener, SealKey, SealPublic, ServerRandom, WeakKey};
 use weir_auth::token::{SigningKey, Verifier, VerifyingKey};
 use weir_auth::{AgentIdentity, AgentName, InstanceId};
@@ -18,9 +20,6 @@ use crate::documents::{
 use crate::failure::{Nature, failures};
 use crate::fleet::Fleet;
 use crate::settings::FleetSettings;
-
-/// How far a certificate is dated back; see `weir_auth::pki`.
-pub(crate) const BACK: Duration = Duration::from_secs(300);
 
 /// Six tenths of a life, then there is time left for several attempts.
 pub(crate) fn renewal(made: SystemTime, end: SystemTime) -> SystemTime {

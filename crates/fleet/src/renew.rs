@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use weir_auth::AgentName;
-use weir_auth::pki::{Certificate, CheckedRequest, IssueError, Pin, RequestError};
+use weir_auth::pki::{BACK, Certificate, CheckedRequest, IssueError, Pin, RequestError};
 
-use crate::authority::{BACK, is_ahead};
+use crate::authority::is_ahead;
 use crate::codes;
 use crate::documents::{Agent, IssuedCertificate, RevocationReason, Revoked, Versioned, replace};
 use crate::enrol::{Membership, membership};

@@ -57,7 +57,7 @@ pub enum IssueError {
 }
 
 /// How far back a certificate is valid, for those whose clocks are behind.
-const BACK: Duration = Duration::from_mins(5);
+pub const BACK: Duration = Duration::from_mins(5);
 
 /// The last second that a certificate can name: the end of the year 9999.
 const LAST: u64 = 253_402_300_799;
