@@ -9,7 +9,6 @@
 //! address → [`ops::start`] → [`supervise::Supervisor::run`] → [`exit::ExitCode`].
 
 pub mod clock;
-pub mod code;
 pub mod connect;
 pub mod crowd;
 pub mod descriptors;
@@ -25,6 +24,7 @@ pub mod metrics;
 pub mod network;
 pub mod notify;
 pub mod ops;
+pub mod resident;
 pub mod retry;
 pub mod settings;
 pub mod supervise;

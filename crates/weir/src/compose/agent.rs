@@ -12,7 +12,7 @@ use weir_foundation::metrics::Builder;
 use weir_foundation::ops::{Ops, StatusBoard};
 use weir_foundation::supervise::{DrainPhase, Policy};
 use weir_foundation::telemetry::LastLines;
-use weir_foundation::{code, descriptors};
+use weir_foundation::{descriptors, resident};
 
 use super::{Process, announce, directory, identity, show};
 use crate::settings::AgentSettings;
@@ -54,7 +54,7 @@ fn slim(process: &Process) {
                 () = clock.sleep(after) => {}
                 () = drain.draining() => return Ok::<(), Infallible>(()),
             }
-            match code::give_back() {
+            match resident::give_back_code() {
                 Ok(bytes) => tracing::debug!(bytes, "gave back code that was used to start"),
                 Err(error) => tracing::debug!(%error, "could not give back code that was used to start"),
             }

@@ -1,4 +1,4 @@
-//! The code of the program, as far as it is in memory.
+//! What the process has of its program in memory.
 
 use std::ffi::c_void;
 use std::fs;
@@ -36,7 +36,7 @@ fn code<'a>(program: &str, mappings: &'a [Mapping<'a>]) -> Vec<&'a Mapping<'a>> 
 ///
 /// Costs a few hundred page faults. For processes that are many and mostly idle.
 #[expect(unsafe_code, reason = "the kernel is told by address")]
-pub fn give_back() -> io::Result<usize> {
+pub fn give_back_code() -> io::Result<usize> {
     let program = fs::read_link("/proc/self/exe")?;
     let text = fs::read_to_string("/proc/self/smaps")?;
     // A name that is no text is none that is found.
@@ -146,7 +146,7 @@ Swap:                  4 kB
     #[test]
     fn what_was_mapped_is_given_back_and_the_program_goes_on() {
         let before = resident();
-        let given = give_back().expect("the kernel takes it");
+        let given = give_back_code().expect("the kernel takes it");
         let after = resident();
         assert!(given > 0 && after < before, "{given} bytes given back, {before} before, {after} after");
     }
