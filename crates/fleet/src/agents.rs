@@ -151,7 +151,7 @@ impl Fleet {
     }
 
     pub(crate) fn view(&self, name: &AgentName, agent: &Agent) -> AgentView {
-        agent.view(name, self.report_of(name, agent).map(|report| report.view()))
+        agent.view(name, self.report_of(name, agent).map(|report| report.view(self.now())))
     }
 
     /// The agent is refused from now on, wherever it comes. One that is out already stays so for its first reason.

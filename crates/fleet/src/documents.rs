@@ -12,9 +12,10 @@
 //! | `assignment` | SHA-256 of its selector, hexadecimal | [`Assignment`] |
 //! | `counter` | `configuration` | [`Counter`]: the last revision |
 //! | `report` | the name of an agent | [`Report`](crate::reports) |
+//! | `log-request` | random | [`LogRequestDocument`](crate::logs): who wants what of an agent's log |
 //!
 //! Times are microseconds since 1970, binary values are base64. A field that is not known makes a document unreadable,
-//! so that a newer weir's is not written back without it.
+//! so that a newer weir's is not written back without it; but for what agents say, which they say again.
 
 mod encoding;
 mod instance;
@@ -248,6 +249,8 @@ macro_rules! documents {
         }
     )*};
 }
+pub(crate) const LOG_REQUEST: Kind = Kind::new("log-request");
+
 documents! {
     Instance INSTANCE "instance",
     Operator OPERATOR "operator",

@@ -120,4 +120,12 @@ macro_rules! store_failures {
     )*};
 }
 
+failures!(StoreError);
+
+impl StoreError {
+    fn nature(&self) -> Nature<'_> {
+        Nature::Store(self)
+    }
+}
+
 pub(crate) use {failures, store_failures};

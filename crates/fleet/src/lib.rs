@@ -5,8 +5,9 @@
 //! state; changes are compared with the state itself, so that several processes may decide at the same time. Time is
 //! that of the given clock.
 //!
-//! Nothing happens by itself: the caller runs [`Fleet::follow`], so that changes of other processes are seen, and calls
-//! [`Fleet::maintain`] about once a minute, which renews the keys of the instance when their time has come.
+//! Nothing happens by itself: the caller runs [`Fleet::follow`], so that changes of other processes are seen, calls
+//! [`Fleet::write_reports`] every second or two, so that others see what agents say here, and [`Fleet::maintain`] about
+//! once a minute, which renews the keys of the instance when their time has come.
 
 mod agents;
 mod apps;
@@ -19,6 +20,7 @@ mod failure;
 mod fleet;
 mod keys;
 mod labels;
+mod logs;
 mod maintenance;
 mod names;
 mod operators;
@@ -48,12 +50,15 @@ pub use failure::{Damaged, StoreError};
 pub use fleet::{Fleet, OpenError, Opened};
 pub use keys::{AgentsToo, CreateKeyError, CreatedKey, KeySpec, KeyState, KeyView, RevokeKeyError, Uses};
 pub use labels::{IllegalLabels, Labels, Selector};
+pub use logs::{LogAnswer, LogRequest};
 pub use maintenance::MaintainError;
 pub use names::{IllegalOperatorName, IllegalTitle, OperatorName, Title};
 pub use operators::{CreateOperatorError, OperatorRefused, OperatorView, RemoveOperatorError};
 pub use recover::{RecoverError, RecoverRequest};
 pub use renew::{RenewError, RenewRequest};
-pub use reports::{FailedConfiguration, Report, ReportView};
+pub use reports::{
+    AgentStatus, Attendance, FailedConfiguration, InputStatus, MOST_INPUTS, Report, ReportView, SILENCE,
+};
 pub use rotation::{Finish, Missing, MissingReason, RotationError, RotationStage, RotationStatus};
 pub use section::{AdvertiseSection, Doors, FleetListen, FleetSection, Told};
 pub use servers::{CertifiedServer, CertifyError, ServerRequest};

@@ -100,15 +100,14 @@ impl Root {
 }
 
 impl Fleet {
-    /// Does what is due at this time: new authorities and signing keys before the old ones end, reports into the state,
-    /// and what nobody needs any more out of it. To be called about once a minute, by every process: what one does the
+    /// Does what is due at this time: new authorities and signing keys before the old ones end, and what nobody needs any
+    /// more out of the state. To be called about once a minute, by every process: what one does the
     /// others find done. Where one thing fails the others are done nevertheless.
     pub async fn maintain(&self, now: SystemTime) -> Result<(), MaintainError> {
         let keys = self.maintain_keys(now).await;
-        let reports = self.write_reports(now).await;
         let removed = self.remove_old(now).await;
         keys?;
-        Ok(reports.and(removed)?)
+        Ok(removed?)
     }
 
     pub(crate) async fn maintain_keys(&self, now: SystemTime) -> Result<(), MaintainError> {
@@ -144,6 +143,7 @@ impl Fleet {
         for id in keys.map(|(id, _)| id).take(AT_ONCE).cloned().collect::<Vec<KeyId>>() {
             self.remove_ended_key(&id).await?;
         }
+        self.remove_old_log_requests(now).await?;
         Ok(())
     }
 }

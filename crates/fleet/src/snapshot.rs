@@ -14,15 +14,16 @@ use weir_state::{Change, Changes, Kind};
 use crate::authority::Keys;
 use crate::documents::{
     ACCESS_KEY, AGENT, APP, ASSIGNMENT, AccessKey, Agent, App, Assignment, CONFIGURATION, Configuration,
-    Document, INSTANCE, Instance, OPERATOR, Operator, Versioned, decode,
+    Document, INSTANCE, Instance, LOG_REQUEST, OPERATOR, Operator, Versioned, decode,
 };
 use crate::failure::Damaged;
+use crate::logs::LogRequestDocument;
 use crate::names::OperatorName;
 use crate::reports::{REPORT, ReportDocument};
 
 /// What the snapshot is made of.
 pub(crate) const KINDS: &[Kind] =
-    &[INSTANCE, OPERATOR, APP, ACCESS_KEY, AGENT, CONFIGURATION, ASSIGNMENT, REPORT];
+    &[INSTANCE, OPERATOR, APP, ACCESS_KEY, AGENT, CONFIGURATION, ASSIGNMENT, REPORT, LOG_REQUEST];
 
 /// Documents of one kind by their names.
 type Table<N, D> = Arc<BTreeMap<N, Arc<D>>>;
@@ -46,6 +47,7 @@ pub(crate) struct Tables {
     /// By the names of their documents.
     pub(crate) assignments: Table<String, Assignment>,
     pub(crate) reports: Table<AgentName, ReportDocument>,
+    pub(crate) log_requests: Table<String, LogRequestDocument>,
 }
 
 /// What is not in the tables.
@@ -88,6 +90,7 @@ impl Tables {
                 CONFIGURATION => set(&mut tables.configurations, change, |name| u64::from_str(name).ok()),
                 ASSIGNMENT => set(&mut tables.assignments, change, |name| Some(name.to_owned())),
                 REPORT => set(&mut tables.reports, change, |name| AgentName::new(name).ok()),
+                LOG_REQUEST => set(&mut tables.log_requests, change, |name| Some(name.to_owned())),
                 _ => {}
             }
         }

@@ -1,20 +1,22 @@
 //! The doors of agents beside that for their events: `weir.control.v1` (`proto/weir/control/v1/control.proto`).
 //!
 //! ```text
-//! node ──Enrol──▶ enrolment ─╮                     ╭──▶ hub ──▶ API: what agents are, their logs
-//!                            ├──▶ fleet (decides) ─┤
-//! agent ─Token, Renew───────▶│                     ╰──▶ configurations
+//! node ──Enrol──▶ enrolment ─╮                   ╭──▶ API: what agents are
+//!                            ├─▶ fleet (decides) ┤
+//! agent ─Token, Renew───────▶│                   ╰──▶ configurations
 //!       ─Attend─▶ session ◀──╯
+//!                    ╰── hub, logs ◀── API: what agents have logged
 //! ```
 //!
 //! Who somebody is, is decided by [`weir_fleet::Fleet`]; here is only how that is asked for by gRPC. A session lives for as
-//! long as its agent attends: it offers what the agent should run whenever that changes, keeps what the agent says of
-//! itself in the hub, and ends as soon as the agent is sent away.
+//! long as its agent attends: it offers what the agent should run whenever that changes, tells the fleet what the agent says
+//! of itself, and ends as soon as the agent is sent away. It may be at another process than the API that is asked.
 
 mod caller;
 mod control;
 mod enrolment;
 mod hub;
+pub(crate) mod logs;
 mod session;
 
 use std::sync::Arc;
@@ -30,8 +32,8 @@ use weir_wire::proto::control::enrolment_server::EnrolmentServer;
 
 use self::control::ControlDoor;
 use self::enrolment::EnrolmentDoor;
+pub(crate) use self::hub::RECENTLY;
 pub use self::hub::{Hub, LogError};
-pub(crate) use self::hub::{Live, RECENTLY};
 
 /// What the doors of agents stand on.
 #[derive(Debug, Clone)]
@@ -65,7 +67,10 @@ pub fn enrolment_limits() -> Limits {
 }
 
 /// What agents call beside the stream of their events, without a fallback; for a listener that checks certificates.
+///
+/// Where agents attend, the other processes of the instance ask for their logs: a task answers until the process drains.
 pub fn control_router(parts: &AgentParts) -> Router {
+    logs::answer_others(parts);
     let service =
         ControlServer::new(ControlDoor::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES);
     Routes::new(service).prepare().into_axum_router().reset_fallback()

@@ -37,4 +37,4 @@ pub use journal::{CHECK_BUDGET, DUMP_BYTES, Tally, describe};
 pub use names::StreamNames;
 pub use openapi::{DOCUMENT as OPENAPI, document as openapi};
 pub use section::{ServerSection, ServerSettings};
-pub use server::{Control, FleetParts, JournalFiles, Parts, Reach, Server, not_found};
+pub use server::{JournalFiles, Parts, Reach, Server, not_found};

@@ -15,7 +15,7 @@ use weir_foundation::clock::Clock;
 use weir_foundation::settings::Secret;
 
 use crate::failure::Failure;
-use crate::server::{Control, FleetParts, Shared};
+use crate::server::Shared;
 
 /// How soon it is seen that a token has ended by its time.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -31,22 +31,9 @@ pub(crate) struct Asking {
     fleet: Fleet,
 }
 
-/// An operator who asks about agents, or what they are let in with, where they are connected.
-#[derive(Debug)]
-pub(crate) struct AskingFleet {
-    pub(crate) by: OperatorName,
-    pub(crate) parts: FleetParts,
-}
-
 impl Asking {
     pub(crate) fn fleet(&self) -> &Fleet {
         &self.fleet
-    }
-}
-
-impl AskingFleet {
-    pub(crate) fn fleet(&self) -> &Fleet {
-        &self.parts.fleet
     }
 }
 
@@ -54,29 +41,15 @@ impl FromRequestParts<Arc<Shared>> for Asking {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
-        let fleet = shared.parts.control.fleet();
+        let fleet = &shared.parts.fleet;
         let (by, _) = known(fleet, &parts.headers)?;
         Ok(Self { by, fleet: fleet.clone() })
     }
 }
 
-impl FromRequestParts<Arc<Shared>> for AskingFleet {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
-        let (by, _) = known(shared.parts.control.fleet(), &parts.headers)?;
-        match &shared.parts.control {
-            Control::Fleet(parts) => Ok(Self { by, parts: parts.clone() }),
-            Control::Operators(_) => {
-                Err(Failure::not_here("this process knows no agents; ask the one where they are connected"))
-            }
-        }
-    }
-}
-
 /// Lets operators through and nobody else. What is answered without an end ends with the token.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let fleet = shared.parts.control.fleet();
+    let fleet = &shared.parts.fleet;
     let shown = match known(fleet, request.headers()) {
         Ok((_, shown)) => shown,
         Err(failure) => return failure.into_response(),

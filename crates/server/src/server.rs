@@ -44,24 +44,6 @@ pub enum Reach {
     OtherMachines,
 }
 
-/// Whom this process knows.
-#[derive(Debug, Clone)]
-pub enum Control {
-    /// Operators; another process, or none, has to do with agents.
-    Operators(Fleet),
-    Fleet(FleetParts),
-}
-
-/// The control plane, of a process with agents.
-#[derive(Debug, Clone)]
-pub struct FleetParts {
-    pub fleet: Fleet,
-    /// The agents that attend at this process.
-    pub hub: Hub,
-    /// Whether agents would take a configuration.
-    pub check: fn(&str) -> Result<(), Problems>,
-}
-
 /// What the server stands on.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -77,7 +59,12 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub spawner: Spawner,
     pub names: StreamNames,
-    pub control: Control,
+    /// The control plane of the instance that this process belongs to.
+    pub fleet: Fleet,
+    /// The agents that attend at this process; none where agents come to others.
+    pub hub: Hub,
+    /// Whether agents would take a configuration.
+    pub check: fn(&str) -> Result<(), Problems>,
     pub reach: Reach,
 }
 
@@ -99,14 +86,6 @@ pub struct Server {
     parts: Parts,
     settings: ServerSettings,
     metrics: Metrics,
-}
-
-impl Control {
-    pub(crate) fn fleet(&self) -> &Fleet {
-        match self {
-            Self::Operators(fleet) | Self::Fleet(FleetParts { fleet, .. }) => fleet,
-        }
-    }
 }
 
 impl Server {

@@ -38,7 +38,7 @@ use weir_journal::Journal;
 use weir_journal::sqlite::SqliteJournal;
 use weir_producer::{Producer, Records};
 use weir_redaction::{RedactionMetrics, Redactor};
-use weir_server::{Control, FleetParts, JournalFiles, Server, StreamNames};
+use weir_server::{JournalFiles, Server, StreamNames};
 use weir_store::segment::{SegmentParts, SegmentStore};
 use weir_store::{DeadLetterStore, IndexStore};
 
@@ -244,11 +244,9 @@ fn embedded_server(
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names: stream_names(settings),
-        control: Control::Fleet(FleetParts {
-            fleet: instance.fleet.clone(),
-            hub: instance.agents.hub.clone(),
-            check: weir_agent::check,
-        }),
+        fleet: instance.fleet.clone(),
+        hub: instance.agents.hub.clone(),
+        check: weir_agent::check,
         reach: listeners::reach(settings.listen.http),
     };
     Server::new(parts, settings.server.clone(), metrics.weir())

@@ -1,4 +1,6 @@
 use super::*;
+use crate::logs::LogRequestDocument;
+use crate::reports::ReportDocument;
 
 /// The text of a document stays what it is, or there is a new format.
 #[track_caller]
@@ -21,6 +23,8 @@ const THUMBPRINT: &str = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
 fn documents_have_one_form() {
     check::<Operator>("admin", &format!(r#"{{"hash":"{HASH}","made":1700000000000001}}"#));
     check::<Operator>("ann", &format!(r#"{{"hash":"{HASH}","made":1,"made_by":"admin","expires":2}}"#));
+    check::<LogRequestDocument>("r", r#"{"agent":"node-7","lines":9,"asked":5}"#);
+    check::<LogRequestDocument>("r", r#"{"agent":"node-7","lines":9,"asked":5,"answer":{"lines":["one"]}}"#);
     check::<App>("shop", r#"{"secrets":[],"enabled":true,"made":1,"made_by":"admin"}"#);
     check::<App>(
         "shop",
@@ -74,12 +78,44 @@ fn agents_have_one_form() {
     );
     check::<Agent>("node-7", &agent(r#""revoked":{"at":9,"reason":{"access_key":{"by":"ann"}}},"#));
     check::<Agent>("node-7", &agent(r#""revoked":{"at":9,"reason":{"forgotten":{"by":"ann"}}},"#));
-    check::<crate::reports::ReportDocument>("node-7", r#"{"life":5,"seen":7,"generation":2}"#);
-    check::<crate::reports::ReportDocument>(
-        "node-7",
+}
+
+/// What a newer weir put into a report is passed over, and so is what an older one did.
+#[test]
+fn reports_have_one_form() {
+    let check = |text: &str, other: &str| {
+        let flat: String = text.lines().map(str::trim).collect();
+        let document: ReportDocument = decode("node-7", flat.as_bytes()).expect("it is a document of today");
+        assert_eq!(String::from_utf8(encode(&document)).expect("it is a text"), flat);
+        let other: String = other.lines().map(str::trim).collect();
+        let read: ReportDocument = decode("node-7", other.as_bytes()).expect("it can be read");
+        assert_eq!(read, document);
+    };
+    check(
+        r#"{"life":5,"seen":7,"generation":2,"attending":{"since":6,"takeovers":1}}"#,
+        r#"{"life":5,"seen":7,"generation":2,"attending":{"since":6,"takeovers":1,"later":1},"later":1}"#,
+    );
+    let said = format!(
+        r#""version":"0.1.0","host":"","os":"","own_inputs":false,"offered":"{HASH}","running":"{HASH}",
+            "failed":{{"hash":"{HASH}","reason":"no such file"}}"#
+    );
+    check(
+        &format!(r#"{{"life":5,"seen":7,"generation":2,"said":{{{said}}}}}"#),
         &format!(
             r#"{{"life":5,"seen":7,"generation":2,"said":{{"version":"0.1.0","offered":"{HASH}","running":"{HASH}",
                 "failed":{{"hash":"{HASH}","reason":"no such file"}},"lag_bytes":12,"last_error":"refused"}}}}"#
+        ),
+    );
+    let input = r#"{"kind":"files","name":"/a","app":"shop","files":1,"lag_bytes":2,"lag_millis":3,"stored_bytes":4,
+        "lines":5,"errors":6,"last_error":"refused""#;
+    check(
+        &format!(
+            r#"{{"life":5,"seen":7,"generation":2,"said":{{{said},
+                "status":{{"inputs":[{input}}}],"clock_skew_millis":-8,"error":"full"}}}}}}"#
+        ),
+        &format!(
+            r#"{{"life":5,"seen":7,"generation":2,"said":{{{said},
+                "status":{{"inputs":[{input},"later":1}}],"clock_skew_millis":-8,"error":"full"}}}}}}"#
         ),
     );
 }

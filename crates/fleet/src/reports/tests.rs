@@ -8,7 +8,11 @@ fn at(seconds: u64) -> SystemTime {
 
 fn report(seen: u64, generation: u64, said: Option<&str>) -> ReportDocument {
     let said = said.map(|version| Report { version: version.to_owned(), ..Report::default() });
-    ReportDocument { life: at(1), seen: at(seen), generation, said }
+    ReportDocument { generation, said, ..ReportDocument::new(at(1), at(seen)) }
+}
+
+fn attending(since: u64, report: ReportDocument) -> ReportDocument {
+    ReportDocument { attending: Some(Attendance { since: at(since), takeovers: 0 }), ..report }
 }
 
 #[test]
@@ -20,6 +24,16 @@ fn the_newest_of_two_is_told() {
     check(report(5, 2, Some("a")), report(9, 1, Some("b")), report(9, 2, Some("b")));
     check(report(5, 2, Some("a")), report(9, 3, None), report(9, 3, Some("a")));
     check(report(5, 2, None), report(9, 3, None), report(9, 3, None));
+    // It is where it was heard last, and nowhere if it left there.
+    check(
+        attending(4, report(5, 1, None)),
+        attending(8, report(9, 1, None)),
+        attending(8, report(9, 1, None)),
+    );
+    check(report(5, 1, None), attending(8, report(9, 1, None)), attending(8, report(9, 1, None)));
+    check(attending(4, report(5, 1, None)), report(9, 1, None), report(9, 1, None));
+    // One's own word is newer than what one wrote.
+    assert_eq!(merged(&report(5, 1, None), &attending(4, report(5, 1, None))), report(5, 1, None));
 }
 
 #[test]
@@ -30,44 +44,95 @@ fn texts_are_cut_between_characters() {
     check("abc", 2, "ab");
     check("aä", 2, "a");
     check("\u{1f375}", 3, "");
-    let long = Report {
-        version: "v".repeat(100),
-        last_error: Some("ä".repeat(2_000)),
-        failed: Some(FailedConfiguration { hash: ConfigurationHash::of(""), reason: "r".repeat(5_000) }),
-        ..Report::default()
+}
+
+/// Whatever an agent says, and however it is written.
+#[test]
+fn a_report_fits_into_a_document() {
+    let long = || "\u{1}".repeat(5_000);
+    let input = InputStatus {
+        kind: long(),
+        name: long(),
+        app: long(),
+        last_error: long(),
+        files: u64::MAX,
+        lag_bytes: u64::MAX,
+        lag_millis: u64::MAX,
+        stored_bytes: u64::MAX,
+        lines: u64::MAX,
+        errors: u64::MAX,
     };
-    let cut = long.cut();
-    assert_eq!(cut.version.len(), 64);
-    assert_eq!(cut.last_error.map(|text| text.len()), Some(1024));
-    assert_eq!(cut.failed.map(|failed| failed.reason.len()), Some(1024));
+    let said = Report {
+        version: long(),
+        host: long(),
+        os: long(),
+        own_inputs: true,
+        offered: None,
+        running: None,
+        failed: Some(FailedConfiguration { hash: ConfigurationHash::of(""), reason: long() }),
+        status: Some(AgentStatus { inputs: vec![input; 1_000], clock_skew_millis: i64::MIN, error: long() }),
+    };
+    let document = ReportDocument { said: Some(said.cut()), ..report(1, 1, None) };
+    let bytes = encode(&document).len();
+    assert!((weir_state::MAX_VALUE / 2..weir_state::MAX_VALUE).contains(&bytes), "{bytes}");
+    let said = document.said.expect("it says something");
+    assert_eq!(said.lag_bytes(), Some(u64::MAX));
+    assert_eq!(said.last_error().map(str::len), Some(1024));
+    assert_eq!(said.failed.map(|failed| failed.reason.len()), Some(1024));
 }
 
 #[test]
-fn each_agent_is_written_once_a_minute() {
+fn what_tells_how_an_agent_is_is_written_at_once() {
+    let written = attending(1, report(100, 1, Some("a")));
+    let due = |report: &ReportDocument| report.is_due(Some(&written));
+    assert!(written.is_due(None));
+    assert!(!due(&written));
+    assert!(!due(&ReportDocument { seen: at(159), ..written.clone() }));
+    assert!(due(&ReportDocument { seen: at(160), ..written.clone() }));
+    assert!(due(&ReportDocument { generation: 2, ..written.clone() }));
+    assert!(due(&ReportDocument { attending: None, ..written.clone() }));
+    assert!(due(&attending(2, written.clone())));
+    assert!(due(&ReportDocument { said: None, ..written.clone() }));
+    let says = |change: &dyn Fn(&mut Report)| {
+        let mut report = written.clone();
+        change(report.said.as_mut().expect("it said something"));
+        due(&report)
+    };
+    assert!(!says(&|said| said.status = Some(AgentStatus::default())));
+    assert!(says(&|said| said.running = Some(ConfigurationHash::of("a"))));
+    assert!(says(&|said| said.offered = Some(ConfigurationHash::of("a"))));
+    let failed = FailedConfiguration { hash: ConfigurationHash::of("a"), reason: String::new() };
+    assert!(says(&|said| said.failed = Some(failed.clone())));
+}
+
+#[test]
+fn who_is_not_heard_does_not_attend() {
+    let report = attending(1, report(100, 1, None));
+    let attends = |now: u64| report.view(at(now)).attending.is_some();
+    assert_eq!((attends(50), attends(100), attends(250), attends(251)), (true, true, true, false));
+}
+
+#[test]
+fn another_life_of_a_name_begins_anew() {
     let reports = Reports::default();
     let agent = AgentName::new("node").expect("legal");
-    let due = |now: u64| {
-        let due = reports.due(at(now));
-        for (agent, report) in &due {
-            reports.written(agent, report, at(now));
-        }
-        due.len()
-    };
-    assert_eq!(due(10), 0);
-    reports.saw(&agent, at(1), 1, at(10));
-    assert_eq!((due(10), due(11), due(80)), (1, 0, 0), "nothing new");
-    reports.saw(&agent, at(1), 1, at(85));
-    assert_eq!((due(85), due(86)), (1, 0));
-    reports.saw(&agent, at(1), 1, at(90));
-    assert_eq!((due(144), due(145), due(300)), (0, 1, 0));
-    // What is heard while it is written comes later.
-    reports.saw(&agent, at(1), 1, at(300));
-    let written = reports.due(at(300));
-    reports.saw(&agent, at(1), 2, at(301));
-    reports.written(&agent, &written[0].1, at(302));
-    assert_eq!((due(303), due(362)), (0, 1));
-    // Another life of the name begins anew.
+    reports.saw(&agent, at(1), 7, at(2));
     reports.saw(&agent, at(400), 1, at(401));
     assert_eq!(reports.get(&agent).map(|report| (report.generation, report.life)), Some((1, at(400))));
-    assert_eq!(due(401), 1);
+}
+
+#[test]
+fn an_agent_leaves_where_it_attends() {
+    let (reports, agent) = (Reports::default(), AgentName::new("node").expect("legal"));
+    let attendance = |since: u64| Attendance { since: at(since), takeovers: 0 };
+    let attend = |since| {
+        reports.note(&agent, at(1), at(since), |report| report.attending = Some(attendance(since)));
+    };
+    let attends = || reports.get(&agent).and_then(|report| report.attending);
+    attend(5);
+    attend(9);
+    reports.leaves(&agent, attendance(5));
+    assert_eq!(attends(), Some(attendance(9)), "it came again");
+    reports.leaves(&agent, attendance(9));
+    assert_eq!(attends(), None);
 }

@@ -1,4 +1,7 @@
-use weir_fleet::{ConfigurationHash, FailedConfiguration, Fleet, Report};
+use weir_fleet::{
+    AgentStatus, Attendance, ConfigurationHash, FailedConfiguration, Fleet, LogAnswer, LogRequest, Report,
+    SILENCE,
+};
 use weir_foundation::clock::Clock;
 use weir_state::{Kind, State};
 
@@ -17,8 +20,8 @@ fn report(version: &str) -> Report {
             hash: ConfigurationHash::of("new"),
             reason: "no such file".to_owned(),
         }),
-        lag_bytes: Some(12_345),
-        last_error: Some("connection refused".to_owned()),
+        status: Some(AgentStatus { error: "connection refused".to_owned(), ..AgentStatus::default() }),
+        ..Report::default()
     }
 }
 
@@ -34,12 +37,12 @@ async fn what_agents_say_is_told_here_and_elsewhere() {
     world.clock.advance(MINUTE);
     fleet.report(&node.name, report("1"));
     assert_eq!(said(fleet, "node"), Some(report("1")), "at once");
-    world.pass(MINUTE).await;
+    fleet.write_reports().await.expect("written");
     other.refresh().await.expect("read");
-    assert_eq!(said(&other, "node"), Some(report("1")), "elsewhere with the next minute");
-    other.report(&node.name, report("2"));
+    assert_eq!(said(&other, "node"), Some(report("1")), "elsewhere when it is written");
     world.clock.advance(MINUTE);
-    other.maintain(world.clock.now()).await.expect("maintained");
+    other.report(&node.name, report("2"));
+    other.write_reports().await.expect("written");
     fleet.refresh().await.expect("read");
     assert_eq!(said(fleet, "node"), Some(report("2")), "the newest of both");
     // Whoever heard something old does not write it over something new.
@@ -57,8 +60,8 @@ async fn reports_are_written_once_a_minute() {
     let node = world.node("node").await;
     let revision = world.state.revision();
     let before = *revision.borrow();
-    for second in 0..600_u32 {
-        world.fleet.report(&node.name, report(&second.to_string()));
+    for _ in 0..600_u32 {
+        world.fleet.report(&node.name, report("1"));
         world.pass(MINUTE / 60).await;
     }
     let written = *revision.borrow() - before;
@@ -83,4 +86,84 @@ async fn nothing_is_kept_of_those_who_are_not_there() {
     let anew = world.node("node").await;
     assert_eq!(anew.name, node.name);
     assert_eq!(said(fleet, "node"), None, "of another life of the name");
+}
+
+/// An agent goes from one process to another, and the first one notices late.
+#[tokio::test]
+async fn an_agent_is_where_it_was_heard_last() {
+    let world = world().await;
+    let (fleet, other) = (&world.fleet, world.another().await);
+    let node = world.node("node").await;
+    let attendance = || Attendance { since: world.clock.now(), takeovers: 0 };
+    let attending = |fleet: &Fleet| fleet.agent(&node.name).and_then(|view| view.report?.attending);
+    let first = attendance();
+    fleet.attends(&node.name, first);
+    fleet.write_reports().await.expect("written");
+    other.refresh().await.expect("read");
+    assert_eq!((attending(fleet), attending(&other)), (Some(first), Some(first)));
+    world.clock.advance(MINUTE / 60);
+    let second = attendance();
+    other.attends(&node.name, second);
+    fleet.leaves(&node.name, first);
+    // Written over what the other one is about to write.
+    fleet.write_reports().await.expect("written");
+    other.write_reports().await.expect("written");
+    fleet.refresh().await.expect("read");
+    fleet.write_reports().await.expect("written");
+    other.refresh().await.expect("read");
+    assert_eq!((attending(fleet), attending(&other)), (Some(second), Some(second)));
+    other.leaves(&node.name, second);
+    other.write_reports().await.expect("written");
+    fleet.refresh().await.expect("read");
+    assert_eq!((attending(fleet), attending(&other)), (None, None), "it left the one where it was");
+    // A process that was killed says nothing any more.
+    other.attends(&node.name, second);
+    other.write_reports().await.expect("written");
+    world.clock.advance(SILENCE + MINUTE);
+    fleet.refresh().await.expect("read");
+    assert_eq!(attending(fleet), None);
+}
+
+#[tokio::test]
+async fn a_log_is_asked_for_at_another_process() {
+    let world = world().await;
+    let (fleet, other) = (&world.fleet, world.another().await);
+    let node = world.node("node").await;
+    let answers = async |answer: LogAnswer| {
+        let open = async || -> LogRequest {
+            loop {
+                other.refresh().await.expect("read");
+                if let Some(request) = other.log_requests().pop() {
+                    return request;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let answering = async {
+            let request = open().await;
+            assert_eq!((&request.agent, request.lines), (&node.name, 9));
+            other.answer_log_request(&request, answer.clone()).await.expect("written");
+            other.answer_log_request(&request, LogAnswer::Silent).await.expect("it is answered");
+            fleet.refresh().await.expect("read");
+        };
+        let (asked, ()) = tokio::join!(fleet.ask_for_log(&node.name, 9), answering);
+        assert_eq!(asked.expect("it is asked"), answer);
+    };
+    answers(LogAnswer::Lines(vec!["one".to_owned()])).await;
+    answers(LogAnswer::Crowded).await;
+    let left = async || world.state.list(Kind::new("log-request")).await.expect("listed").len();
+    assert_eq!(left().await, 0);
+    // Nobody answers, and who asked is gone.
+    let is_asked = async {
+        while fleet.log_requests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = fleet.ask_for_log(&node.name, 9) => unreachable!("{answer:?}"),
+        () = is_asked => {}
+    }
+    assert_eq!((left().await, fleet.log_requests().len()), (1, 1));
+    world.pass(2 * MINUTE).await;
+    assert_eq!((left().await, fleet.log_requests().len()), (0, 0));
 }

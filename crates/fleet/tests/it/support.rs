@@ -99,6 +99,7 @@ impl World {
     pub(crate) async fn pass(&self, time: Duration) {
         self.clock.advance(time);
         self.fleet.maintain(self.clock.now()).await.expect("maintained");
+        self.fleet.write_reports().await.expect("written");
     }
 }
 

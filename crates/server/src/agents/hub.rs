@@ -1,4 +1,4 @@
-//! The agents that attend now.
+//! The sessions of the agents that attend at this process.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use weir_auth::AgentName;
 use weir_foundation::clock::{Clock, timeout};
-use weir_wire::proto::control::{Introduction, Status};
 
 /// How long an agent may take to give lines of its log.
 const LOG_PATIENCE: Duration = Duration::from_secs(10);
@@ -28,21 +27,9 @@ struct Sessions {
 #[derive(Debug)]
 struct Attending {
     session: u64,
-    live: Live,
     wishes: mpsc::Sender<LogWish>,
     /// When sessions began while the one before was there: the last of them.
     takeovers: VecDeque<SystemTime>,
-}
-
-/// What an agent says of itself while it attends.
-#[derive(Debug, Clone)]
-pub(crate) struct Live {
-    pub(crate) since: SystemTime,
-    pub(crate) introduction: Introduction,
-    /// The last that it said.
-    pub(crate) status: Option<Status>,
-    /// How often a session took the place of one that was there, in the [`RECENTLY`] before this one began.
-    pub(crate) takeovers: usize,
 }
 
 /// For how long it is remembered that sessions took the place of others.
@@ -95,18 +82,18 @@ impl Hub {
         answered.map_err(|_elapsed| LogError::Silent)?.map_err(|_gone| LogError::Absent)
     }
 
-    /// How many agents attend.
-    #[must_use]
-    pub fn attending(&self) -> usize {
-        self.sessions().by_agent.len()
+    /// Whether the agent attends here.
+    pub(super) fn has(&self, agent: &AgentName) -> bool {
+        self.sessions().by_agent.contains_key(agent)
     }
 
-    pub(crate) fn live(&self, agent: &AgentName) -> Option<Live> {
-        self.sessions().by_agent.get(agent).map(|attending| attending.live.clone())
-    }
-
-    /// Takes the place of a former session of the agent, if there is one.
-    pub(super) fn enter(&self, agent: &AgentName, mut live: Live) -> (Place, mpsc::Receiver<LogWish>) {
+    /// Takes the place of a former session of the agent, if there is one; and how often sessions took the place of one
+    /// that was there, in the [`RECENTLY`] before this one.
+    pub(super) fn enter(
+        &self,
+        agent: &AgentName,
+        now: SystemTime,
+    ) -> (Place, mpsc::Receiver<LogWish>, usize) {
         let (wishes, wished) = mpsc::channel(QUEUE);
         let mut sessions = self.sessions();
         sessions.last += 1;
@@ -114,29 +101,19 @@ impl Hub {
         let mut takeovers = VecDeque::new();
         if let Some(former) = sessions.by_agent.remove(agent) {
             takeovers = former.takeovers;
-            takeovers.push_back(live.since);
-            let long_ago = |at: &SystemTime| live.since.duration_since(*at).is_ok_and(|ago| ago > RECENTLY);
+            takeovers.push_back(now);
+            let long_ago = |at: &SystemTime| now.duration_since(*at).is_ok_and(|ago| ago > RECENTLY);
             while takeovers.len() > TAKEOVERS || takeovers.front().is_some_and(long_ago) {
                 takeovers.pop_front();
             }
         }
-        live.takeovers = takeovers.len();
-        sessions.by_agent.insert(agent.clone(), Attending { session, live, wishes, takeovers });
-        (Place { hub: self.clone(), agent: agent.clone(), session }, wished)
+        let count = takeovers.len();
+        sessions.by_agent.insert(agent.clone(), Attending { session, wishes, takeovers });
+        (Place { hub: self.clone(), agent: agent.clone(), session }, wished, count)
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Place {
-    pub(super) fn says(&self, status: Status) {
-        let mut sessions = self.hub.sessions();
-        let own = sessions.by_agent.get_mut(&self.agent).filter(|own| own.session == self.session);
-        if let Some(own) = own {
-            own.live.status = Some(status);
-        }
     }
 }
 
@@ -155,43 +132,32 @@ mod tests {
 
     use super::*;
 
-    fn live() -> Live {
-        live_since(0)
-    }
-
-    fn live_since(seconds: u64) -> Live {
-        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        Live { since, introduction: Introduction::default(), status: None, takeovers: 0 }
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
     #[test]
     fn it_is_counted_how_often_sessions_take_the_place_of_others() {
         let (hub, web) = (Hub::default(), AgentName::new("web").expect("a name"));
         let mut places = Vec::new();
-        for (seconds, takeovers) in [(0, 0), (10, 1), (20, 2), (70, 3), (71, 3), (200, 1)] {
-            places.push(hub.enter(&web, live_since(seconds)));
-            let found = hub.live(&web).map(|live| live.takeovers);
-            assert_eq!(found, Some(takeovers), "{seconds}");
+        for (seconds, expected) in [(0, 0), (10, 1), (20, 2), (70, 3), (71, 3), (200, 1)] {
+            let (place, wished, takeovers) = hub.enter(&web, at(seconds));
+            assert_eq!(takeovers, expected, "{seconds}");
+            places.push((place, wished));
         }
         drop(places);
-        drop(hub.enter(&web, live_since(201)));
-        let (_place, _wished) = hub.enter(&web, live_since(202));
-        assert_eq!(hub.live(&web).map(|live| live.takeovers), Some(0), "nobody was there");
+        drop(hub.enter(&web, at(201)));
+        let (_place, _wished, takeovers) = hub.enter(&web, at(202));
+        assert_eq!(takeovers, 0, "nobody was there");
     }
 
     #[tokio::test]
     async fn the_last_session_of_an_agent_counts() {
         let (hub, web) = (Hub::default(), AgentName::new("web").expect("a name"));
-        let (first, _wished) = hub.enter(&web, live());
-        let (second, mut wished) = hub.enter(&web, live());
-        first.says(Status { error: "old".into(), ..Status::default() });
-        assert_eq!(hub.live(&web).and_then(|live| live.status), None);
-        second.says(Status { error: "new".into(), ..Status::default() });
+        let (first, _wished, _) = hub.enter(&web, at(0));
+        let (second, mut wished, _) = hub.enter(&web, at(0));
         drop(first);
-        assert_eq!(
-            hub.live(&web).and_then(|live| live.status).map(|status| status.error),
-            Some("new".into())
-        );
+        assert!(hub.has(&web));
         let asked = hub.log(&web, 3, &SystemClock);
         let answering = async {
             let LogWish { lines, answer } = wished.recv().await.expect("somebody asks");
@@ -199,6 +165,6 @@ mod tests {
         };
         assert_eq!(tokio::join!(asked, answering).0, Ok(vec!["line".to_owned(); 3]));
         drop(second);
-        assert_eq!((hub.attending(), hub.log(&web, 1, &SystemClock).await), (0, Err(LogError::Absent)));
+        assert_eq!((hub.has(&web), hub.log(&web, 1, &SystemClock).await), (false, Err(LogError::Absent)));
     }
 }

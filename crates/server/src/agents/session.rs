@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Code, Status, Streaming};
 use weir_auth::AgentName;
-use weir_fleet::{AgentState, ConfigurationHash, FailedConfiguration};
+use weir_fleet::{AgentState, AgentStatus, Attendance, ConfigurationHash, FailedConfiguration, InputStatus};
 use weir_foundation::clock::{Clock, timeout};
 use weir_foundation::crowd::Member;
 use weir_foundation::settings::Secret;
@@ -17,12 +17,12 @@ use weir_foundation::supervise::{DrainPhase, DrainToken, Policy};
 use weir_wire::proto::control::instruction::Kind;
 use weir_wire::proto::control::report::Kind as ReportKind;
 use weir_wire::proto::control::{
-    Configuration, Instruction, Introduction, Outcome, ReadLog, Renewal, Report, Token, Unchanged,
+    Configuration, Input, Instruction, Introduction, Outcome, ReadLog, Renewal, Report, Token, Unchanged,
 };
 
 use super::AgentParts;
 use super::caller::Caller;
-use super::hub::{Live, LogWish, Place};
+use super::hub::{LogWish, Place};
 
 /// How long an agent may take to introduce itself.
 const INTRODUCTION: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub(super) struct Session {
     incoming: Streaming<Report>,
     instructions: Instructions,
     changes: watch::Receiver<u64>,
-    place: Place,
+    _presence: Presence,
     wishes: mpsc::Receiver<LogWish>,
     asked: HashMap<u64, oneshot::Sender<Vec<String>>>,
     next_request: u64,
@@ -56,6 +56,14 @@ pub(super) struct Session {
     /// Whether it knows that it runs what it should, or what that would be.
     is_told: bool,
     is_to_renew: bool,
+}
+
+/// That the agent attends here, for as long as this is held.
+struct Presence {
+    parts: AgentParts,
+    agent: AgentName,
+    attendance: Attendance,
+    _place: Place,
 }
 
 enum Event {
@@ -107,15 +115,17 @@ impl Session {
         introduction: Introduction,
     ) -> Self {
         tracing::info!(agent = %caller.name(), version = introduction.version, "an agent attends");
+        let told = introduction.running.clone();
         let report = weir_fleet::Report {
-            version: introduction.version.clone(),
+            version: introduction.version,
+            host: introduction.host,
+            os: introduction.os,
+            own_inputs: introduction.own_inputs,
             running: hash(&introduction.running),
             failed: introduction.failed.as_ref().and_then(failed),
             ..weir_fleet::Report::default()
         };
-        let told = introduction.running.clone();
-        let live = Live { since: parts.clock.now(), introduction, status: None, takeovers: 0 };
-        let (place, wishes) = parts.hub.enter(caller.name(), live);
+        let (presence, wishes) = Presence::enter(&parts, caller.name());
         let mut changes = parts.fleet.changes();
         // Looked at first of all.
         changes.mark_changed();
@@ -125,7 +135,7 @@ impl Session {
             incoming,
             instructions,
             changes,
-            place,
+            _presence: presence,
             wishes,
             asked: HashMap::new(),
             next_request: 0,
@@ -165,11 +175,11 @@ impl Session {
         match report.kind {
             Some(ReportKind::Status(status)) => {
                 self.report.running = hash(&status.running);
-                self.report.lag_bytes = Some(status.inputs.iter().map(|input| input.lag_bytes).sum());
-                let of_input = status.inputs.iter().map(|input| &input.last_error);
-                let error = Some(&status.error).into_iter().chain(of_input).find(|error| !error.is_empty());
-                self.report.last_error = error.cloned();
-                self.place.says(status);
+                self.report.status = Some(AgentStatus {
+                    inputs: status.inputs.into_iter().map(input).collect(),
+                    clock_skew_millis: status.clock_skew_millis,
+                    error: status.error,
+                });
             }
             Some(ReportKind::Outcome(outcome)) => self.learn(&outcome),
             Some(ReportKind::LogLines(lines)) => {
@@ -264,6 +274,23 @@ impl Session {
     }
 }
 
+impl Presence {
+    fn enter(parts: &AgentParts, agent: &AgentName) -> (Self, mpsc::Receiver<LogWish>) {
+        let since = parts.clock.now();
+        let (place, wishes, takeovers) = parts.hub.enter(agent, since);
+        let takeovers = u32::try_from(takeovers).unwrap_or(u32::MAX);
+        let attendance = Attendance { since, takeovers };
+        parts.fleet.attends(agent, attendance);
+        (Self { parts: parts.clone(), agent: agent.clone(), attendance, _place: place }, wishes)
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.parts.fleet.leaves(&self.agent, self.attendance);
+    }
+}
+
 async fn introduction(incoming: &mut Streaming<Report>, clock: &dyn Clock) -> Result<Introduction, Status> {
     let late = |_| Status::deadline_exceeded("an agent begins with an Introduction");
     match timeout(clock, INTRODUCTION, incoming.message())
@@ -278,6 +305,12 @@ async fn introduction(incoming: &mut Streaming<Report>, clock: &dyn Clock) -> Re
 
 fn hash(text: &str) -> Option<ConfigurationHash> {
     text.parse().ok()
+}
+
+fn input(input: Input) -> InputStatus {
+    let Input { kind, name, app, files, lag_bytes, lag_millis, stored_bytes, lines, errors, last_error } =
+        input;
+    InputStatus { kind, name, app, files, lag_bytes, lag_millis, stored_bytes, lines, errors, last_error }
 }
 
 fn failed(outcome: &Outcome) -> Option<FailedConfiguration> {

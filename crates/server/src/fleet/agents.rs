@@ -7,16 +7,16 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use http::StatusCode;
 use weir_auth::AgentName;
-use weir_fleet::{AgentState, AgentView, ConfigurationHash, Fleet, RevokeAgentError};
-use weir_wire::proto::control::Input;
+use weir_fleet::{AgentState, AgentView, ConfigurationHash, Fleet, InputStatus, Report, RevokeAgentError};
 
 use super::standing::Picture;
 use super::{InPath, in_path, map, time};
 use crate::agents::LogError;
+use crate::agents::logs::{self, ReadLogError};
 use crate::failure::Failure;
-use crate::operator::AskingFleet;
+use crate::operator::Asking;
 use crate::route::Route;
-use crate::server::Shared;
+use crate::server::{Parts, Shared};
 use crate::{api, codes, question};
 
 const LINES: u32 = 100;
@@ -48,14 +48,14 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(asking: AskingFleet, State(shared): State<Arc<Shared>>) -> Json<api::Agents> {
+async fn list(asking: Asking, State(shared): State<Arc<Shared>>) -> Json<api::Agents> {
     let (revisions, now) = (Revisions::of(asking.fleet()), shared.parts.clock.now());
-    let entry = |view| entry(&Picture::of(&asking.parts, view), &revisions, now);
+    let entry = |view| entry(&Picture::of(asking.fleet(), view), &revisions, now);
     Json(api::Agents { agents: asking.fleet().agents().into_iter().map(entry).collect() })
 }
 
 async fn show(
-    asking: AskingFleet,
+    asking: Asking,
     State(shared): State<Arc<Shared>>,
     name: InPath,
 ) -> Result<Json<api::Agent>, Failure> {
@@ -64,7 +64,7 @@ async fn show(
 }
 
 async fn log(
-    asking: AskingFleet,
+    asking: Asking,
     State(shared): State<Arc<Shared>>,
     name: InPath,
     parameters: Result<Query<api::AgentLogParameters>, QueryRejection>,
@@ -74,12 +74,13 @@ async fn log(
     let lines = question::number("lines", parameters.lines, LINES, 1, MOST_LINES)?;
     find(&asking, &name)?;
     let lines = u32::try_from(lines).unwrap_or(MOST_LINES);
-    let lines = asking.parts.hub.log(&name, lines, &*shared.parts.clock).await?;
+    let Parts { fleet, hub, clock, .. } = &shared.parts;
+    let lines = logs::read(hub, fleet, &name, lines, &**clock).await?;
     Ok(Json(api::AgentLog { lines }))
 }
 
 async fn revoke(
-    asking: AskingFleet,
+    asking: Asking,
     State(shared): State<Arc<Shared>>,
     name: InPath,
     body: Result<Json<api::RevokeAgent>, JsonRejection>,
@@ -91,14 +92,18 @@ async fn revoke(
     Ok(Json(agent(&asking, find(&asking, &name)?, shared.parts.clock.now())))
 }
 
-async fn forget(asking: AskingFleet, name: InPath) -> Result<StatusCode, Failure> {
+async fn forget(asking: Asking, name: InPath) -> Result<StatusCode, Failure> {
     let name = in_path("an agent", name, AgentName::new)?;
     asking.fleet().forget_agent(&name, &asking.by).await.map_err(|error| Failure::of_fleet(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-impl From<LogError> for Failure {
-    fn from(error: LogError) -> Self {
+impl From<ReadLogError> for Failure {
+    fn from(error: ReadLogError) -> Self {
+        let error = match error {
+            ReadLogError::Log(error) => error,
+            ReadLogError::Store(error) => return Self::of_fleet(&error),
+        };
         let message = error.to_string();
         match error {
             LogError::Absent => Self::new(StatusCode::CONFLICT, codes::AGENT_AWAY, message),
@@ -108,7 +113,7 @@ impl From<LogError> for Failure {
     }
 }
 
-fn find(asking: &AskingFleet, name: &AgentName) -> Result<AgentView, Failure> {
+fn find(asking: &Asking, name: &AgentName) -> Result<AgentView, Failure> {
     let unknown = || Failure::of_fleet(&RevokeAgentError::Unknown(name.clone()));
     asking.fleet().agent(name).ok_or_else(unknown)
 }
@@ -137,35 +142,33 @@ impl Revisions {
 
 fn entry(picture: &Picture, revisions: &Revisions, now: SystemTime) -> api::AgentEntry {
     let (state, why) = picture.standing(now);
-    let Picture { view, live, .. } = picture;
-    let said = picture.said();
-    let version = live.as_ref().map(|live| &live.introduction.version).or(said.map(|said| &said.version));
+    let (view, said) = (&picture.view, picture.said());
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     api::AgentEntry {
         agent: view.name.to_string(),
         state,
         why,
         apps: view.apps.iter().map(ToString::to_string).collect(),
         labels: map(view.labels.iter()),
-        version: version.filter(|version| !version.is_empty()).cloned(),
-        host: live.as_ref().map(|live| live.introduction.host.clone()),
-        connected: live.as_ref().map(|live| time(live.since)),
+        version: said.and_then(|said| text(&said.version)),
+        host: said.and_then(|said| text(&said.host)),
+        connected: picture.attendance().map(|attendance| time(attendance.since)),
         seen: view.report.as_ref().map(|report| time(report.seen)),
-        lag_bytes: said.and_then(|said| said.lag_bytes),
+        lag_bytes: said.and_then(Report::lag_bytes),
         lag_millis: picture.lag().map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
         revision: revisions.running(picture),
         certificate_expires: view.certificate.as_ref().map(|certificate| time(certificate.not_after)),
     }
 }
 
-fn agent(asking: &AskingFleet, view: AgentView, now: SystemTime) -> api::Agent {
-    let picture = Picture::of(&asking.parts, view);
+fn agent(asking: &Asking, view: AgentView, now: SystemTime) -> api::Agent {
+    let picture = Picture::of(asking.fleet(), view);
     let entry = entry(&picture, &Revisions::of(asking.fleet()), now);
-    let Picture { view, live, wanted, .. } = &picture;
-    let status = live.as_ref().and_then(|live| live.status.as_ref());
+    let Picture { view, wanted, .. } = &picture;
     let said = picture.said();
     api::Agent {
         entry,
-        os: live.as_ref().map(|live| live.introduction.os.clone()),
+        os: said.map(|said| said.os.clone()).filter(|os| !os.is_empty()),
         joined: time(view.joined),
         access_key: view.access_key.to_string(),
         seal: view.seal,
@@ -175,7 +178,7 @@ fn agent(asking: &AskingFleet, view: AgentView, now: SystemTime) -> api::Agent {
             issued: time(certificate.issued),
             expires: time(certificate.not_after),
         }),
-        clock_skew_millis: status.map(|status| status.clock_skew_millis),
+        clock_skew_millis: picture.status().map(|status| status.clock_skew_millis),
         configuration: api::AgentConfiguration {
             wanted: wanted.as_ref().map(|wanted| api::WantedConfiguration {
                 revision: wanted.revision,
@@ -190,7 +193,7 @@ fn agent(asking: &AskingFleet, view: AgentView, now: SystemTime) -> api::Agent {
             }),
         },
         inputs: picture.inputs().iter().map(input).collect(),
-        last_error: said.and_then(|said| said.last_error.clone()),
+        last_error: said.and_then(Report::last_error).map(str::to_owned),
         revoked: match &view.state {
             AgentState::Good => None,
             AgentState::Revoked(revoked) => Some(time(revoked.at)),
@@ -198,7 +201,7 @@ fn agent(asking: &AskingFleet, view: AgentView, now: SystemTime) -> api::Agent {
     }
 }
 
-fn input(input: &Input) -> api::AgentInput {
+fn input(input: &InputStatus) -> api::AgentInput {
     api::AgentInput {
         kind: input.kind.clone(),
         input: input.name.clone(),

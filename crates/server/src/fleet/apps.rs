@@ -7,7 +7,7 @@ use weir_model::{AppName, IndexPrefix};
 use super::{InPath, count, in_path, named, time};
 use crate::api;
 use crate::failure::Failure;
-use crate::operator::AskingFleet;
+use crate::operator::Asking;
 use crate::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -45,12 +45,12 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(asking: AskingFleet) -> Json<api::Apps> {
+async fn list(asking: Asking) -> Json<api::Apps> {
     Json(api::Apps { apps: asking.fleet().apps().into_iter().map(app).collect() })
 }
 
 async fn create(
-    asking: AskingFleet,
+    asking: Asking,
     body: Result<Json<api::NewApp>, JsonRejection>,
 ) -> Result<Json<api::AppSecret>, Failure> {
     let Json(api::NewApp { app, max_tps, index_prefix, secret }) = body?;
@@ -63,13 +63,13 @@ async fn create(
     Ok(Json(api::AppSecret { app: name.to_string(), secret: shown.as_ref().map(Into::into) }))
 }
 
-async fn show(asking: AskingFleet, name: InPath) -> Result<Json<api::App>, Failure> {
+async fn show(asking: Asking, name: InPath) -> Result<Json<api::App>, Failure> {
     let name = in_path("an app", name, AppName::new)?;
     find(asking.fleet(), &name).map(Json)
 }
 
 async fn change(
-    asking: AskingFleet,
+    asking: Asking,
     name: InPath,
     body: Result<Json<api::AppChange>, JsonRejection>,
 ) -> Result<Json<api::App>, Failure> {
@@ -95,14 +95,14 @@ async fn change(
     find(asking.fleet(), &name).map(Json)
 }
 
-async fn remove(asking: AskingFleet, name: InPath) -> Result<StatusCode, Failure> {
+async fn remove(asking: Asking, name: InPath) -> Result<StatusCode, Failure> {
     let name = in_path("an app", name, AppName::new)?;
     asking.fleet().remove_app(&name, &asking.by).await.map_err(|error| Failure::of_fleet(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn add_secret(
-    asking: AskingFleet,
+    asking: Asking,
     name: InPath,
     body: Result<Json<api::NewAppSecret>, JsonRejection>,
 ) -> Result<Json<api::AppSecret>, Failure> {
@@ -114,7 +114,7 @@ async fn add_secret(
 }
 
 async fn end_secrets(
-    asking: AskingFleet,
+    asking: Asking,
     name: InPath,
     body: Result<Json<api::EndAppSecrets>, JsonRejection>,
 ) -> Result<Json<api::App>, Failure> {

@@ -9,7 +9,7 @@ use weir_fleet::{AgentState, AgentView, ConfigurationView, ConfigureError, Fleet
 use super::standing::Picture;
 use super::{InPath, count, difference, map, progress, selector, time};
 use crate::failure::Failure;
-use crate::operator::AskingFleet;
+use crate::operator::Asking;
 use crate::route::Route;
 use crate::server::Shared;
 use crate::{api, codes};
@@ -68,19 +68,19 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(asking: AskingFleet) -> Json<api::Configurations> {
+async fn list(asking: Asking) -> Json<api::Configurations> {
     Json(entries(&all(asking.fleet())))
 }
 
 async fn set(
-    asking: AskingFleet,
+    asking: Asking,
     State(shared): State<Arc<Shared>>,
     body: Result<Json<api::NewConfiguration>, JsonRejection>,
 ) -> Result<Json<api::ConfigurationAnswer>, Failure> {
     let Json(api::NewConfiguration { labels, text, note, dry_run }) = body?;
     let (selector, fleet) = (selector(labels)?, asking.fleet());
     let before = present(fleet, &selector);
-    let check = asking.parts.check;
+    let check = shared.parts.check;
     let view = if dry_run {
         Fleet::check_configuration(&text, &check).map_err(|error| unfit(&error))?;
         None
@@ -92,7 +92,7 @@ async fn set(
 }
 
 async fn history(
-    asking: AskingFleet,
+    asking: Asking,
     parameters: Result<Query<api::ConfigurationParameters>, QueryRejection>,
 ) -> Result<Json<api::Configurations>, Failure> {
     let Query(api::ConfigurationParameters { labels }) = parameters?;
@@ -102,13 +102,13 @@ async fn history(
     Ok(Json(entries(&asking.fleet().configuration_history(&selector))))
 }
 
-async fn status(asking: AskingFleet) -> Json<api::ConfigurationStatus> {
-    let picture = |view| Picture::of(&asking.parts, view);
+async fn status(asking: Asking) -> Json<api::ConfigurationStatus> {
+    let picture = |view| Picture::of(asking.fleet(), view);
     let agents: Vec<Picture> = asking.fleet().agents().into_iter().map(picture).collect();
     Json(progress::status(&all(asking.fleet()), &agents))
 }
 
-async fn show(asking: AskingFleet, revision: InPath) -> Result<Json<api::Configuration>, Failure> {
+async fn show(asking: Asking, revision: InPath) -> Result<Json<api::Configuration>, Failure> {
     let axum::extract::Path(revision) = revision?;
     let revision: u64 = revision
         .parse()
@@ -119,7 +119,7 @@ async fn show(asking: AskingFleet, revision: InPath) -> Result<Json<api::Configu
 }
 
 async fn roll_back(
-    asking: AskingFleet,
+    asking: Asking,
     State(shared): State<Arc<Shared>>,
     body: Result<Json<api::RollBack>, JsonRejection>,
 ) -> Result<Json<api::ConfigurationAnswer>, Failure> {
@@ -141,7 +141,7 @@ async fn roll_back(
 }
 
 async fn withdraw(
-    asking: AskingFleet,
+    asking: Asking,
     body: Result<Json<api::Withdrawal>, JsonRejection>,
 ) -> Result<Json<api::WithdrawalAnswer>, Failure> {
     let Json(api::Withdrawal { labels }) = body?;

@@ -9,7 +9,7 @@ use weir_model::AppName;
 use super::{InPath, count, in_path, labels, life, map, named, time};
 use crate::api;
 use crate::failure::Failure;
-use crate::operator::AskingFleet;
+use crate::operator::Asking;
 use crate::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -30,12 +30,12 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(asking: AskingFleet) -> Json<api::Keys> {
+async fn list(asking: Asking) -> Json<api::Keys> {
     Json(api::Keys { keys: asking.fleet().keys().iter().map(key).collect() })
 }
 
 async fn create(
-    asking: AskingFleet,
+    asking: Asking,
     body: Result<Json<api::NewKey>, JsonRejection>,
 ) -> Result<Json<api::CreatedKey>, Failure> {
     let Json(wanted) = body?;
@@ -63,13 +63,13 @@ async fn create(
     }))
 }
 
-async fn show(asking: AskingFleet, id: InPath) -> Result<Json<api::Key>, Failure> {
+async fn show(asking: Asking, id: InPath) -> Result<Json<api::Key>, Failure> {
     let id = in_path("an access key", id, KeyId::new)?;
     find(asking.fleet(), &id).map(Json)
 }
 
 async fn revoke(
-    asking: AskingFleet,
+    asking: Asking,
     id: InPath,
     body: Result<Json<api::RevokeKey>, JsonRejection>,
 ) -> Result<Json<api::RevokedKey>, Failure> {

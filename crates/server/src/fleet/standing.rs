@@ -3,21 +3,20 @@
 use std::time::{Duration, SystemTime};
 
 use weir_auth::AgentName;
-use weir_fleet::{AgentState, AgentView, ConfigurationView, Report, RevocationReason};
+use weir_fleet::{
+    AgentState, AgentStatus, AgentView, Attendance, ConfigurationView, Fleet, InputStatus, Report,
+    RevocationReason,
+};
 use weir_model::AppName;
-use weir_wire::proto::control::Input;
 
 use super::words::{size, span};
-use crate::agents::{Live, RECENTLY};
+use crate::agents::RECENTLY;
 use crate::api;
-use crate::server::FleetParts;
 
 /// What is known of an agent at one time.
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
     pub(super) view: AgentView,
-    /// Absent if it does not attend.
-    pub(super) live: Option<Live>,
     /// What it should run.
     pub(super) wanted: Option<ConfigurationView>,
     /// Of the apps that it may send for.
@@ -44,7 +43,7 @@ pub(super) enum Progress<'a> {
 const LATE: Duration = Duration::from_secs(60);
 
 /// Sessions that take the place of others within a minute: of a network that breaks there are seldom so many.
-const RIVALS: usize = 4;
+const RIVALS: u32 = 4;
 
 /// From here on it matters for tokens and for the times of events.
 const SKEW: Duration = Duration::from_secs(30);
@@ -53,15 +52,13 @@ const SKEW: Duration = Duration::from_secs(30);
 const UNRENEWED: f64 = 0.75;
 
 impl Picture {
-    pub(super) fn of(parts: &FleetParts, view: AgentView) -> Self {
-        let FleetParts { fleet, hub, .. } = parts;
+    pub(super) fn of(fleet: &Fleet, view: AgentView) -> Self {
         let off = |app: &AppName| match fleet.app(app) {
             None => Some(Off { app: app.clone(), why: "is not there any more" }),
             Some(terms) if !terms.enabled => Some(Off { app: app.clone(), why: "is disabled" }),
             Some(_) => None,
         };
         Self {
-            live: hub.live(&view.name),
             wanted: fleet.configuration_of(&view.name),
             off: view.apps.iter().filter_map(off).collect(),
             view,
@@ -76,13 +73,23 @@ impl Picture {
         self.view.state != AgentState::Good
     }
 
+    /// Absent if it does not attend.
+    pub(super) fn attendance(&self) -> Option<Attendance> {
+        self.view.report.as_ref()?.attending
+    }
+
+    /// The last that it said, when it attended last.
     pub(super) fn said(&self) -> Option<&Report> {
         self.view.report.as_ref()?.said.as_ref()
     }
 
-    pub(super) fn inputs(&self) -> &[Input] {
-        let status = self.live.as_ref().and_then(|live| live.status.as_ref());
-        status.map_or(&[], |status| &status.inputs)
+    /// How it is; absent if it does not attend.
+    pub(super) fn status(&self) -> Option<&AgentStatus> {
+        self.attendance().and(self.said())?.status.as_ref()
+    }
+
+    pub(super) fn inputs(&self) -> &[InputStatus] {
+        self.status().map_or(&[], |status| &status.inputs)
     }
 
     /// The longest that something waits.
@@ -93,7 +100,7 @@ impl Picture {
     /// Nothing if it has nothing to run, or runs what its own settings say.
     pub(super) fn progress(&self) -> Option<Progress<'_>> {
         let wanted = self.wanted.as_ref().filter(|_| !self.has_own_inputs())?;
-        if self.live.is_none() {
+        if self.attendance().is_none() {
             return Some(Progress::Away);
         }
         let Some(said) = self.said() else { return Some(Progress::Trying) };
@@ -105,7 +112,7 @@ impl Picture {
     }
 
     fn has_own_inputs(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.introduction.own_inputs)
+        self.attendance().and(self.said()).is_some_and(|said| said.own_inputs)
     }
 
     /// The first state that fits, and why; of one that is well only what is odd.
@@ -113,7 +120,7 @@ impl Picture {
         if let AgentState::Revoked(revoked) = &self.view.state {
             return (api::AgentState::Revoked, Some(revocation(&revoked.reason)));
         }
-        if self.live.is_none() {
+        if self.attendance().is_none() {
             return (api::AgentState::Away, Some(self.absence(now)));
         }
         if let Some(why) = self.refusal() {
@@ -165,11 +172,11 @@ impl Picture {
     }
 
     fn lateness(&self) -> Option<String> {
-        let live = self.live.as_ref()?.status.as_ref()?;
-        if !live.error.is_empty() {
-            return Some(live.error.clone());
+        let status = self.status()?;
+        if !status.error.is_empty() {
+            return Some(status.error.clone());
         }
-        let late = |input: &&Input| Duration::from_millis(input.lag_millis) >= LATE;
+        let late = |input: &&InputStatus| Duration::from_millis(input.lag_millis) >= LATE;
         let input = self.inputs().iter().filter(late).max_by_key(|input| input.lag_millis)?;
         let age = span(Duration::from_millis(input.lag_millis));
         let what = format!("{} of `{}` wait for {age}", size(input.lag_bytes), input.name);
@@ -181,9 +188,9 @@ impl Picture {
 
     /// Of two that use one folder or one key, until a renewal shows which generation each has.
     fn rivalry(&self, now: SystemTime) -> Option<String> {
-        let live = self.live.as_ref().filter(|live| live.takeovers >= RIVALS)?;
-        let is_recent = now.duration_since(live.since).is_ok_and(|ago| ago < RECENTLY);
-        let often = live.takeovers;
+        let Attendance { since, takeovers: often } =
+            self.attendance().filter(|here| here.takeovers >= RIVALS)?;
+        let is_recent = now.duration_since(since).is_ok_and(|ago| ago < RECENTLY);
         is_recent.then(|| {
             format!("was replaced by itself {often} times in a minute: its connection breaks, or two have its folder or its key")
         })
@@ -200,7 +207,7 @@ impl Picture {
         if let (Some(Progress::Trying), Some(wanted)) = (self.progress(), &self.wanted) {
             return Some(format!("has not said yet that it runs revision {}", wanted.revision));
         }
-        let skew = self.live.as_ref()?.status.as_ref().map_or(0, |status| status.clock_skew_millis);
+        let skew = self.status().map_or(0, |status| status.clock_skew_millis);
         let by = Duration::from_millis(skew.unsigned_abs());
         if by >= SKEW {
             let direction = if skew > 0 { "ahead" } else { "behind" };

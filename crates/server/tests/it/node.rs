@@ -1,7 +1,6 @@
 //! An agent as the server meets it, but for the TLS that its certificate comes through.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 
 use axum::Extension;
 use tokio::sync::mpsc;
@@ -33,12 +32,17 @@ pub(crate) struct Node {
 impl Node {
     /// Joins with the key and attends.
     pub(crate) async fn attend(world: &World, key: &str, name: &str) -> Self {
+        Self::attend_at(world, &world.agents(), key, name).await
+    }
+
+    /// As [`Node::attend`], at another process.
+    pub(crate) async fn attend_at(world: &World, parts: &AgentParts, key: &str, name: &str) -> Self {
         let own = PrivateKey::generate();
         let key: AccessKey = key.parse().expect("it was just made");
         let csr = own.request();
         let request = EnrolRequest { key: &key.id, secret: &key.secret, name, csr: &csr };
         let member = world.fleet().enrol(request).await.expect("the key is good");
-        let door = door(world, Peer { certificate: Some(member.chain[0].der().into()), refused: None });
+        let door = door(parts, Peer { certificate: Some(member.chain[0].der().into()), refused: None });
         let channel = Channel::from_shared(format!("http://{door}")).expect("is a URL");
         let mut client = ControlClient::new(channel.connect().await.expect("it listens"));
         let token = client.token(TokenRequest {}).await.expect("it is an agent").into_inner().token;
@@ -94,18 +98,11 @@ fn report(kind: Said) -> Report {
 }
 
 /// Where agents are taken that show this certificate.
-fn door(world: &World, peer: Peer) -> SocketAddr {
-    let parts = AgentParts {
-        fleet: world.fleet().clone(),
-        hub: world.hub.clone(),
-        servers: Arc::new([]),
-        clock: Arc::clone(&world.clock),
-        spawner: world.spawner.clone(),
-    };
+fn door(parts: &AgentParts, peer: Peer) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
-    let router = control_router(&parts).layer(Extension(peer));
-    let process = http::Process { spawner: &world.spawner, clock: &world.clock };
+    let router = control_router(parts).layer(Extension(peer));
+    let process = http::Process { spawner: &parts.spawner, clock: &parts.clock };
     http::serve("agents", listener, router, http::Limits::default(), DrainPhase::StopIntake, process)
         .expect("it is bound");
     address

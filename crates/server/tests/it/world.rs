@@ -1,5 +1,6 @@
 //! A server with something in it.
 
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,20 +10,20 @@ use prometheus_client::registry::Registry;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::runtime::Handle;
-use weir_fleet::{Fleet, FleetSettings};
+use weir_fleet::{Fleet, FleetSettings, Opened};
 use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::http;
 use weir_foundation::settings::{Problem, Problems, Secret, load_text};
-use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Spawner, Supervisor};
+use weir_foundation::supervise::{DrainDeadlines, DrainPhase, Policy, Spawner, Supervisor};
 use weir_journal::memory::MemoryJournal;
 use weir_journal::{Journal, Origin, ReadBudget, StreamSpec};
 use weir_model::{IndexPrefix, Offset, Record, RecordFormat, StreamName, StreamPartition, Timestamp};
 use weir_redaction::Redactor;
-use weir_server::agents::Hub;
+use weir_server::agents::{AgentParts, Hub};
 use weir_server::api::{Audit, AuditVerdict};
 use weir_server::{
-    AuditDepth, AuditFailed, Auditor, Control, Door, FleetParts, JournalFiles, Parts, Reach, Refused, Remedy,
-    Server, ServerSettings, StreamNames,
+    AuditDepth, AuditFailed, Auditor, Door, JournalFiles, Parts, Reach, Refused, Remedy, Server,
+    ServerSettings, StreamNames,
 };
 use weir_state::memory::MemoryState;
 use weir_store::memory::{Durability, MemoryStore};
@@ -47,6 +48,7 @@ pub(crate) struct World {
 
 /// Those of a world, with what the first of them shows.
 struct Operators {
+    state: MemoryState,
     fleet: Fleet,
     token: Secret,
 }
@@ -56,7 +58,6 @@ struct Make {
     settings: ServerSettings,
     redactor: Redactor,
     journal_files: JournalFiles,
-    has_agents: bool,
     reach: Reach,
 }
 
@@ -66,7 +67,6 @@ impl Default for Make {
             settings: ServerSettings::default(),
             redactor: Redactor::off(),
             journal_files: JournalFiles::OfThisProcess,
-            has_agents: true,
             reach: Reach::ThisMachine,
         }
     }
@@ -109,10 +109,10 @@ impl World {
         Self::made_of(Make { redactor, ..Make::default() }, |store| store).await
     }
 
-    /// As over a shared journal, without a door and without agents.
+    /// As over a shared journal, without a door.
     pub(crate) async fn apart() -> Self {
         let journal_files = JournalFiles::OfOthers;
-        Self::made_of(Make { journal_files, has_agents: false, ..Make::default() }, |store| store).await
+        Self::made_of(Make { journal_files, ..Make::default() }, |store| store).await
     }
 
     /// At an address that other machines reach, as far as the server knows.
@@ -129,7 +129,7 @@ impl World {
     }
 
     async fn made_of(make: Make, wrap: impl FnOnce(Arc<dyn IndexStore>) -> Arc<dyn IndexStore>) -> Self {
-        let Make { settings, redactor, journal_files, has_agents, reach } = make;
+        let Make { settings, redactor, journal_files, reach } = make;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let journal = MemoryJournal::new(Arc::clone(&clock));
         let store = Arc::new(MemoryStore::new(Durability::Immediate, FilingWindow::default()));
@@ -150,10 +150,9 @@ impl World {
             clock: Arc::clone(&clock),
             spawner: spawner.clone(),
             names: StreamNames { prefix: String::new(), suffix: "_logs".to_owned() },
-            control: match has_agents {
-                true => Control::Fleet(FleetParts { fleet, hub: hub.clone(), check }),
-                false => Control::Operators(fleet),
-            },
+            fleet,
+            hub: hub.clone(),
+            check,
             reach,
         };
         let server = Server::new(parts, settings, &mut Registry::default());
@@ -166,6 +165,39 @@ impl World {
         let http = reqwest::Client::builder().no_proxy().build().expect("it needs nothing");
         let supervisor = Some(supervisor);
         Self { address, http, journal, store, door, clock, spawner, hub, operators, supervisor }
+    }
+
+    /// Of agents that come to this process.
+    pub(crate) fn agents(&self) -> AgentParts {
+        self.agents_of(self.fleet().clone(), self.hub.clone())
+    }
+
+    /// Of agents that come to another process of the instance. Each of the two sees what the other one writes.
+    pub(crate) async fn agents_elsewhere(&self) -> AgentParts {
+        let other = open(&self.operators.state, &self.clock).await.fleet;
+        for fleet in [self.fleet().clone(), other.clone()] {
+            let clock = Arc::clone(&self.clock);
+            self.spawner.spawn("fleet", Policy::expendable(DrainPhase::Close), |drain| async move {
+                let tells = async {
+                    loop {
+                        fleet.write_reports().await.expect("memory takes it");
+                        clock.sleep(Duration::from_millis(10)).await;
+                    }
+                };
+                tokio::select! {
+                    () = fleet.follow() => {}
+                    () = tells => {}
+                    () = drain.draining() => {}
+                }
+                Ok::<(), Infallible>(())
+            });
+        }
+        self.agents_of(other, Hub::default())
+    }
+
+    fn agents_of(&self, fleet: Fleet, hub: Hub) -> AgentParts {
+        let (clock, spawner) = (Arc::clone(&self.clock), self.spawner.clone());
+        AgentParts { fleet, hub, servers: Arc::new([]), clock, spawner }
     }
 
     pub(crate) async fn create_stream(&self, stream: &str) -> StreamPartition {
@@ -282,12 +314,16 @@ impl World {
 
 impl Operators {
     async fn new(clock: &Arc<dyn Clock>) -> Self {
-        let settings =
-            FleetSettings { enrol: vec!["weir.example:8084".to_owned()], ..FleetSettings::default() };
-        let opened = Fleet::open(Arc::new(MemoryState::default()), Arc::clone(clock), settings).await;
-        let opened = opened.expect("memory takes it");
-        Self { fleet: opened.fleet, token: opened.first_operator.expect("it is new") }
+        let state = MemoryState::default();
+        let opened = open(&state, clock).await;
+        Self { state, fleet: opened.fleet, token: opened.first_operator.expect("it is new") }
     }
+}
+
+async fn open(state: &MemoryState, clock: &Arc<dyn Clock>) -> Opened {
+    let settings = FleetSettings { enrol: vec!["weir.example:8084".to_owned()], ..FleetSettings::default() };
+    let opened = Fleet::open(Arc::new(state.clone()), Arc::clone(clock), settings).await;
+    opened.expect("memory takes it")
 }
 
 /// What the agents of these tests could run: a list of inputs, each of which has paths.

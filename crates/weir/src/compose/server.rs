@@ -12,7 +12,7 @@ use weir_foundation::ops::{Ops, StatusBoard};
 use weir_foundation::supervise::DrainPhase;
 use weir_journal::Journal;
 use weir_journal_kafka::KafkaJournal;
-use weir_server::{Control, Door, JournalFiles, Server, StreamNames};
+use weir_server::{Door, JournalFiles, Server, StreamNames};
 use weir_store_elastic::ElasticStore;
 
 use super::auditor::SharedBooks;
@@ -81,7 +81,9 @@ fn parts(fleet: &Fleet, instance: &Instance, settings: &Settings, process: &Proc
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names,
-        control: Control::Operators(instance.fleet.clone()),
+        fleet: instance.fleet.clone(),
+        hub: instance.agents.hub.clone(),
+        check: weir_agent::check,
         reach: listeners::reach(settings.listen.http),
     }
 }

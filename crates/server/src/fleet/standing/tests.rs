@@ -5,7 +5,6 @@ use weir_fleet::{
     CertificateView, ConfigurationHash, FailedConfiguration, Labels, OperatorName, ReportView, Revoked,
     Selector,
 };
-use weir_wire::proto::control::{Introduction, Status};
 
 use super::*;
 
@@ -29,7 +28,9 @@ fn well() -> Picture {
         issued: now() - 6 * HOUR,
         not_after: now() + 18 * HOUR,
     };
-    let said = Report { running: Some(wanted.hash.clone()), ..Report::default() };
+    let status = AgentStatus { inputs: vec![input("/a", "shop", 0)], ..AgentStatus::default() };
+    let said = Report { running: Some(wanted.hash.clone()), status: Some(status), ..Report::default() };
+    let attending = Some(Attendance { since: now() - HOUR, takeovers: 0 });
     let view = AgentView {
         name: AgentName::new("web-1").expect("is legal"),
         state: AgentState::Good,
@@ -40,15 +41,9 @@ fn well() -> Picture {
         joined: now() - 6 * HOUR,
         generation: 1,
         certificate: Some(certificate),
-        report: Some(ReportView { seen: now() - Duration::from_secs(5), said: Some(said) }),
+        report: Some(ReportView { seen: now() - Duration::from_secs(5), attending, said: Some(said) }),
     };
-    let live = Live {
-        since: now() - HOUR,
-        introduction: Introduction::default(),
-        status: Some(Status { inputs: vec![input("/a", "shop", 0)], ..Status::default() }),
-        takeovers: 0,
-    };
-    Picture { view, live: Some(live), wanted: Some(wanted), off: Vec::new() }
+    Picture { view, wanted: Some(wanted), off: Vec::new() }
 }
 
 fn configuration(revision: u64, text: &str) -> ConfigurationView {
@@ -68,13 +63,13 @@ fn operator() -> OperatorName {
     OperatorName::new("ann").expect("is legal")
 }
 
-fn input(name: &str, app: &str, lag_seconds: u64) -> Input {
-    Input {
+fn input(name: &str, app: &str, lag_seconds: u64) -> InputStatus {
+    InputStatus {
         name: name.to_owned(),
         app: app.to_owned(),
         lag_bytes: lag_seconds * 1_000,
         lag_millis: lag_seconds * 1_000,
-        ..Input::default()
+        ..InputStatus::default()
     }
 }
 
@@ -85,8 +80,12 @@ fn check(change: impl FnOnce(&mut Picture), state: api::AgentState, why: Option<
     assert_eq!(picture.standing(now()), (state, why.map(str::to_owned)));
 }
 
-fn status(picture: &mut Picture) -> &mut Status {
-    picture.live.as_mut().and_then(|live| live.status.as_mut()).expect("it is well")
+fn status(picture: &mut Picture) -> &mut AgentStatus {
+    said(picture).status.as_mut().expect("it is well")
+}
+
+fn attending(picture: &mut Picture) -> &mut Option<Attendance> {
+    &mut picture.view.report.as_mut().expect("it is well").attending
 }
 
 fn said(picture: &mut Picture) -> &mut Report {
@@ -108,10 +107,9 @@ fn one_that_is_well_says_only_what_is_odd() {
         Ok,
         Some("has not said yet that it runs revision 5"),
     );
-    let replaced = |takeovers: usize, ago: u64| {
+    let replaced = |takeovers: u32, ago: u64| {
         move |picture: &mut Picture| {
-            let live = picture.live.as_mut().expect("it is well");
-            (live.takeovers, live.since) = (takeovers, now() - Duration::from_secs(ago));
+            *attending(picture) = Some(Attendance { since: now() - Duration::from_secs(ago), takeovers });
         }
     };
     let rivals = "was replaced by itself 4 times in a minute: its connection breaks, or two have its folder or its key";
@@ -120,7 +118,7 @@ fn one_that_is_well_says_only_what_is_odd() {
     check(replaced(4, 61), Ok, None);
     let own = |picture: &mut Picture| {
         picture.wanted = Some(configuration(5, "new"));
-        picture.live.as_mut().expect("it is well").introduction.own_inputs = true;
+        said(picture).own_inputs = true;
         assert_eq!(picture.progress(), None, "it does not count for a configuration");
     };
     check(own, Ok, Some("runs the inputs of its own settings, and not revision 5"));
@@ -136,7 +134,7 @@ fn one_that_is_well_says_only_what_is_odd() {
     check(ends_in(7 * HOUR), Ok, None);
     check(ends_in(5 * HOUR), Ok, Some("its certificate ends in 5h and was not renewed yet"));
     // What it has not said yet is not held against it.
-    check(|picture| picture.live.as_mut().expect("it is well").status = None, Ok, None);
+    check(|picture| said(picture).status = None, Ok, None);
 }
 
 #[test]
@@ -144,7 +142,7 @@ fn one_that_is_late_says_what_waits() {
     use api::AgentState::Late;
     let waits = |error: &'static str| {
         move |picture: &mut Picture| {
-            let worst = Input { last_error: error.to_owned(), ..input("/b", "shop", 600) };
+            let worst = InputStatus { last_error: error.to_owned(), ..input("/b", "shop", 600) };
             status(picture).inputs = vec![input("/a", "shop", 60), worst, input("/c", "shop", 70)];
         }
     };
@@ -156,11 +154,11 @@ fn one_that_is_late_says_what_waits() {
 #[test]
 fn one_that_is_away_says_since_when() {
     use api::AgentState::Away;
-    check(|picture| picture.live = None, Away, Some("not connected, seen 5s ago"));
-    let never = |picture: &mut Picture| (picture.live, picture.view.report) = (None, None);
+    check(|picture| *attending(picture) = None, Away, Some("not connected, seen 5s ago"));
+    let never = |picture: &mut Picture| picture.view.report = None;
     check(never, Away, Some("not seen since it joined 6h ago"));
     let ended = |picture: &mut Picture| {
-        picture.live = None;
+        *attending(picture) = None;
         picture.view.certificate.as_mut().expect("it is well").not_after = now() - 2 * HOUR;
     };
     let why = "not connected, seen 5s ago; its certificate ended 2h ago, it asks for a new one by itself";
@@ -233,7 +231,7 @@ fn the_first_state_that_fits_counts() {
     states.push(picture.standing(now()).0);
     picture.off = vec![Off { app: app("shop"), why: "is disabled" }];
     states.push(picture.standing(now()).0);
-    picture.live = None;
+    *attending(&mut picture) = None;
     states.push(picture.standing(now()).0);
     revoked(RevocationReason::Forgotten { by: operator() })(&mut picture);
     states.push(picture.standing(now()).0);

@@ -102,25 +102,6 @@ async fn from_other_machines_everything_needs_a_token() {
     assert_eq!(world.operate(Method::GET, "/api/v1/streams", None).await.0, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn where_nobody_decides_about_agents_that_is_said() {
-    let world = World::apart().await;
-    let shown = format!("Bearer {}", world.token());
-    for (method, path, of_operators) in operations() {
-        // The others may be tails, which do not end.
-        if !of_operators {
-            continue;
-        }
-        let response = world.ask_as(None, method.clone(), &path, Some(json!({}))).await;
-        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
-        let response = world.ask_as(Some(&shown), method.clone(), &path, Some(json!({}))).await;
-        let (status, answer) = body(response).await;
-        let is_here = ["/api/v1/operators", "/api/v1/pki"].iter().any(|here| path.starts_with(here));
-        let is_missing = (status.as_u16(), &answer["error"]["code"]) == (501, &json!("not-here"));
-        assert_eq!(is_missing, !is_here, "{method} {path}: {status} {answer}");
-    }
-}
-
 /// Everything that is logged.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);

@@ -173,6 +173,29 @@ async fn the_log_of_an_agent_is_asked_for() {
     world.refused(Method::GET, "/api/v1/agents/web-1/log", None, 409, "agent-away").await;
 }
 
+/// Where agents come to producers, the API is another process.
+#[tokio::test]
+async fn an_agent_at_another_process_is_shown_as_one_at_this() {
+    let world = World::new().await;
+    let key = world.key(json!({})).await;
+    let elsewhere = world.agents_elsewhere().await;
+    let mut node = Node::attend_at(&world, &elsewhere, &key, "web-1").await;
+    let agent = world.until("web-1", |agent| agent["state"] == "ok").await;
+    assert_eq!((&agent["host"], &agent["version"]), (&json!("web-1.example"), &json!("1.2.3")));
+    assert!(agent["connected"].is_string());
+    assert!(matches!(node.told().await, Ok(Told::Unchanged(_))), "it has nothing to run");
+    world.tell("/api/v1/configurations", json!({ "labels": {}, "text": "inputs: [{paths: [/a]}]" })).await;
+    let told = node.configuration().await;
+    node.status(Status { inputs: vec![input(0)], running: told.hash, ..Status::default() }).await;
+    let agent = world.until("web-1", |agent| agent["revision"] == 1).await;
+    assert_eq!(agent["inputs"][0]["input"], "/var/log/app/*.log");
+    let asked = world.look("/api/v1/agents/web-1/log?lines=2");
+    assert_eq!(tokio::join!(asked, node.gives_its_log()).0, json!({ "lines": ["one"] }));
+    world.tell("/api/v1/agents/web-1/revoke", json!({})).await;
+    assert_eq!(node.told().await.expect_err("it is sent away").code(), tonic::Code::PermissionDenied);
+    world.removed("/api/v1/agents/web-1").await;
+}
+
 #[tokio::test]
 async fn an_agent_is_revoked_and_forgotten() {
     let world = World::new().await;
