@@ -5,6 +5,7 @@
 //! * [`pki`]: the certificates of an instance of weir, for its servers and agents.
 //! * [`tls`]: connections between those who have such certificates.
 //! * [`token`]: access tokens, bound to a certificate.
+//! * [`pass`]: by which processes of one instance know each other.
 //! * [`seal`]: a cipher for payloads, for ways on which TLS ends before the server.
 //!
 //! Keys and secrets are in no `Debug`, no `Display` and no error of this crate, and are wiped from memory where
@@ -12,6 +13,7 @@
 
 pub mod access_key;
 mod identity;
+pub mod pass;
 pub mod pki;
 mod random;
 pub mod seal;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use weir_auth::access_key::AccessKey;
+use weir_auth::pass::PassKey;
 use weir_auth::pki::{
     Authority, AuthorityError, BACK, Certificate, CheckedRequest, Identity, IssueError, Pin,
 };
@@ -44,6 +45,7 @@ pub(crate) struct Keys {
     signing: Vec<SigningKey>,
     pub(crate) verifier: Verifier,
     pub(crate) seal: Arc<SealKey>,
+    pub(crate) passes: PassKey,
 }
 
 /// The keys that were read are none.
@@ -143,6 +145,7 @@ impl Keys {
             signing,
             verifier: Verifier::new(&public),
             seal: Arc::new(SealKey::from_bytes(seal)),
+            passes: PassKey::of(&document.seal.0),
             document,
         })
     }

@@ -51,6 +51,9 @@ pub struct Opened {
 pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process is to make it.
+    #[error("there is no instance in the state yet")]
+    Absent,
     #[error("could not make the keys of the instance")]
     Make(#[source] IssueError),
     #[error("the keys of the instance can not be used")]
@@ -61,7 +64,7 @@ impl OpenError {
     fn nature(&self) -> Nature<'_> {
         match self {
             Self::Store(error) => Nature::Store(error),
-            Self::Make(_) | Self::Keys(_) => Nature::Broken,
+            Self::Absent | Self::Make(_) | Self::Keys(_) => Nature::Broken,
         }
     }
 }
@@ -99,6 +102,26 @@ impl Fleet {
             }
             first_operator = make(&*state, clock.now(), &settings).await?;
         };
+        let fleet = Self::over(state, clock, settings, snapshot).await;
+        Ok(Opened { fleet, first_operator })
+    }
+
+    /// As [`Fleet::open`], but makes none.
+    pub async fn join(
+        state: Arc<dyn State>,
+        clock: Arc<dyn Clock>,
+        settings: FleetSettings,
+    ) -> Result<Self, OpenError> {
+        let snapshot = read(&*state).await?.ok_or(OpenError::Absent)?;
+        Ok(Self::over(state, clock, settings, snapshot).await)
+    }
+
+    async fn over(
+        state: Arc<dyn State>,
+        clock: Arc<dyn Clock>,
+        settings: FleetSettings,
+        snapshot: Snapshot,
+    ) -> Self {
         let changes = watch::Sender::new(snapshot.revision);
         let shared = Shared {
             state,
@@ -115,7 +138,7 @@ impl Fleet {
         if let Err(error) = fleet.maintain_keys(fleet.now()).await {
             tracing::error!(error = %chain(&error), "keys of the instance that are due were not renewed");
         }
-        Ok(Opened { fleet, first_operator })
+        fleet
     }
 
     /// Tells that something changed, so that whoever decided by it looks again. The number grows.

@@ -91,7 +91,26 @@ impl Agent {
     }
 }
 
+/// How long a pass is good.
+const PASS_LIFE: Duration = Duration::from_secs(120);
+
 impl Fleet {
+    /// By which another process of the instance knows one of it, for two minutes: it may send in the name of any app,
+    /// for what was taken before is not judged again.
+    #[must_use]
+    pub fn pass(&self) -> Secret {
+        self.snapshot().keys.passes.issue(self.now() + PASS_LIFE)
+    }
+
+    /// Whether a process of the instance shows it.
+    #[must_use]
+    pub fn is_pass(&self, shown: &str) -> bool {
+        // Clocks may be apart.
+        let now = self.now();
+        let keys = &self.snapshot().keys;
+        keys.passes.is_good(shown, now) || keys.passes.is_good(shown, now - LEEWAY)
+    }
+
     /// Who showed this certificate at a connection whose TLS found it good, if he is welcome. Reads the state if he is
     /// not known here yet.
     pub async fn check_certificate(&self, shown: &Certificate) -> Result<AgentView, CertificateRefused> {

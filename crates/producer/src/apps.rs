@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use weir_auth::secret::{SecretHash, app_secret};
 use weir_fleet::{AppTerms, Fleet, SecretRefused};
 use weir_foundation::settings::Secret;
 use weir_model::{AppName, IndexPrefix};
@@ -14,9 +13,6 @@ use crate::section::UnknownApps;
 pub(crate) struct Apps {
     pub(crate) fleet: Option<Fleet>,
     pub(crate) unknown: UnknownApps,
-    /// With which this process itself sends in the name of any app: what was taken before is not judged again.
-    pub(crate) own: Secret,
-    own_hash: SecretHash,
 }
 
 /// What the instance says about an app.
@@ -49,14 +45,14 @@ impl From<AppTerms> for Known {
 
 impl Apps {
     pub(crate) fn new(fleet: Option<Fleet>, unknown: UnknownApps) -> Self {
-        let own = app_secret();
-        let own_hash = SecretHash::of(own.reveal());
-        Self { fleet, unknown, own, own_hash }
+        Self { fleet, unknown }
     }
 
-    /// For a client that shows a secret, or none. An app that has secrets wants one of them.
+    /// For a client that shows a secret, or none. An app that has secrets wants one of them, or the pass of a process of
+    /// the instance: what was taken before is not judged again.
     pub(crate) fn of_client(&self, app: &str, secret: Option<&str>) -> Result<Known, AppRefused> {
-        if secret.is_some_and(|secret| self.own_hash.fits(secret)) {
+        let is_ours = |fleet: &Fleet| secret.is_some_and(|secret| fleet.is_pass(secret));
+        if self.fleet.as_ref().is_some_and(is_ours) {
             return Ok(Known::default());
         }
         let Some((fleet, name, terms)) = self.find(app) else { return self.unknown(app) };

@@ -11,7 +11,6 @@ use weir_foundation::clock::Clock;
 use weir_foundation::health::Health;
 use weir_foundation::http::{self, Http2Limits, Limits, Listener, Pace, Plaintext, Process, Security};
 use weir_foundation::metrics;
-use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, Spawner};
 use weir_journal::{Journal, ReadError};
 use weir_limits::{Limiter, LimiterMetrics, SharedLimiter};
@@ -146,12 +145,6 @@ impl Producer {
         let process = Process { spawner: &self.admission.spawner, clock: &self.admission.clock };
         let router = grpc::router(&self.admission, &self.serving);
         http::serve("producer.grpc", listener, router, limits, DrainPhase::StopIntake, process)
-    }
-
-    /// With which other parts of this process send through the doors in the name of any app.
-    #[must_use]
-    pub fn own_secret(&self) -> Secret {
-        self.admission.apps.own.clone()
     }
 
     /// Serves agents on `listener` until the process drains, by tasks named `producer.ingest.*`; and `beside`, what else

@@ -17,6 +17,7 @@ pub(crate) mod offline;
 mod producer;
 mod secure;
 mod server;
+mod state;
 mod watch;
 
 use std::net::TcpListener;
@@ -52,7 +53,7 @@ use self::listeners::Listeners;
 pub(crate) use self::producer::producer;
 use self::secure::Certificates;
 pub(crate) use self::server::server;
-use crate::settings::Settings;
+use crate::settings::{Settings, StateSettings};
 
 /// What every component gets from the process.
 #[derive(Debug, Clone)]
@@ -94,14 +95,15 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
     let doors = weir_fleet::Doors { agents: addresses.ingest, enrolment: addresses.enrolment };
-    let instance = Instance::open(settings, addresses.ingest, Some(doors), process).await?;
+    let state = of_instance(settings)?;
+    let instance = Instance::open(state, settings, doors, process).await?;
     let storage = Storage::open(settings, process, &mut metrics)?;
 
     let redaction = redaction(settings, process, &mut metrics)?;
     let redactor = redaction.redactor();
     let producer = embedded_producer(settings, process, &storage, &instance, &mut metrics).await?;
     let delivery = delivery(settings, process, &storage, redactor.clone(), &mut metrics).await?;
-    let door = Doors::own(addresses, stream_names(settings), producer.own_secret());
+    let door = Doors::own(addresses, stream_names(settings), instance.fleet.clone());
     let server = embedded_server(settings, process, &storage, &instance, redactor, door, &mut metrics);
 
     let status = status(process, &storage, addresses);
@@ -112,7 +114,8 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let certificates = Certificates::open(&settings.listen.tls, Some(instance.clients()), process)?;
     let grpc = certificates.secure(listeners.grpc, settings.producer.grpc_listen);
     producer.serve_grpc(grpc).context("serve gRPC")?;
-    serve_agents(settings, listeners.ingest, listeners.enrolment, &producer, &instance, process)?;
+    serve_agents(settings, listeners.ingest, &producer, &instance)?;
+    serve_enrolment(settings, listeners.enrolment, &instance, process)?;
     let http = certificates.secure(listeners.http, settings.listen.http);
     serve_http(http, &producer, server, process)?;
     announce(process);
@@ -290,21 +293,33 @@ fn identity(role: &str, durability: &str) -> Identity {
     }
 }
 
-/// Opens the doors of those who are agents and of those who want to be.
+/// Where the instance is kept of a role that has one.
+fn of_instance(settings: &Settings) -> Result<&StateSettings> {
+    settings.state.as_ref().context("find the state of the instance")
+}
+
+/// Opens the door of agents.
 fn serve_agents(
     settings: &Settings,
-    agents: TcpListener,
-    enrolment: TcpListener,
+    listener: TcpListener,
     producer: &Producer,
     instance: &Instance,
-    process: &Process,
 ) -> Result<()> {
     let security = instance.agents_security(&settings.fleet);
     let control = weir_server::agents::control_router(&instance.agents);
-    let listener = Listener { socket: agents, security };
-    producer.serve_ingest(listener, Some(control)).context("serve agents")?;
+    let listener = Listener { socket: listener, security };
+    producer.serve_ingest(listener, Some(control)).context("serve agents")
+}
+
+/// Opens the door of those who want to be agents.
+fn serve_enrolment(
+    settings: &Settings,
+    listener: TcpListener,
+    instance: &Instance,
+    process: &Process,
+) -> Result<()> {
     let router = weir_server::agents::enrolment_router(&instance.agents);
-    let listener = Listener { socket: enrolment, security: instance.enrolment_security(&settings.fleet) };
+    let listener = Listener { socket: listener, security: instance.enrolment_security(&settings.fleet) };
     let serving = http::Process { spawner: &process.spawner, clock: &process.clock };
     let limits = weir_server::agents::enrolment_limits();
     http::serve("enrolment", listener, router, limits, DrainPhase::StopIntake, serving)

@@ -4,14 +4,15 @@ mod agent;
 mod aliases;
 mod barito;
 mod section;
+mod state;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use weir_consumer::section::{ConsumerSection, ConsumerSettings};
 use weir_discovery::ConsulSettings;
 use weir_fleet::FleetListen;
-use weir_foundation::listen::Exposure;
 use weir_foundation::settings::env::CONFIG;
 use weir_foundation::settings::{
     Environment, Explained, FlagValue, Implied, Loaded, Problem, Problems, Sources, WrongAliases, load,
@@ -27,6 +28,7 @@ pub(crate) use self::aliases::ALIASES;
 use self::barito::PRESET;
 use self::section::Compat;
 pub(crate) use self::section::{Listen, ListenTls, RawSettings, is_public};
+pub(crate) use self::state::StateSettings;
 
 /// What a process is to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -58,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) consumer: ConsumerSettings,
     pub(crate) server: ServerSettings,
     pub(crate) fleet: FleetListen,
+    /// Absent for a role that belongs to no instance.
+    pub(crate) state: Option<StateSettings>,
     /// Absent if Consul is not asked.
     pub(crate) consul: Option<ConsulSettings>,
     pub(crate) kafka: weir_journal_kafka::Settings,
@@ -143,7 +147,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let store = loaded.section("store", |raw| weir_store::segment::Settings::validate(&raw.store, index_dir));
     let producer = loaded.section("producer", |raw| {
         let producer = weir_producer::Settings::validate(&producer_section(raw, role))?;
-        fits(&producer, journal.as_ref(), role, raw.listen.exposure()).map(|()| producer)
+        fits(&producer, journal.as_ref(), raw, role).map(|()| producer)
     });
     let kafka = loaded.section("kafka", |raw| kafka(raw, role));
     let elasticsearch = loaded.section("elasticsearch", |raw| elasticsearch(raw, role));
@@ -153,6 +157,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw, role)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
     let fleet = loaded.section("fleet", |raw| FleetListen::validate(&raw.fleet, raw.listen.exposure()));
+    let state = loaded.section("state", |raw| StateSettings::validate(&raw.state, &data_dir, role));
     let producer = producer?;
     tls?;
     Some(Settings {
@@ -167,6 +172,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
         consumer: consumer?,
         server: server?,
         fleet: fleet?,
+        state: state?,
         consul: consul?,
         kafka: kafka?,
         elasticsearch: elasticsearch?,
@@ -226,12 +232,22 @@ fn is_barito(raw: &RawSettings) -> bool {
 /// Partitions cost little in Kafka, and clients of barito-flow ask for 50.
 const KAFKA_PARTITIONS: u32 = 100;
 
+/// Where agents come, unless the settings say otherwise.
+pub(crate) const INGEST: SocketAddr = section::loopback(8083);
+
+/// Whether a producer in this role knows apps and agents.
+fn has_instance(raw: &RawSettings, role: Role) -> bool {
+    role == Role::Up || (role == Role::Producer && raw.state.is_given())
+}
+
 fn producer_section(raw: &RawSettings, role: Role) -> weir_producer::ProducerSection {
     let mut section = raw.producer.clone();
-    let reached = [section.grpc_listen, raw.listen.http, section.ingest_listen];
-    let is_barito = raw.compat == Some(Compat::Barito);
-    if role == Role::Up && !is_barito && reached.into_iter().flatten().any(is_public) {
-        section.unknown_apps = section.unknown_apps.or(Some(weir_producer::UnknownApps::Refuse));
+    if has_instance(raw, role) {
+        section.ingest_listen = section.ingest_listen.or(Some(INGEST));
+        let reached = [section.grpc_listen, raw.listen.http, section.ingest_listen];
+        if !is_barito(raw) && reached.into_iter().flatten().any(is_public) {
+            section.unknown_apps = section.unknown_apps.or(Some(weir_producer::UnknownApps::Refuse));
+        }
     }
     if role == Role::Producer {
         section.max_partitions = section.max_partitions.or(Some(KAFKA_PARTITIONS));
@@ -239,12 +255,13 @@ fn producer_section(raw: &RawSettings, role: Role) -> weir_producer::ProducerSec
     section
 }
 
-/// A producer in a process of its own has no instance with certificates.
+/// A producer of no instance has no certificate of it.
 fn has_certificate(raw: &RawSettings, role: Role, listen: Option<&Listen>) -> Result<(), Problems> {
     let Some(listen) = listen.filter(|listen| listen.tls == ListenTls::Instance) else { return Ok(()) };
     let is_reached = is_public(listen.http) || raw.producer.grpc_listen.is_some_and(is_public);
-    if is_reached && role == Role::Producer {
-        let message = "needs `cert_file` and `key_file`: other machines reach an address";
+    if is_reached && role == Role::Producer && !has_instance(raw, role) {
+        let message =
+            "needs `cert_file` and `key_file`, or an instance by `state`: other machines reach an address";
         let hint = "or set `mode: off` where something in front of weir sees to TLS, or nothing has to";
         return Err(Problem::at("", message).hint(hint).into());
     }
@@ -256,9 +273,10 @@ fn has_certificate(raw: &RawSettings, role: Role, listen: Option<&Listen>) -> Re
 fn fits(
     producer: &weir_producer::Settings,
     journal: Option<&weir_journal::sqlite::Settings>,
+    raw: &RawSettings,
     role: Role,
-    exposure: Exposure,
 ) -> Result<(), Problems> {
+    let exposure = raw.listen.exposure();
     let mut problems = Problems::default();
     if let Some(journal) = journal.filter(|journal| producer.max_message > journal.max_record) {
         let message = format!("must be at most `journal.max_record`, which is {}", journal.max_record);
@@ -267,11 +285,11 @@ fn fits(
     section::check_reach(&mut problems, "grpc_listen", producer.grpc_listen, exposure);
     if let Some(address) = producer.ingest_listen {
         section::check_reach(&mut problems, "ingest_listen", address, exposure);
-        if role == Role::Producer && is_public(address) {
-            let message = format!(
-                "`{address}` can be reached from other machines, and only `weir up` knows who agents are"
-            );
-            problems.push(Problem::at("ingest_listen", message));
+        if role == Role::Producer && !has_instance(raw, role) && is_public(address) {
+            let message =
+                format!("`{address}` can be reached from other machines, and nobody says who agents are");
+            let hint = "name the instance by `state`, as for the server";
+            problems.push(Problem::at("ingest_listen", message).hint(hint));
         }
     }
     problems.or(())

@@ -7,19 +7,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use rustix::process::geteuid;
-use weir_fleet::{FleetSettings, Opened, OperatorName};
+use weir_fleet::{Fleet, FleetSettings, OpenError, OperatorName};
 use weir_foundation::exit::ExitCode;
-use weir_foundation::settings::DurationText;
+use weir_foundation::settings::{DurationText, Environment, Problems};
 use weir_foundation::umask;
 use weir_model::Timestamp;
 use weir_server::api::{CreatedOperator, NewOperator, Operator, Operators};
 
 use super::fleet::{Ttl, time_or};
-use super::{OutputArgs, block_on, zone};
+use super::{OutputArgs, block_on, refuse, zone};
 use crate::client::{Client, ClientArgs};
-use crate::compose::offline::{STATE, with_instance};
+use crate::compose::offline::with_state;
 use crate::console::{self, Advised};
 use crate::output::{Column, Format, Row, Zone, left, local_text, print_rows};
+use crate::settings::{Given, Role, StateSettings};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -40,6 +41,9 @@ enum Command {
         /// and without a token, for when none is left
         #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ca_file", "ca_pin", "token_file"])]
         data_dir: Option<PathBuf>,
+        /// The same, where the YAML file with the settings of `weir up` or `weir server` says where the instance is kept
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "ca_file", "ca_pin", "token_file", "data_dir"])]
+        config: Option<PathBuf>,
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
@@ -64,11 +68,19 @@ enum Command {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = console::stdout();
     match arguments.command {
-        Command::Create { operator, ttl, data_dir, output, server } => {
-            let answer = match data_dir {
-                Some(data_dir) => {
-                    let created = create_in(&data_dir, &operator, ttl)?;
-                    console::note("a weir that runs over this directory knows it within a second");
+        Command::Create { operator, ttl, data_dir, config, output, server } => {
+            let state = match (data_dir, config) {
+                (Some(data_dir), _) => Some(StateSettings::of(&data_dir)),
+                (None, Some(file)) => match state_of(file) {
+                    Ok(state) => Some(state),
+                    Err(problems) => return Ok(refuse(&problems, Role::Up)),
+                },
+                (None, None) => None,
+            };
+            let answer = match state {
+                Some(state) => {
+                    let created = create_in(&state, &operator, ttl)?;
+                    console::note("a weir that runs over this state knows it within a second");
                     created
                 }
                 None => {
@@ -93,13 +105,28 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::Good)
 }
 
+/// Where the settings put the instance.
+fn state_of(file: PathBuf) -> Result<StateSettings, Problems> {
+    let environment = Environment::of_process();
+    let given = Given { role: Role::Up, file: Some(file), environment, flags: Vec::new() };
+    let settings = given.read().settings?;
+    Ok(settings.state.unwrap_or_else(|| StateSettings::of(&settings.data_dir)))
+}
+
 /// Whoever may write to the state needs no token to be an operator.
-fn create_in(data_dir: &Path, operator: &str, ttl: Ttl) -> Result<CreatedOperator> {
+fn create_in(state: &StateSettings, operator: &str, ttl: Ttl) -> Result<CreatedOperator> {
     let name = OperatorName::new(operator).map_err(|error| anyhow!("`{operator}` is no name: {error}"))?;
-    is_ours(&data_dir.join(STATE), data_dir)?;
+    match state {
+        StateSettings::Directory(directory) => is_ours(directory)?,
+    }
     umask::keep_files_private();
     let life = ttl.text().map(DurationText::duration);
-    let create = with_instance(data_dir, FleetSettings::default(), async |Opened { fleet, .. }| {
+    let create = with_state(state, async |opened, clock| {
+        let fleet =
+            Fleet::join(opened, clock, FleetSettings::default()).await.map_err(|error| match error {
+                OpenError::Absent => absent(state),
+                error => anyhow::Error::from(error).context("open the instance"),
+            })?;
         let token = fleet.create_operator(&name, life, None).await?;
         let made = fleet.operators().into_iter().find(|view| view.name == name);
         let expires = made.and_then(|view| view.expires).map(|expires| Timestamp::from(expires).into());
@@ -110,22 +137,26 @@ fn create_in(data_dir: &Path, operator: &str, ttl: Ttl) -> Result<CreatedOperato
 
 /// Fails where there is no state, which is not made here, and where it is that of another user, who could not use it any
 /// more if files of ours were beside it.
-fn is_ours(state: &Path, data_dir: &Path) -> Result<()> {
-    let data_dir = data_dir.display();
-    let found = state.metadata().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow::Error::from(Advised {
-            what: format!("there is no instance in `{data_dir}`"),
-            hint: "`weir up` and `weir server` make one when they start for the first time".to_owned(),
-        }),
-        _ => anyhow::Error::from(error).context(format!("look into `{data_dir}`")),
+fn is_ours(directory: &Path) -> Result<()> {
+    let shown = directory.display();
+    let found = directory.metadata().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => absent(&StateSettings::Directory(directory.to_owned())),
+        _ => anyhow::Error::from(error).context(format!("look at `{shown}`")),
     })?;
     if found.uid() == geteuid().as_raw() {
         return Ok(());
     }
     Err(anyhow::Error::from(Advised {
-        what: format!("the instance in `{data_dir}` belongs to another user"),
+        what: format!("the instance in `{shown}` belongs to another user"),
         hint: format!("run this as the user with the id {}", found.uid()),
     }))
+}
+
+fn absent(state: &StateSettings) -> anyhow::Error {
+    anyhow::Error::from(Advised {
+        what: format!("there is no instance in {state}"),
+        hint: "`weir up` and `weir server` make one when they start for the first time".to_owned(),
+    })
 }
 
 /// For people the token alone on standard output, so that it can be piped to where it is kept.
@@ -212,22 +243,29 @@ mod tests {
     fn who_has_the_data_directory_needs_no_token() {
         let directory = tempfile::tempdir().expect("there is space");
         let data_dir = directory.path();
-        let error = create_in(data_dir, "ann", Ttl::Never).expect_err("nobody made one");
-        assert_eq!(error.to_string(), format!("there is no instance in `{}`", data_dir.display()));
-        assert!(!data_dir.join(STATE).exists(), "nor does this");
+        let state = &StateSettings::of(data_dir);
+        let error = create_in(state, "ann", Ttl::Never).expect_err("nobody made one");
+        assert_eq!(error.to_string(), format!("there is no instance in `{}/state`", data_dir.display()));
+        assert!(!data_dir.join("state").exists(), "nor does this");
         let settings = FleetSettings::default;
-        let first = with_instance(data_dir, settings(), async |opened| Ok(opened.first_operator));
+        block_on(with_state(state, async |_, _| Ok(()))).expect("there is space");
+        let error = create_in(state, "ann", Ttl::Never).expect_err("it is empty");
+        assert_eq!(error.to_string(), format!("there is no instance in `{}/state`", data_dir.display()));
+        let first = with_state(state, async |opened, clock| {
+            Ok(Fleet::open(opened, clock, settings()).await?.first_operator)
+        });
         block_on(first).expect("there is space").expect("it is new");
-        let error = create_in(data_dir, "Ann", Ttl::Never).expect_err("no name");
+        let error = create_in(state, "Ann", Ttl::Never).expect_err("no name");
         assert!(error.to_string().starts_with("`Ann` is no name: "), "{error:#}");
         let ttl = "30d".parse().expect("a time");
-        let created = create_in(data_dir, "ann", ttl).expect("there is an instance");
+        let created = create_in(state, "ann", ttl).expect("there is an instance");
         assert!(created.expires.is_some());
         let token = Secret::new(created.token.reveal());
-        let check =
-            with_instance(data_dir, settings(), async |opened| Ok(opened.fleet.check_operator(&token)?));
+        let check = with_state(state, async |opened, clock| {
+            Ok(Fleet::join(opened, clock, settings()).await?.check_operator(&token)?)
+        });
         assert_eq!(block_on(check).expect("it is good").as_str(), "ann");
-        let error = create_in(data_dir, "ann", Ttl::Never).expect_err("there is one");
+        let error = create_in(state, "ann", Ttl::Never).expect_err("there is one");
         assert!(format!("{error:#}").contains("`ann`"), "{error:#}");
     }
 }

@@ -13,11 +13,11 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
 use weir_consumer::ledger::is_loss;
+use weir_fleet::Fleet;
 use weir_foundation::clock::{SystemClock, timeout};
 use weir_foundation::connect::{self, Limits};
 use weir_foundation::failure::chain;
 use weir_foundation::fetch::Fetcher;
-use weir_foundation::settings::Secret;
 use weir_model::{EventId, RecordFormat};
 use weir_server::{Door, Refused, Remedy, StreamNames};
 use weir_store::DeadLetter;
@@ -35,8 +35,8 @@ pub(super) struct Doors {
     grpc: Option<Channel>,
     rest: Option<Rest>,
     names: StreamNames,
-    /// For apps that have one; absent for doors elsewhere, which know nothing of it.
-    secret: Option<Secret>,
+    /// Whose processes they know, if they belong to it.
+    fleet: Fleet,
 }
 
 /// weir's own door, which takes what its own records hold.
@@ -54,18 +54,23 @@ const MESSAGE: usize = 1 << 30;
 
 impl Doors {
     /// Those of this process.
-    pub(super) fn own(addresses: Addresses, names: StreamNames, secret: Secret) -> Self {
+    pub(super) fn own(addresses: Addresses, names: StreamNames, fleet: Fleet) -> Self {
         let grpc = format!("http://{}", Addresses::local(addresses.grpc));
         let grpc = Endpoint::from_shared(grpc).expect("a socket address makes a URL");
         let rest = Rest::at(&Addresses::local(addresses.http).to_string());
-        Self { grpc: Some(connect(grpc)), rest: Some(rest), names, secret: Some(secret) }
+        Self { grpc: Some(connect(grpc)), rest: Some(rest), names, fleet }
     }
 
     /// Those of producers elsewhere, as far as they are known.
-    pub(super) fn elsewhere(grpc: Option<&Uri>, rest: Option<&Uri>, names: StreamNames) -> Self {
+    pub(super) fn elsewhere(
+        grpc: Option<&Uri>,
+        rest: Option<&Uri>,
+        names: StreamNames,
+        fleet: Fleet,
+    ) -> Self {
         let grpc = grpc.map(|url| connect(Endpoint::from(url.clone())));
         let rest = rest.and_then(Uri::authority).map(|host| Rest::at(host.as_str()));
-        Self { grpc, rest, names, secret: None }
+        Self { grpc, rest, names, fleet }
     }
 
     /// The name that a client would have used for the stream.
@@ -77,11 +82,11 @@ impl Doors {
 
     async fn by_grpc(&self, channel: &Channel, letter: &DeadLetter) -> Result<(), Refused> {
         let prefix = letter.prefix.as_ref().ok_or_else(|| never("it is not known which index it was for"))?;
-        let app_secret = self.secret.as_ref().map(Secret::reveal);
+        let pass = self.fleet.pass();
         let context = Context {
             topic: self.topic(letter),
             index_prefix: prefix.as_str(),
-            app_secret,
+            app_secret: Some(pass.reveal()),
             ..Context::default()
         };
         let (_, value) = single_event_record(letter.format, &letter.original, &context);
@@ -107,12 +112,10 @@ impl Doors {
         let media_type = HeaderValue::from_static(media_type);
         let headers = [(CONTENT_TYPE, media_type), (HeaderName::from_static("weir-batch-id"), id)];
         let mut headers = HeaderMap::from_iter(headers);
-        if let Some(secret) = &self.secret {
-            let value = HeaderValue::try_from(format!("Bearer {}", secret.reveal()));
-            let mut value = value.map_err(|error| never(error.to_string()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        let pass = HeaderValue::try_from(format!("Bearer {}", self.fleet.pass().reveal()));
+        let mut pass = pass.map_err(|error| never(error.to_string()))?;
+        pass.set_sensitive(true);
+        headers.insert(AUTHORIZATION, pass);
         let asked = rest.http.post(&url, headers, body, ANSWER);
         let answer = timeout(&SystemClock, TIMEOUT, asked).await.map_err(|error| later(error.to_string()))?;
         let answer = answer.map_err(|error| later(chain(&error).to_string()))?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 use weir_auth::pki::Certificate;
 use weir_auth::tls;
-use weir_fleet::{Doors, Fleet, FleetListen, FleetSettings, InstanceView, Opened, ServerIdentity};
+use weir_fleet::{Doors, Fleet, FleetListen, FleetSettings, InstanceView, OpenError, Opened, ServerIdentity};
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::file;
@@ -19,18 +19,22 @@ use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, Policy};
 use weir_foundation::tls::VERSIONS;
 use weir_server::agents::{AgentParts, Hub};
-use weir_state::sqlite::{SqliteSettings, SqliteState};
+use weir_state::State;
 
 use super::Process;
-use super::offline::STATE;
+use super::state::Kept;
+use crate::console::Advised;
 use crate::host;
-use crate::settings::Settings;
+use crate::settings::{Settings, StateSettings};
 
 /// Where the token of the first operator is put, for who looks into the data directory.
 pub(crate) const FIRST_TOKEN: &str = "operator.token";
 
 /// How often it is looked whether keys or certificates have to be renewed.
 const MAINTENANCE: Duration = Duration::from_secs(60);
+
+/// How often other processes are told what agents say at this one.
+const TELLING: Duration = Duration::from_secs(2);
 
 pub(super) struct Instance {
     pub(super) fleet: Fleet,
@@ -66,39 +70,63 @@ struct Showing {
     clients: watch::Sender<Arc<TlsConfig>>,
 }
 
+/// What a process belongs to an instance with.
+struct Belonging {
+    state: Arc<dyn State>,
+    names: Vec<String>,
+    /// Where agents connect, as they are told.
+    agents: Vec<String>,
+    fleet: FleetSettings,
+}
+
 impl Instance {
-    /// Opens the instance of the data directory, or makes it; then the token of its first operator is in the directory.
-    /// Where the settings do not say by which names this machine is reached, the address does.
+    /// Opens the instance of the state, or makes it; then the token of its first operator is in the data directory.
     pub(super) async fn open(
+        state: &StateSettings,
         settings: &Settings,
-        address: SocketAddr,
-        doors: Option<Doors>,
+        doors: Doors,
         process: &Process,
     ) -> Result<Self> {
-        let Process { clock, spawner, .. } = process;
-        let Settings { data_dir, fleet: settings, .. } = settings;
-        let kept = SqliteSettings { directory: data_dir.join(STATE), size_limit: None };
-        let state = SqliteState::open(kept, Arc::clone(clock), spawner).context("open the state")?;
-        let host = host::name().context("find out what this machine is called")?;
-        let names = settings.names(address, &host);
-        let told = doors.map(|doors| settings.told(doors, &names)).unwrap_or_default();
-        let fleet_settings = FleetSettings { enrol: told.enrolment, ..settings.fleet.clone() };
-        let opened =
-            Fleet::open(state, Arc::clone(clock), fleet_settings).await.context("open the instance")?;
-        let Opened { fleet, first_operator } = opened;
+        let own = Belonging::find(state, settings, doors.enrolment, doors, process).await?;
+        let opened = Fleet::open(Arc::clone(&own.state), Arc::clone(&process.clock), own.fleet.clone()).await;
+        let Opened { fleet, first_operator } = opened.context("open the instance")?;
         if let Some(token) = &first_operator {
-            keep_first_token(data_dir, token)?;
+            keep_first_token(&settings.data_dir, token)?;
         }
-        let shown = Shown::of(&fleet, &names, clock)?;
+        Self::of(fleet, own, process)
+    }
+
+    /// Opens the instance of the state, which another process has made.
+    pub(super) async fn join(
+        state: &StateSettings,
+        settings: &Settings,
+        doors: Doors,
+        process: &Process,
+    ) -> Result<Self> {
+        let own = Belonging::find(state, settings, doors.agents, doors, process).await?;
+        let joined = Fleet::join(Arc::clone(&own.state), Arc::clone(&process.clock), own.fleet.clone()).await;
+        let fleet = joined.map_err(|error| match error {
+            OpenError::Absent => anyhow::Error::from(Advised {
+                what: error.to_string(),
+                hint: "start `weir server` with the same `state` first: it makes the instance".to_owned(),
+            }),
+            error => anyhow::Error::from(error).context("open the instance"),
+        })?;
+        Self::of(fleet, own, process)
+    }
+
+    fn of(fleet: Fleet, own: Belonging, process: &Process) -> Result<Self> {
+        let Process { clock, spawner, .. } = process;
+        let shown = Shown::of(&fleet, &own.names, clock)?;
         let showing = Showing::of(&shown);
         let agents = AgentParts {
             fleet: fleet.clone(),
             hub: Hub::default(),
-            servers: told.agents.into(),
+            servers: own.agents.into(),
             clock: Arc::clone(clock),
             spawner: spawner.clone(),
         };
-        let own = Self {
+        let instance = Self {
             fleet: fleet.clone(),
             agents,
             mutual: showing.mutual.subscribe(),
@@ -107,8 +135,9 @@ impl Instance {
             clients: showing.clients.subscribe(),
         };
         follow(&fleet, process);
-        maintain(fleet, names, shown, showing, process);
-        Ok(own)
+        tell(&fleet, process);
+        maintain(fleet, own.names, shown, showing, process);
+        Ok(instance)
     }
 
     /// Of the listener of agents. From this machine they may come without a certificate, if the settings let them; by
@@ -128,6 +157,24 @@ impl Instance {
     pub(super) fn enrolment_security(&self, settings: &FleetListen) -> Security {
         let proxies = Proxies::of_anybody(&settings.proxies);
         Security::Tls { config: self.enrolment.clone(), plaintext: Plaintext::Refused, proxies }
+    }
+}
+
+impl Belonging {
+    /// Where the settings do not say by which names this machine is reached, `reached` does.
+    async fn find(
+        state: &StateSettings,
+        settings: &Settings,
+        reached: SocketAddr,
+        doors: Doors,
+        process: &Process,
+    ) -> Result<Self> {
+        let state = Kept::open(state, Arc::clone(&process.clock), &process.spawner).await?.seam();
+        let host = host::name().context("find out what this machine is called")?;
+        let names = settings.fleet.names(reached, &host);
+        let told = settings.fleet.told(doors, &names);
+        let fleet = FleetSettings { enrol: told.enrolment, ..settings.fleet.fleet.clone() };
+        Ok(Self { state, names, agents: told.agents, fleet })
     }
 }
 
@@ -188,6 +235,29 @@ fn follow(fleet: &Fleet, process: &Process) {
         tokio::select! {
             () = fleet.follow() => {}
             () = drain.draining() => {}
+        }
+        Ok::<(), Infallible>(())
+    });
+}
+
+/// What agents say here is seen by others; at the end that they do not attend here any more.
+fn tell(fleet: &Fleet, process: &Process) {
+    let (fleet, clock) = (fleet.clone(), Arc::clone(&process.clock));
+    process.spawner.spawn("fleet.tell", Policy::essential(DrainPhase::Commit), |drain| async move {
+        let mut failing = false;
+        let mut draining = false;
+        while !draining {
+            tokio::select! {
+                () = clock.sleep(TELLING) => {}
+                () = drain.draining() => draining = true,
+            }
+            match fleet.write_reports().await {
+                Ok(()) => failing = false,
+                Err(error) if !std::mem::replace(&mut failing, true) => {
+                    tracing::warn!(error = %chain(&error), "other processes are not told how the agents of this one are");
+                }
+                Err(_) => {}
+            }
         }
         Ok::<(), Infallible>(())
     });

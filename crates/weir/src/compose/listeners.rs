@@ -4,10 +4,7 @@ use anyhow::{Context as _, Result};
 use weir_foundation::listen::bind;
 use weir_server::Reach;
 
-use crate::settings::Settings;
-
-/// Where agents come to a process that does everything, unless the settings say otherwise.
-const INGEST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8083);
+use crate::settings::{INGEST, Settings};
 
 /// Every address of the process, bound.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The producer in a process of its own, over Kafka.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -16,12 +16,13 @@ use weir_limits_redis::RedisLimiter;
 use weir_producer::{Producer, Records, RestGateway};
 
 use super::discovery::Discovery;
+use super::instance::Instance;
 use super::secure::Certificates;
-use super::{Process, announce, identity, show};
-use crate::settings::Settings;
+use super::{Process, announce, identity, serve_agents, show};
+use crate::settings::{INGEST, Settings, StateSettings};
 
 /// The doors over Kafka. HTTP is opened for REST only, so that its port is free for gRPC where barito-flow had it
-/// there.
+/// there. With the state of an instance its apps and agents are known, and agents are told what to run.
 pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<Ops> {
     let Process { clock, spawner, health, .. } = process;
     let exposure = settings.listen.exposure;
@@ -32,6 +33,10 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     let rest = match settings.producer.rest_gateway {
         RestGateway::Open => Some(bind(settings.listen.http, exposure).context("open the address for HTTP")?),
         RestGateway::Closed => None,
+    };
+    let instance = match &settings.state {
+        Some(state) => Some(join(state, settings, ingest.as_ref(), process).await?),
+        None => None,
     };
     let mut metrics = Builder::new();
     let kafka = Discovery::new(settings, process, &mut metrics)?.kafka().await;
@@ -46,16 +51,19 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
         metrics: &mut metrics,
         records: Records::Shaped { limit: settings.kafka.max_record },
         shared_limits: shared_limits(settings, process)?,
-        fleet: None,
+        fleet: instance.as_ref().map(|instance| instance.fleet.clone()),
     };
     let producer = Producer::start(settings.producer.clone(), parts).await.context("start the producer")?;
-    let status = status(process, [&listening, &grpc], rest.as_ref())?;
+    let status = status(process, [&listening, &grpc], [rest.as_ref(), ingest.as_ref()])?;
     let ops = show(listening, status, process, metrics)?;
-    let certificates = Certificates::open(&settings.listen.tls, None, process)?;
+    let of_instance = instance.as_ref().map(Instance::clients);
+    let certificates = Certificates::open(&settings.listen.tls, of_instance, process)?;
     let grpc = certificates.secure(grpc, settings.producer.grpc_listen);
     producer.serve_grpc(grpc).context("serve gRPC")?;
-    if let Some(listener) = ingest {
-        producer.serve_ingest(listener, None).context("serve agents")?;
+    match (ingest, &instance) {
+        (Some(listener), Some(instance)) => serve_agents(settings, listener, &producer, instance)?,
+        (Some(listener), None) => producer.serve_ingest(listener, None).context("serve agents")?,
+        (None, _) => {}
     }
     if let Some(listener) = rest {
         let serving = http::Process { spawner, clock };
@@ -67,6 +75,21 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     }
     announce(process);
     Ok(ops)
+}
+
+/// The instance whose apps and agents this process takes.
+async fn join(
+    state: &StateSettings,
+    settings: &Settings,
+    ingest: Option<&TcpListener>,
+    process: &Process,
+) -> Result<Instance> {
+    let agents = match ingest {
+        Some(listener) => listener.local_addr().context("ask for a bound address")?,
+        None => INGEST,
+    };
+    let doors = weir_fleet::Doors { agents, enrolment: settings.fleet.enrol };
+    Instance::join(state, settings, doors, process).await
 }
 
 /// The limits that this process shares with others, if it does.
@@ -85,14 +108,15 @@ pub(super) fn shared_limits(
 fn status(
     process: &Process,
     [ops, grpc]: [&TcpListener; 2],
-    http: Option<&TcpListener>,
+    [http, ingest]: [Option<&TcpListener>; 2],
 ) -> Result<StatusBoard> {
     let address = |listener: &TcpListener| listener.local_addr().context("ask for a bound address");
-    let (ops, grpc, http) = (address(ops)?, address(grpc)?, http.map(address).transpose()?);
-    let rest = http.map_or_else(|| "closed".to_owned(), |http| http.to_string());
-    tracing::info!(%grpc, http = rest, %ops, "listening");
+    let (ops, grpc) = (address(ops)?, address(grpc)?);
+    let (http, ingest) = (http.map(address).transpose()?, ingest.map(address).transpose()?);
+    let shown = |door: Option<SocketAddr>| door.map_or_else(|| "closed".to_owned(), |door| door.to_string());
+    tracing::info!(%grpc, http = shown(http), ingest = shown(ingest), %ops, "listening");
     let durability = "acknowledged by all replicas in sync (acks=all) before every answer";
     let status = StatusBoard::new(identity("producer", durability), Arc::clone(&process.clock));
-    status.section("listen", move || json!({ "http": http, "grpc": grpc, "ops": ops }));
+    status.section("listen", move || json!({ "http": http, "grpc": grpc, "ingest": ingest, "ops": ops }));
     Ok(status)
 }

@@ -20,24 +20,30 @@ use super::door::Doors;
 use super::fleet::Fleet;
 use super::instance::Instance;
 use super::secure::Certificates;
-use super::{Process, announce, directory, identity, listeners, show};
-use crate::settings::Settings;
+use super::{Process, announce, directory, identity, listeners, of_instance, serve_enrolment, show};
+use crate::settings::{INGEST, Settings};
 
-/// Search, tail, audit and dead letters of what a group of consumers delivers, and retention of the store. The data
-/// directory holds a view of the group's dead letters, which can be made anew, and an instance for its operators and for
-/// the certificate of this process: nobody decides about agents over Kafka.
+/// Search, tail, audit and dead letters of what a group of consumers delivers, and retention of the store; and the control
+/// plane, with the door of nodes that want to be agents. These stream to producers that share the state. The data directory
+/// holds a view of the group's dead letters, which can be made anew, and the state unless the settings put it elsewhere.
 pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops> {
     let Process { clock, spawner, .. } = process;
     let exposure = settings.listen.exposure;
     let listening = bind(settings.listen.ops, exposure).context("open the address for operators")?;
     let http = bind(settings.listen.http, exposure).context("open the address for HTTP")?;
+    let enrolment = bind(settings.fleet.enrol, exposure).context("open the address for enrolment")?;
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
-    let instance = Instance::open(settings, settings.listen.http, None, process).await?;
+    let doors = weir_fleet::Doors {
+        // Of producers; where they are on other machines `fleet.advertise` says so.
+        agents: settings.producer.ingest_listen.unwrap_or(INGEST),
+        enrolment: enrolment.local_addr().context("ask for a bound address")?,
+    };
+    let instance = Instance::open(of_instance(settings)?, settings, doors, process).await?;
     let fleet = Fleet::open(settings, process, &mut metrics).await?;
     let parts = parts(&fleet, &instance, settings, process);
     let server = Server::new(parts, settings.server.clone(), metrics.weir());
-    let status = status(process, &listening, &http)?;
+    let status = status(process, [&listening, &http, &enrolment])?;
     let ops = show(listening, status, process, metrics)?;
     // No tail may show what the rules would have taken out.
     fleet.redaction.known().await.context("find out what to redact")?;
@@ -48,6 +54,7 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
     let certificates = Certificates::open(&settings.listen.tls, Some(instance.clients()), process)?;
     let http = certificates.secure(http, settings.listen.http);
     http::serve("http", http, router, http::Limits::default(), phase, serving).context("serve HTTP")?;
+    serve_enrolment(settings, enrolment, &instance, process)?;
     announce(process);
     Ok(ops)
 }
@@ -69,7 +76,10 @@ fn parts(fleet: &Fleet, instance: &Instance, settings: &Settings, process: &Proc
     let grpc = settings.server.producer_grpc_url.as_ref();
     let rest = settings.server.producer_http_url.as_ref();
     let is_known = grpc.is_some() || rest.is_some();
-    let door = || Arc::new(Doors::elsewhere(grpc, rest, names.clone())) as Arc<dyn Door>;
+    let door = || {
+        let (names, fleet) = (names.clone(), instance.fleet.clone());
+        Arc::new(Doors::elsewhere(grpc, rest, names, fleet)) as Arc<dyn Door>
+    };
     weir_server::Parts {
         journal,
         journal_files: JournalFiles::OfOthers,
@@ -88,11 +98,11 @@ fn parts(fleet: &Fleet, instance: &Instance, settings: &Settings, process: &Proc
     }
 }
 
-fn status(process: &Process, ops: &TcpListener, http: &TcpListener) -> Result<StatusBoard> {
+fn status(process: &Process, [ops, http, enrolment]: [&TcpListener; 3]) -> Result<StatusBoard> {
     let address = |listener: &TcpListener| listener.local_addr().context("ask for a bound address");
-    let (ops, http) = (address(ops)?, address(http)?);
-    tracing::info!(%http, %ops, "listening");
+    let (ops, http, enrolment) = (address(ops)?, address(http)?, address(enrolment)?);
+    tracing::info!(%http, %enrolment, %ops, "listening");
     let status = StatusBoard::new(identity("server", "accepts nothing"), Arc::clone(&process.clock));
-    status.section("listen", move || json!({ "http": http, "ops": ops }));
+    status.section("listen", move || json!({ "http": http, "enrolment": enrolment, "ops": ops }));
     Ok(status)
 }

@@ -20,6 +20,8 @@ use weir_server::ServerSection;
 use weir_store::segment::StoreSection;
 use weir_store_elastic::ElasticSection;
 
+use super::state::StateSection;
+
 /// The settings of weir.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -40,6 +42,7 @@ pub(crate) struct RawSettings {
     pub(crate) consumer: ConsumerSection,
     pub(crate) server: ServerSection,
     pub(crate) fleet: FleetSection,
+    pub(crate) state: StateSection,
     pub(crate) consul: ConsulSection,
     pub(crate) kafka: KafkaSection,
     pub(crate) elasticsearch: ElasticSection,
@@ -65,7 +68,7 @@ pub(crate) struct ListenSection {
     /// Address for operators: health, status and metrics. Default: `127.0.0.1:8008`.
     pub(crate) ops: Option<SocketAddr>,
     /// Whether addresses may be bound that other machines can reach. To read and change anything then takes the token of an
-    /// operator; to send, with `weir up`, the secret of an app, and with `weir producer` nothing. Default: `false`.
+    /// operator; to send, the secret of an app, and with a `weir producer` without `state` nothing. Default: `false`.
     pub(crate) allow_public: Option<bool>,
     pub(crate) tls: ListenTlsSection,
 }
@@ -78,7 +81,7 @@ pub(crate) struct ListenTlsSection {
     /// `on`, or `off` where something in front of weir sees to it. Default: `on`, with `compat: barito` `off`.
     pub(crate) mode: Option<TlsMode>,
     /// A PEM file with the certificate to show, and those between it and its CA. Read again when it has changed.
-    /// Default: a certificate of the instance (`weir up`, `weir server`), which clients know by its pin.
+    /// Default: a certificate of the instance, which clients know by its pin; a `weir producer` without `state` has none.
     pub(crate) cert_file: Option<PathBuf>,
     /// A PEM file with the private key of `cert_file`. Default: none.
     pub(crate) key_file: Option<PathBuf>,

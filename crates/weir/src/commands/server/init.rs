@@ -1,27 +1,27 @@
 //! `weir server init`: an instance, and nothing that runs.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
-use weir_fleet::{FleetSettings, Opened};
+use weir_fleet::{Fleet, FleetSettings, Opened};
 use weir_foundation::exit::ExitCode;
 use weir_foundation::settings::{Environment, FlagValue, Secret};
 use weir_foundation::umask;
 
 use super::super::{block_on, refuse};
 use crate::compose;
-use crate::compose::offline::with_instance;
+use crate::compose::offline::with_state;
 use crate::console::{self, Advised};
-use crate::settings::{Given, Role};
+use crate::settings::{Given, Role, StateSettings};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Where weir keeps its files [default: weir-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The YAML file with the settings of `weir up`
+    /// The YAML file with the settings of `weir up` or `weir server`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -43,21 +43,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Err(problems) => return Ok(refuse(&problems, Role::Up)),
     };
     umask::keep_files_private();
-    let (instance, token) = block_on(make(&settings.data_dir, settings.fleet.fleet))?;
+    let state = settings.state.unwrap_or_else(|| StateSettings::of(&settings.data_dir));
+    compose::directory::prepare(&settings.data_dir)?;
+    let (instance, token) = block_on(make(&state, settings.fleet.fleet))?;
     console::note(&format!(
-        "instance {instance} is made in `{}`; the token of operator `admin`, which is not shown again:",
-        settings.data_dir.display()
+        "instance {instance} is made in {state}; the token of operator `admin`, which is not shown again:"
     ));
     writeln!(console::stdout(), "{}", token.reveal())?;
     Ok(ExitCode::Good)
 }
 
 /// The id of the instance, and the token of its first operator.
-async fn make(data_dir: &Path, settings: FleetSettings) -> Result<(String, Secret)> {
-    compose::directory::prepare(data_dir)?;
-    with_instance(data_dir, settings, async |Opened { fleet, first_operator }| {
+async fn make(state: &StateSettings, settings: FleetSettings) -> Result<(String, Secret)> {
+    with_state(state, async |opened, clock| {
+        let opened = Fleet::open(opened, clock, settings).await.context("open the instance")?;
+        let Opened { fleet, first_operator } = opened;
         let token = first_operator.ok_or_else(|| Advised {
-            what: format!("there is an instance in `{}` already", data_dir.display()),
+            what: format!("there is an instance in {state} already"),
             hint: "its operators make others with `weir operator create`".to_owned(),
         })?;
         Ok((fleet.instance().id.to_string(), token))
@@ -73,16 +75,20 @@ mod tests {
     fn an_instance_is_made_once() {
         let directory = tempfile::tempdir().expect("there is space");
         let data_dir = directory.path().join("data");
-        let made = block_on(make(&data_dir, FleetSettings::default()));
+        let state = StateSettings::of(&data_dir);
+        let made = block_on(make(&state, FleetSettings::default()));
         let (instance, token) = made.expect("there is space");
         assert!(token.reveal().starts_with("weiro1_") && instance.len() == 32);
         assert_eq!(data_dir.read_dir().expect("it is made").count(), 1, "nothing but the state");
-        let error = block_on(make(&data_dir, FleetSettings::default())).expect_err("it is there");
-        assert_eq!(error.to_string(), format!("there is an instance in `{}` already", data_dir.display()));
+        let error = block_on(make(&state, FleetSettings::default())).expect_err("it is there");
+        assert_eq!(
+            error.to_string(),
+            format!("there is an instance in `{}/state` already", data_dir.display())
+        );
         assert!(error.downcast_ref::<Advised>().is_some());
         // The token is that of the instance that is there.
-        let operator = block_on(with_instance(&data_dir, FleetSettings::default(), async |opened| {
-            Ok(opened.fleet.check_operator(&token)?)
+        let operator = block_on(with_state(&state, async |opened, clock| {
+            Ok(Fleet::join(opened, clock, FleetSettings::default()).await?.check_operator(&token)?)
         }));
         assert_eq!(operator.expect("it is good").as_str(), "admin");
     }

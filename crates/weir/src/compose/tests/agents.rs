@@ -173,7 +173,7 @@ async fn a_node_with_nothing_but_a_key_sends_what_the_server_says() {
             (report.running.is_some() && report.running == report.offered).then_some(report)
         })
         .await;
-    assert_eq!((report.failed, report.last_error), (None, None));
+    assert_eq!((report.last_error(), &report.failed), (None, &None));
     // Started again it needs no key, and no server to know what to read.
     machine.stop().await;
     machine.append("a.log", "four\n");
