@@ -8,6 +8,7 @@
 //! | header `message_format` | `TimberCollection` or `Events`; absent means `Timber`, and so does any other text |
 //! | header `weir-received` | the time of receipt, microseconds since 1970, decimal; absent if it is one `Timber` of no known batch |
 //! | header `weir-events` | how many events the value holds, decimal; absent if it is one `Timber` |
+//! | header `weir-mark` | of a source's last record of a batch: source and where it ends, 48 hexadecimal digits |
 //! | header `weir-batch-id` | id and digest of the client's batch, 64 hexadecimal digits; absent if it had no id |
 //!
 //! barito-flow writes and reads value and `message_format` only; its readers ignore the others, and here a
@@ -15,14 +16,20 @@
 //! timestamp. Where a header is there twice, the first counts.
 
 use bytes::Bytes;
-use weir_model::{BatchTag, Record, RecordFormat, Timestamp};
+use weir_model::{BatchTag, Mark, Record, RecordFormat, SourceId, Timestamp};
 
 pub const MESSAGE_FORMAT: &str = "message_format";
 pub const RECEIVED: &str = "weir-received";
 pub const EVENTS: &str = "weir-events";
 pub const BATCH_ID: &str = "weir-batch-id";
+pub const MARK: &str = "weir-mark";
 
-/// Whether a record has headers. One `Timber` of no known batch has none: it is barito-flow's record byte by byte,
+/// Calls `put` with the header that sets a mark.
+pub(crate) fn write_mark(Mark { source, end }: Mark, put: impl FnOnce(&str, &[u8])) {
+    put(MARK, format!("{:032x}{end:016x}", source.0).as_bytes());
+}
+
+/// Whether a record has headers of its own. One `Timber` of no known batch has none: it is barito-flow's record byte by byte,
 /// and its time of receipt is the message's timestamp.
 pub(crate) fn has_headers(record: &Record) -> bool {
     record.format != RecordFormat::Timber || record.batch.is_some()
@@ -52,6 +59,7 @@ pub struct Headers {
     received: Option<Timestamp>,
     events: Option<u32>,
     batch: Option<BatchTag>,
+    mark: Option<Mark>,
     seen_format: bool,
 }
 
@@ -70,8 +78,15 @@ impl Headers {
                 self.events = text(value).and_then(|text| text.parse().ok());
             }
             BATCH_ID if self.batch.is_none() => self.batch = tag(value),
+            MARK if self.mark.is_none() => self.mark = mark(value),
             _ => {}
         }
+    }
+
+    /// The mark that the record sets.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        self.mark
     }
 
     /// The record that a message with these headers is. `millis` is the message's timestamp.
@@ -96,10 +111,19 @@ fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()
 }
 
+/// As many hexadecimal digits.
+fn digits(value: &[u8], count: usize) -> Option<&str> {
+    text(value).filter(|text| text.len() == count && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn mark(value: &[u8]) -> Option<Mark> {
+    let (source, end) = digits(value, 48)?.split_at_checked(32)?;
+    let source = SourceId(u128::from_str_radix(source, 16).ok()?);
+    Some(Mark { source, end: u64::from_str_radix(end, 16).ok()? })
+}
+
 fn tag(value: &[u8]) -> Option<BatchTag> {
-    let text =
-        text(value).filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-    let (id, digest) = text.split_at_checked(32)?;
+    let (id, digest) = digits(value, 64)?.split_at_checked(32)?;
     Some(BatchTag { id: u128::from_str_radix(id, 16).ok()?, digest: u128::from_str_radix(digest, 16).ok()? })
 }
 
@@ -154,6 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_comes_back() {
+        let mark = Mark { source: SourceId(0xab), end: 0xcd };
+        let mut text = Vec::new();
+        write_mark(mark, |name, value| text.extend([name.as_bytes(), b" ", value].concat()));
+        let expected = b"weir-mark 000000000000000000000000000000ab00000000000000cd";
+        assert_eq!(text, expected);
+        let read = |values: &[&[u8]]| {
+            let mut headers = Headers::default();
+            values.iter().for_each(|value| headers.add(MARK, value));
+            headers.mark()
+        };
+        assert_eq!(read(&[&expected[10..], b"000000000000000000000000000000ab00000000000000ce"]), Some(mark));
+        for other in [&expected[11..], b"", b"+00000000000000000000000000000ab00000000000000cd", b"x"] {
+            assert_eq!(read(&[other]), None, "{other:?}");
+        }
+    }
+
+    #[test]
     fn what_others_write_is_read_as_barito_flow_reads_it() {
         let check = |headers: &[(&str, &str)], format, events| {
             let mut read = Headers::default();
@@ -179,7 +221,7 @@ mod tests {
         #[test]
         fn whatever_headers_say_there_is_a_record(
             headers in prop::collection::vec((
-                prop::sample::select(vec![MESSAGE_FORMAT, RECEIVED, EVENTS, BATCH_ID, "other"]),
+                prop::sample::select(vec![MESSAGE_FORMAT, RECEIVED, EVENTS, BATCH_ID, MARK, "other"]),
                 prop::collection::vec(any::<u8>(), 0..70),
             ), 0..8),
             millis in any::<Option<i64>>(),

@@ -21,16 +21,17 @@ use weir_model::{Offset, PartitionIndex, Record, SourceId, StreamName, StreamPar
 
 use crate::catalog::{Catalog, Topic};
 use crate::client::Voice;
-use crate::cluster::{ByPartition, Cluster, Group, Made, Wanted};
+use crate::cluster::{ByPartition, Cluster, Group, Made, Wanted, index};
 use crate::error::{KafkaOpenError, RequestError};
 use crate::marks::Marks;
 use crate::member::Member;
 use crate::metrics::Metrics;
-use crate::producer::Producer;
+use crate::producer::{Producer, Route};
 use crate::reader::Readers;
 use crate::registry::Registry;
 use crate::section::{GroupIds, Settings};
 use crate::shared::{CommitFailure, Shared, partitions_of};
+use crate::tails::{Tails, partition_of};
 use crate::topics::{self, Channels};
 
 /// The journal over Kafka. Dropping it ends its subscriptions; see [`KafkaJournal::close`].
@@ -69,6 +70,7 @@ impl KafkaJournal {
             listening: AtomicBool::new(false),
             bounds: Mutex::default(),
             marks: Marks::default(),
+            tails: Tails::default(),
             appends: AtomicU64::new(0),
             changes: watch::Sender::new(0),
             closed: watch::Sender::new(false),
@@ -140,7 +142,10 @@ impl Journal for KafkaJournal {
         }
         let topic = shared.topic(stream).await.map_err(|error| AppendError::Unavailable(Box::new(error)))?;
         let topic = topic.ok_or_else(|| AppendError::UnknownStream(stream.clone()))?;
-        let outcomes = shared.producer.send(stream.as_str(), origin.key().as_deref(), &records).await;
+        let source = origin.mark().map(|mark| (index(partition_of(mark.source, topic.partitions)), mark));
+        let key = origin.key();
+        let route = Route { key: key.as_deref(), source };
+        let outcomes = shared.producer.send(stream.as_str(), route, &records).await;
         let mut appended: Vec<Appended> = Vec::with_capacity(outcomes.len());
         for outcome in &outcomes {
             let Ok(delivered) = outcome else { break };
@@ -152,6 +157,7 @@ impl Journal for KafkaJournal {
                 let life = shared.registry.life(stream, partition.0, topic.life);
                 StreamPartition { stream: stream.clone(), incarnation: life.incarnation, partition }
             });
+            shared.tails.appended(&place, offset);
             appended.push(Appended { partition: place, offset });
         }
         if outcomes.iter().any(Result::is_ok) {
@@ -159,8 +165,8 @@ impl Journal for KafkaJournal {
             shared.changed();
         }
         if appended.len() == records.len() {
-            if let Some(mark) = origin.mark() {
-                shared.marks.set(mark);
+            if let (Some(mark), Some(last)) = (origin.mark(), appended.last()) {
+                shared.marks.set(mark, &last.partition, last.offset);
             }
             return Ok(appended);
         }
@@ -334,8 +340,8 @@ impl Journal for KafkaJournal {
         Ok(Vec::new())
     }
 
-    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
-        Ok(self.shared.marks.get(source))
+    async fn mark(&self, stream: &StreamName, source: SourceId) -> Result<Option<u64>, ReadError> {
+        self.shared.mark(stream, source).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

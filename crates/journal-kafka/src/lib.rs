@@ -22,6 +22,7 @@ mod reader;
 mod registry;
 mod section;
 mod shared;
+mod tails;
 mod topics;
 
 pub use brokers::Brokers;

@@ -1,12 +1,12 @@
-//! How far sources were appended through this process, which Kafka has no place for.
+//! How far sources are stored: what this process appended or read, by source. Kafka has no place for it but the records.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::{HashMap, HashMapExt as _};
-use weir_model::{Mark, SourceId};
+use weir_model::{Incarnation, Mark, Offset, PartitionIndex, SourceId, StreamPartition};
 
-/// Sources of one generation: of those that were not appended while so many others were, the marks are forgotten.
+/// Sources of one generation: of those that were not heard of while so many others were, the marks are forgotten.
 const GENERATION: usize = 500_000;
 
 /// The marks of at least the last [`GENERATION`] sources, and of at most twice as many.
@@ -15,14 +15,32 @@ pub(crate) struct Marks(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<SourceId, u64>,
-    old: HashMap<SourceId, u64>,
+    young: HashMap<SourceId, Placed>,
+    old: HashMap<SourceId, Placed>,
+}
+
+/// A mark, and the offset of the record that set it in the partition of its source.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    end: u64,
+    incarnation: Incarnation,
+    partition: PartitionIndex,
+    offset: Offset,
 }
 
 impl Marks {
-    pub(crate) fn set(&self, Mark { source, end }: Mark) {
+    /// Of two in one partition the later one stays, in whatever order they are heard of.
+    pub(crate) fn set(&self, Mark { source, end }: Mark, partition: &StreamPartition, offset: Offset) {
+        let StreamPartition { incarnation, partition, .. } = *partition;
+        let placed = Placed { end, incarnation, partition, offset };
         let mut generations = self.generations();
-        generations.young.insert(source, end);
+        let is_older = |known: Placed| {
+            (known.incarnation, known.partition) == (incarnation, partition) && known.offset > offset
+        };
+        if generations.get(source).is_some_and(is_older) {
+            return;
+        }
+        generations.young.insert(source, placed);
         if generations.young.len() >= GENERATION {
             let full = mem::replace(&mut generations.young, HashMap::new());
             generations.old = full;
@@ -30,7 +48,7 @@ impl Marks {
     }
 
     pub(crate) fn get(&self, source: SourceId) -> Option<u64> {
-        self.generations().get(source)
+        self.generations().get(source).map(|placed| placed.end)
     }
 
     fn generations(&self) -> MutexGuard<'_, Generations> {
@@ -39,30 +57,51 @@ impl Marks {
 }
 
 impl Generations {
-    fn get(&self, source: SourceId) -> Option<u64> {
+    fn get(&self, source: SourceId) -> Option<Placed> {
         self.young.get(&source).or_else(|| self.old.get(&source)).copied()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use weir_model::StreamName;
+
     use super::*;
+
+    fn place(partition: u32) -> StreamPartition {
+        let stream = StreamName::new("shop_logs").expect("is legal");
+        StreamPartition { stream, incarnation: Incarnation(1), partition: PartitionIndex(partition) }
+    }
 
     #[test]
     fn what_is_used_is_remembered() {
         let marks = Marks::default();
-        let set = |source: usize, end| marks.set(Mark { source: SourceId(source as u128), end });
+        let place = place(0);
+        let set = |source: usize, end| {
+            marks.set(Mark { source: SourceId(source as u128), end }, &place, Offset(end));
+        };
         let get = |source: usize| marks.get(SourceId(source as u128));
-        set(0, 3);
-        set(0, 5);
-        for source in 1..GENERATION {
-            set(source, 1);
-        }
-        assert_eq!((get(0), get(1)), (Some(5), Some(1)), "both are of the last generation");
-        set(0, 6);
-        for source in GENERATION..2 * GENERATION {
-            set(source, 1);
-        }
-        assert_eq!((get(0), get(1)), (Some(6), None), "one was used since, the other was not");
+        set(0, 10);
+        set(1, 20);
+        (2..GENERATION).for_each(|source| set(source, 1));
+        assert_eq!((get(0), get(1), get(GENERATION)), (Some(10), Some(20), None));
+        set(1, 30);
+        (GENERATION..2 * GENERATION).for_each(|source| set(source, 1));
+        assert_eq!((get(0), get(1)), (None, Some(30)));
+    }
+
+    #[test]
+    fn the_last_in_its_partition_counts() {
+        let marks = Marks::default();
+        let source = SourceId(1);
+        let set = |end, partition, offset| {
+            marks.set(Mark { source, end }, &place(partition), Offset(offset));
+            marks.get(source)
+        };
+        assert_eq!(set(10, 0, 5), Some(10));
+        assert_eq!(set(20, 0, 9), Some(20));
+        assert_eq!(set(15, 0, 7), Some(20), "it was read late");
+        assert_eq!(set(12, 0, 10), Some(12), "a source may go back");
+        assert_eq!(set(3, 1, 0), Some(3), "it is in another stream by now");
     }
 }

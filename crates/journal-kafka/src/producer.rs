@@ -21,11 +21,11 @@ use rdkafka::statistics::Statistics;
 use tokio::sync::{Notify, oneshot};
 use weir_foundation::clock::{Clock, timeout};
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
-use weir_model::Record;
+use weir_model::{Mark, Record};
 
 use crate::client::{self, Voice};
 use crate::error::KafkaOpenError;
-use crate::format::{has_headers, write_headers};
+use crate::format::{has_headers, write_headers, write_mark};
 use crate::native::{self, Persistence, persistence};
 use crate::section::Settings;
 
@@ -114,9 +114,9 @@ impl Producer {
     }
 
     /// Sends records to a topic and waits until it is known of each what became of it.
-    pub(crate) async fn send(&self, topic: &str, key: Option<&[u8]>, records: &[Record]) -> Vec<Outcome> {
+    pub(crate) async fn send(&self, topic: &str, route: Route<'_>, records: &[Record]) -> Vec<Outcome> {
         let (call, done) = Call::new(records.len());
-        self.enqueue(&Batch { topic, key, records, call: &call }).await;
+        self.enqueue(&Batch { topic, route, records, call: &call }).await;
         match done {
             None => Vec::new(),
             Some(done) => done.await.unwrap_or_else(|_| records.iter().map(|_| Err(lost())).collect()),
@@ -182,10 +182,18 @@ impl Producer {
     }
 }
 
+/// What chooses the partition of the records of one call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Route<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    /// The partition itself, and the mark that the last record sets.
+    pub(crate) source: Option<(i32, Mark)>,
+}
+
 /// What is sent in one call.
 struct Batch<'a> {
     topic: &'a str,
-    key: Option<&'a [u8]>,
+    route: Route<'a>,
     records: &'a [Record],
     call: &'a Arc<Call>,
 }
@@ -194,12 +202,12 @@ impl Batch<'_> {
     /// Hands over these records as far as librdkafka takes them.
     fn try_send(&self, handle: &Handle, indices: &[usize]) -> Vec<(KafkaError, usize)> {
         let records = indices.iter().filter_map(|index| Some((*index, self.records.get(*index)?)));
-        if self.records.iter().any(has_headers) {
+        if self.route.source.is_some() || self.records.iter().any(has_headers) {
             let send = |(index, record)| Some((self.send_with_headers(handle, index, record).err()?, index));
             return records.filter_map(send).collect();
         }
         let messages = records.map(|(index, record)| (&record.value[..], self.ticket(index)));
-        let refused = native::produce(handle, self.topic, self.key, messages);
+        let refused = native::produce(handle, self.topic, self.route.key, messages);
         refused
             .into_iter()
             .map(|(code, ticket)| (KafkaError::MessageProduction(code), ticket.index))
@@ -208,14 +216,21 @@ impl Batch<'_> {
 
     fn send_with_headers(&self, handle: &Handle, index: usize, record: &Record) -> Result<(), KafkaError> {
         let mut headers = Some(OwnedHeaders::new_with_capacity(4));
-        write_headers(record, |name, value| {
+        let mut put = |name: &str, value: &[u8]| {
             headers = headers.take().map(|headers| headers.insert(Header { key: name, value: Some(value) }));
-        });
+        };
+        write_headers(record, &mut put);
+        if let Some((_, mark)) = self.route.source
+            && index + 1 == self.records.len()
+        {
+            write_mark(mark, put);
+        }
         let ticket = self.ticket(index);
         let mut message =
             BaseRecord::<[u8], [u8], _>::with_opaque_to(self.topic, ticket).payload(&record.value);
         message.headers = headers;
-        message.key = self.key;
+        message.key = self.route.key;
+        message.partition = self.route.source.map(|(partition, _)| partition);
         handle.send(message).map_err(|(error, _)| error)
     }
 

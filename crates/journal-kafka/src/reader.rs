@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Semaphore;
 use weir_foundation::clock::Clock;
 use weir_journal::{Loss, LossReason, ReadBatch, ReadBudget, StoredRecord};
-use weir_model::{Offset as At, StreamPartition};
+use weir_model::{Mark, Offset as At, StreamPartition};
 
 use crate::client::{self, Voice};
 use crate::cluster::{failed, index, refused};
@@ -49,7 +49,7 @@ struct Reader {
 }
 
 enum Item {
-    Record(StoredRecord),
+    Record(StoredRecord, Option<Mark>),
     /// Nothing is below this offset but what came before.
     End(u64),
     Failed(RDKafkaErrorCode),
@@ -84,15 +84,31 @@ impl Readers {
         if batch.next.0 >= bounds.end {
             return Ok(batch);
         }
-        let mut reader = self.take(partition, batch.next.0)?;
+        let ReadBatch { records, next, .. } = &mut batch;
+        let next_at =
+            self.look(partition, next.0..bounds.end, budget, clock, |stored, _| records.push(stored))?;
+        *next = At(next_at);
+        Ok(batch)
+    }
+
+    /// Gives the records of `range` with the marks that they set, at least one of them, and where to go on; blocks.
+    pub(crate) fn look(
+        &self,
+        partition: &StreamPartition,
+        range: Range<u64>,
+        budget: ReadBudget,
+        clock: &dyn Clock,
+        give: impl FnMut(StoredRecord, Option<Mark>),
+    ) -> Result<u64, RequestError> {
+        let mut reader = self.take(partition, range.start)?;
         let deadline = clock.monotonic() + self.settings.request_timeout;
-        reader
-            .fill(&mut batch, bounds.end, budget, || deadline.saturating_duration_since(clock.monotonic()))?;
+        let left = || deadline.saturating_duration_since(clock.monotonic());
+        let next = reader.fill(partition, range, budget, left, give)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < READERS {
             idle.push(reader);
         }
-        Ok(batch)
+        Ok(next)
     }
 
     /// A reader that stands there, or else another one, or a new one.
@@ -149,53 +165,56 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds records up to `end` and the budget.
+    /// Gives records of the range within the budget, at least one, and where to go on.
     fn fill(
         &mut self,
-        batch: &mut ReadBatch,
-        end: u64,
+        partition: &StreamPartition,
+        range: Range<u64>,
         budget: ReadBudget,
         left: impl Fn() -> Duration,
-    ) -> Result<(), RequestError> {
-        let mut bytes = budget.bytes;
-        while batch.next.0 < end {
+        mut give: impl FnMut(StoredRecord, Option<Mark>),
+    ) -> Result<u64, RequestError> {
+        let Range { start: mut next, end } = range;
+        let (mut bytes, mut records) = (budget.bytes, 0);
+        while next < end {
             let Some(item) = self.ahead.pop_front() else {
                 let left = left();
                 if !left.is_zero() {
-                    self.fetch(left, &batch.partition);
+                    self.fetch(left, partition);
                     continue;
                 }
                 // An answer in parts is one.
-                if batch.records.is_empty() {
+                if records == 0 {
                     return Err(refused("read a partition")(RDKafkaErrorCode::OperationTimedOut));
                 }
                 break;
             };
             match item {
-                Item::Record(stored) if stored.offset < batch.next => {}
-                Item::Record(stored) => {
+                Item::Record(stored, _) if stored.offset.0 < next => {}
+                Item::Record(stored, mark) => {
                     let size = stored.record.value.len();
-                    let fits = size <= bytes && batch.records.len() < budget.records;
+                    let fits = size <= bytes && records < budget.records;
                     let beyond = stored.offset.0 >= end;
-                    if beyond || (!fits && !batch.records.is_empty()) {
+                    if beyond || (!fits && records > 0) {
                         if beyond {
-                            batch.next = At(end);
+                            next = end;
                         }
-                        self.ahead.push_front(Item::Record(stored));
+                        self.ahead.push_front(Item::Record(stored, mark));
                         break;
                     }
                     bytes = bytes.saturating_sub(size);
-                    batch.next = stored.offset.next();
-                    batch.records.push(stored);
+                    records += 1;
+                    next = stored.offset.next().0;
+                    give(stored, mark);
                 }
                 // What is left of the range are marks of transactions.
-                Item::End(at) if at >= end => batch.next = At(end),
+                Item::End(at) if at >= end => next = end,
                 Item::End(_) => {}
                 Item::Failed(error) => return Err(refused("read a partition")(error)),
             }
         }
-        self.place = Some((batch.partition.clone(), batch.next.0));
-        Ok(())
+        self.place = Some((partition.clone(), next));
+        Ok(next)
     }
 
     /// Waits a while for what comes next.
@@ -213,12 +232,10 @@ impl Reader {
                     let mut headers = Headers::default();
                     fetched.headers(|name, value| headers.add(name, value));
                     let value = Bytes::copy_from_slice(fetched.payload());
+                    let mark = headers.mark();
                     let record = headers.record(value, fetched.timestamp());
-                    ahead.push_back(Item::Record(StoredRecord {
-                        offset: At(offset),
-                        first_event: None,
-                        record,
-                    }));
+                    let stored = StoredRecord { offset: At(offset), first_event: None, record };
+                    ahead.push_back(Item::Record(stored, mark));
                 }
                 Some(RDKafkaErrorCode::PartitionEOF) => ahead.push_back(Item::End(offset)),
                 Some(

@@ -28,6 +28,7 @@ use crate::producer::{Outcome, Producer, Undelivered};
 use crate::reader::Readers;
 use crate::registry::Registry;
 use crate::section::Settings;
+use crate::tails::Tails;
 use crate::topics::{self};
 
 /// How old what is known of the ends of partitions may be for a read.
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) bounds: Mutex<HashMap<StreamName, KnownBounds>>,
     pub(crate) marks: Marks,
+    pub(crate) tails: Tails,
     /// How often something was appended here.
     pub(crate) appends: AtomicU64,
     pub(crate) changes: watch::Sender<u64>,

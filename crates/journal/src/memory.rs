@@ -305,7 +305,7 @@ impl Journal for MemoryJournal {
         Ok(batches.split_off(batches.len().saturating_sub(most)))
     }
 
-    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
+    async fn mark(&self, _: &StreamName, source: SourceId) -> Result<Option<u64>, ReadError> {
         Ok(self.shared.state().marks.get(&source).copied())
     }
 

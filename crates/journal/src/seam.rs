@@ -100,8 +100,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// process, since reading all that others wrote would not make it complete.
     async fn known_batches(&self, since: Timestamp, most: usize) -> Result<Vec<KnownBatch>, ReadError>;
 
-    /// The mark that was last set for a source; none if none was, or if that was so long ago that it was forgotten.
-    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError>;
+    /// The mark that was last set for a source, whose records are in this stream; none if none was, or if that was so long
+    /// ago that it was forgotten. A shared journal finds what other processes set, unless more came into the partition of
+    /// the source since then than it looks through.
+    async fn mark(&self, stream: &StreamName, source: SourceId) -> Result<Option<u64>, ReadError>;
 
     /// Changes whenever records became readable or a stream was created; its value has no meaning. A shared
     /// journal tells at once what came through this process, and what others wrote by looking periodically.

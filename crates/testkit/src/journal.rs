@@ -109,8 +109,8 @@ impl Journal for FaultyJournal {
         self.inner.known_batches(since, most).await
     }
 
-    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
-        self.inner.mark(source).await
+    async fn mark(&self, stream: &StreamName, source: SourceId) -> Result<Option<u64>, ReadError> {
+        self.inner.mark(stream, source).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

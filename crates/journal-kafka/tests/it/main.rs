@@ -5,6 +5,7 @@ mod broker;
 mod conformance;
 mod failures;
 mod groups;
+mod marks;
 mod records;
 mod security;
 mod topics;
@@ -21,12 +22,15 @@ macro_rules! scenarios {
     };
 }
 
-const SCENARIOS: [Scenario; 18] = scenarios![
+const SCENARIOS: [Scenario; 21] = scenarios![
     conformance::the_journal_conforms,
     records::what_is_written_is_what_barito_flow_writes,
     records::what_others_write_is_read,
     records::records_beyond_the_limit_are_refused_by_name,
     records::callers_wait_while_the_queue_is_full,
+    marks::a_mark_is_found_that_another_process_set,
+    marks::what_is_far_behind_is_not_looked_for,
+    marks::a_new_topic_has_no_marks_of_the_old_one,
     topics::a_new_topic_is_announced,
     topics::a_topic_whose_event_was_lost_is_found_by_listing,
     topics::topics_can_be_listed_while_others_are_deleted,

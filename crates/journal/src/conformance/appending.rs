@@ -113,20 +113,21 @@ pub async fn a_source_has_a_mark_and_stays_in_order(make: &dyn Factory) {
     let journal = make.make().await;
     create(&*journal, "shop_logs", 4).await;
     let (source, other) = (SourceId(7 << 100), SourceId(8));
-    assert_eq!(journal.mark(source).await.expect("it can be asked for"), None);
+    let mark = async |source| journal.mark(&name("shop_logs"), source).await.expect("it can be asked for");
+    assert_eq!(mark(source).await, None);
     let mut places = HashSet::new();
     for (number, end) in [10, 20, 15, 30].into_iter().enumerate() {
         let records = vec![record(&format!("{number}-0"), 1), record(&format!("{number}-1"), 1)];
         let origin = Origin::Source(Mark { source, end });
         let appended = journal.append(&name("shop_logs"), origin, records).await.expect("it can be appended");
         places.extend(appended.into_iter().map(|appended| appended.partition));
-        assert_eq!(journal.mark(source).await.expect("it can be asked for"), Some(end));
+        assert_eq!(mark(source).await, Some(end));
     }
     assert_eq!(places.len(), 1, "{places:?}");
     let place = places.iter().next().expect("there is one");
     let batch = read_all(&*journal, place).await;
     assert_eq!(texts(&batch.records), ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1", "3-0", "3-1"]);
-    assert_eq!(journal.mark(other).await.expect("it can be asked for"), None);
+    assert_eq!(mark(other).await, None);
 }
 
 /// Creating a stream that exists changes nothing, whatever is asked for.

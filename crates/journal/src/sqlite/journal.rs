@@ -445,7 +445,7 @@ impl Journal for SqliteJournal {
         self.shared.blocking("journal.known-batches", move |shared| shared.known_batches(since, most)).await
     }
 
-    async fn mark(&self, source: SourceId) -> Result<Option<u64>, ReadError> {
+    async fn mark(&self, _: &StreamName, source: SourceId) -> Result<Option<u64>, ReadError> {
         self.shared.blocking("journal.mark", move |shared| shared.mark(source)).await
     }
 

@@ -111,14 +111,14 @@ async fn check_holds(directory: &Path) {
     // Marks came with format 2.
     let streams = journal.streams().await.expect("listed");
     let marked = streams.iter().any(|stream| stream.name.as_str() == "farm_logs").then_some(77);
-    assert_eq!(journal.mark(SOURCE).await.expect("it can be asked for"), marked);
+    assert_eq!(journal.mark(&name("shop_logs"), SOURCE).await.expect("it can be asked for"), marked);
     let origin = Origin::Source(Mark { source: SOURCE, end: 80 });
     let (_, record) = numbered(1_003, RecordFormat::Events);
     journal
         .append(&name("shop_logs"), origin, vec![record])
         .await
         .expect("a file of any format can be written on");
-    assert_eq!(journal.mark(SOURCE).await.expect("it can be asked for"), Some(80));
+    assert_eq!(journal.mark(&name("shop_logs"), SOURCE).await.expect("it can be asked for"), Some(80));
     let groups = journal.groups().await.expect("listed");
     assert_eq!(
         (groups.len(), groups[0].name.as_str(), groups[0].positions[0].committed),

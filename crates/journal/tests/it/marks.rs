@@ -25,7 +25,7 @@ async fn append_from(journal: &SqliteJournal, source: u128, end: u64, size: usiz
 async fn marks(journal: &SqliteJournal, sources: std::ops::Range<u128>) -> Vec<Option<u64>> {
     let mut marks = Vec::new();
     for source in sources {
-        marks.push(journal.mark(SourceId(source)).await.expect("it can be asked for"));
+        marks.push(journal.mark(&name(STREAM), SourceId(source)).await.expect("it can be asked for"));
     }
     marks
 }

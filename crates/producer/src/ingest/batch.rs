@@ -121,9 +121,9 @@ impl Arrived {
         next: Next,
     ) -> (Result<u64, Trouble>, Next) {
         let step = match stretch.step(next) {
-            Step::AskJournal => match admission.journal.mark(stretch.source).await {
+            Step::AskJournal => match self.mark(admission, stretch).await {
                 Ok(mark) => stretch.first_step(mark),
-                Err(error) => return (Err(Trouble::Mark(error)), Next::Unknown),
+                Err(trouble) => return (Err(trouble), Next::Unknown),
             },
             step => step,
         };
@@ -145,6 +145,14 @@ impl Arrived {
                 }
             }
         }
+    }
+
+    /// How far the journal has the source.
+    async fn mark(&self, admission: &Admission, stretch: Stretch) -> Result<Option<u64>, Trouble> {
+        let known = self.known.clone();
+        let (terms, _) = Terms::of_app(&self.batch.app, known, &admission.streams, &admission.settings)
+            .map_err(Refusal::from)?;
+        admission.journal.mark(&terms.stream.name, stretch.source).await.map_err(Trouble::Mark)
     }
 
     async fn store(self, admission: &Arc<Admission>, mark: Option<Mark>) -> Result<(), Trouble> {
