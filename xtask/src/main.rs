@@ -37,7 +37,7 @@ enum Task {
 enum ServicesTask {
     /// Start servers and leave them running
     Up {
-        /// kafka, kafka3, opensearch, opensearch3, elasticsearch, redis, consul
+        /// kafka, kafka3, opensearch, opensearch3, elasticsearch, redis, consul, postgres
         #[arg(required = true)]
         names: Vec<Service>,
     },

@@ -13,6 +13,7 @@ mod process;
 
 mod consul;
 mod kafka;
+mod postgres;
 mod redis;
 mod search;
 
@@ -22,6 +23,7 @@ pub use consul::Consul;
 pub use error::ServiceError;
 pub use home::Home;
 pub use kafka::{Guard, Guarded, Kafka};
+pub use postgres::{Postgres, Shown};
 pub use redis::Redis;
 pub use search::{Engine, Search};
 pub use shared::{Service, down, fetch, up};

@@ -171,11 +171,17 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).map_err(|error| trying(action())(error.into()))
     }
 
-    /// Ends it without warning, as a crash does, with the processes that it started.
+    /// Ends it without warning, as a crash does, with the processes that it started: those of its group, and its
+    /// children that made groups of their own. Returns when they are gone.
     fn kill(&mut self) -> Result<(), ServiceError> {
-        // An error means that it has ended by itself.
-        kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
-        self.child.wait().map(drop).map_err(trying("wait for the end of a server"))
+        let pid = Pid::from_child(&self.child);
+        // An error of a signal means that it has ended by itself. Asleep it starts nothing more.
+        kill_process(pid, Signal::STOP).ok();
+        let children = Identity::children_of(self.child.id());
+        kill_process_group(pid, Signal::KILL).ok();
+        let ended = self.child.wait().map(drop).map_err(trying("wait for the end of a server"));
+        children.into_iter().try_for_each(Identity::kill)?;
+        ended
     }
 }
 
@@ -208,18 +214,46 @@ impl Identity {
         (state != "Z").then_some(Self { id, began })
     }
 
+    /// Of the living processes that it started.
+    fn children_of(id: u32) -> Vec<Self> {
+        let started = |id: u32| {
+            let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            let (_, fields) = text.rsplit_once(')')?;
+            fields.split_ascii_whitespace().nth(1)?.parse::<u32>().ok()
+        };
+        let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+        let ids = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.filter(|child| started(*child) == Some(id)).filter_map(Self::of).collect()
+    }
+
     fn lives(self) -> bool {
         Self::of(self.id) == Some(self)
     }
 
-    /// Asks it to end, waits, kills it with its whole group if it does not.
-    pub(crate) fn stop(self) -> Result<(), ServiceError> {
+    /// Ends it without warning and waits until it is gone.
+    fn kill(self) -> Result<(), ServiceError> {
+        let Some(pid) = i32::try_from(self.id).ok().and_then(Pid::from_raw) else { return Ok(()) };
+        let began = Instant::now();
+        while self.lives() {
+            // It may have ended meanwhile.
+            kill_process(pid, Signal::KILL).ok();
+            if began.elapsed() > STOP {
+                let source = std::io::ErrorKind::TimedOut.into();
+                return Err(trying(format!("end process {}", self.id))(source));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Asks it to end by a signal, waits, kills it with its whole group if it does not.
+    pub(crate) fn stop(self, ending: Signal) -> Result<(), ServiceError> {
         let failed = |error: rustix::io::Errno| trying(format!("end process {}", self.id))(error.into());
         let Some(pid) = i32::try_from(self.id).ok().and_then(Pid::from_raw) else { return Ok(()) };
         if !self.lives() {
             return Ok(());
         }
-        kill_process(pid, Signal::TERM).map_err(failed)?;
+        kill_process(pid, ending).map_err(failed)?;
         let asked = Instant::now();
         while self.lives() {
             if asked.elapsed() > STOP {

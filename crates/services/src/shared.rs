@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
+use rustix::process::Signal;
+
 use crate::error::{ServiceError, trying};
 use crate::home::{Home, remove_tree};
 use crate::process::Identity;
-use crate::{Consul, Engine, Kafka, Redis, Search, consul, kafka};
+use crate::{Consul, Engine, Kafka, Postgres, Redis, Search, consul, kafka};
 
 /// A server by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +29,13 @@ pub enum Service {
     Redis,
     /// Consul.
     Consul,
+    /// Postgres.
+    Postgres,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kafka,
         Self::Kafka3,
         Self::OpenSearch,
@@ -39,6 +43,7 @@ impl Service {
         Self::Elasticsearch,
         Self::Redis,
         Self::Consul,
+        Self::Postgres,
     ];
 
     /// The word for it on the command line.
@@ -52,6 +57,21 @@ impl Service {
             Self::Elasticsearch => "elasticsearch",
             Self::Redis => "redis",
             Self::Consul => "consul",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// What asks it to end without waiting for its clients.
+    const fn ending(self) -> Signal {
+        match self {
+            Self::Postgres => Signal::INT,
+            Self::Kafka
+            | Self::Kafka3
+            | Self::OpenSearch
+            | Self::OpenSearch3
+            | Self::Elasticsearch
+            | Self::Redis
+            | Self::Consul => Signal::TERM,
         }
     }
 
@@ -79,6 +99,10 @@ impl Service {
                 let consul = Consul::start(home, directory)?;
                 Ok((consul.address().to_string(), consul.detach().into_iter().collect()))
             }
+            Self::Postgres => {
+                let postgres = Postgres::start(directory)?;
+                Ok((postgres.address().to_string(), postgres.detach().into_iter().collect()))
+            }
         }
     }
 }
@@ -94,15 +118,15 @@ impl FromStr for Service {
     }
 }
 
-/// Puts into the cache what starting a server would download or build, which takes minutes for Consul. Redis is a
-/// package of the machine.
+/// Puts into the cache what starting a server would download or build, which takes minutes for Consul. Redis and
+/// Postgres are packages of the machine.
 pub fn fetch(home: &Home, service: Service) -> Result<(), ServiceError> {
     match service {
         Service::Kafka | Service::Kafka3 => kafka::libs(home).map(drop),
         Service::OpenSearch => Engine::OpenSearch2.install(home).map(drop),
         Service::OpenSearch3 => Engine::OpenSearch3.install(home).map(drop),
         Service::Elasticsearch => Engine::Elasticsearch8.install(home).map(drop),
-        Service::Redis => Ok(()),
+        Service::Redis | Service::Postgres => Ok(()),
         Service::Consul => consul::program(home).map(drop),
     }
 }
@@ -128,7 +152,7 @@ pub fn up(home: &Home, service: Service) -> Result<String, ServiceError> {
 pub fn down(home: &Home, service: Service) -> Result<(), ServiceError> {
     let directory = home.run(service.name());
     let list = fs::read_to_string(directory.join("processes")).unwrap_or_default();
-    list.lines().filter_map(identity).try_for_each(Identity::stop)?;
+    list.lines().filter_map(identity).try_for_each(|process| process.stop(service.ending()))?;
     remove_tree(&directory)
 }
 

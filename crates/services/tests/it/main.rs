@@ -2,6 +2,7 @@
 
 mod consul;
 mod kafka;
+mod postgres;
 mod redis;
 mod search;
 mod shared;
