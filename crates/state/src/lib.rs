@@ -4,7 +4,7 @@
 //! * [`sqlite`]: a file of one machine, for as many processes as have it open.
 //! * [`memory`]: as long as the process lives, for tests.
 //!
-//! Nothing here looks into a document.
+//! `weir-state-postgres` has another implementation, for many machines. Nothing here looks into a document.
 
 pub mod conformance;
 mod error;
@@ -15,5 +15,5 @@ pub mod sqlite;
 pub use error::{CommitError, IllegalWrite, OpenError, StateError};
 pub use seam::{
     Change, Changes, Edit, Entry, Expect, Key, Kind, MAX_NAME, MAX_VALUE, MAX_WRITES, State, TOMBSTONES,
-    Write,
+    Write, check,
 };

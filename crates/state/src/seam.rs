@@ -177,8 +177,9 @@ impl Expect {
     }
 }
 
-/// What every store refuses before it looks at a document.
-pub(crate) fn check(writes: &[Write]) -> Result<(), CommitError> {
+/// What every store refuses before it looks at a document: too many writes, a document that is written twice, a name
+/// that is empty, too long or with a NUL, a value that is too large. For those who implement [`State`].
+pub fn check(writes: &[Write]) -> Result<(), CommitError> {
     if writes.len() > MAX_WRITES {
         return Err(CommitError::TooMany { writes: writes.len(), limit: MAX_WRITES });
     }

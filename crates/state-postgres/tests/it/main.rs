@@ -1,0 +1,8 @@
+//! Against a real Postgres.
+
+mod conformance;
+mod life;
+mod outage;
+mod refused;
+mod tls;
+mod world;
