@@ -144,8 +144,9 @@ impl Connection {
         self.client.is_closed()
     }
 
-    /// What a transaction begins with: how it reads, and that Postgres itself ends what nobody waits for any more, or
-    /// the lock of one that is gone would keep everybody from writing.
+    /// What a transaction begins with: how it reads, that names are those of Postgres itself whatever the custom of the
+    /// database, and that Postgres itself ends what nobody waits for any more, or the lock of one that is gone would keep
+    /// everybody from writing.
     fn beginning(&self, mode: &str) -> String {
         // Before whoever waits for the answer gives up.
         let lock = (self.limit - self.limit / 8).as_millis();
@@ -153,7 +154,7 @@ impl Connection {
         let idle = (self.limit * 2).as_millis();
         format!(
             "begin isolation level read committed, {mode};
-             set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {idle}"
+             set local search_path = pg_catalog, pg_temp; set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {idle}"
         )
     }
 
@@ -196,8 +197,7 @@ impl Connection {
     ) -> Result<Begun, Trouble> {
         // What was answered is durable, whatever is the custom of the database. What asks for more is left.
         let beginning = self.beginning("read write")
-            + "; select pg_catalog.set_config('synchronous_commit', 'on', true)
-                 where pg_catalog.current_setting('synchronous_commit') = 'off'";
+            + "; select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
         let all = try_join3(
             self.client.batch_execute(&beginning),
             self.client.query_typed(first, &[]),
@@ -207,13 +207,18 @@ impl Connection {
         Ok((first, second))
     }
 
+    /// Begins to look.
+    pub(crate) async fn begin_to_look(&self) -> Result<(), Trouble> {
+        self.run(&self.beginning("read only")).await
+    }
+
     /// Begins to make tables, and waits for others who do. Such a lock ends with the transaction.
-    pub(crate) async fn lock(&self, name: i64) -> Result<(), Trouble> {
-        let lock = format!("; select pg_catalog.pg_advisory_xact_lock({name})");
+    pub(crate) async fn begin_to_make(&self, name: i64) -> Result<(), Trouble> {
+        let lock = format!("; select pg_advisory_xact_lock({name})");
         self.run(&(self.beginning("read write") + &lock)).await
     }
 
-    /// Runs a statement by itself, or in the transaction, and takes its rows.
+    /// Runs a statement in the transaction, and takes its rows.
     pub(crate) async fn ask(
         &self,
         statement: &str,

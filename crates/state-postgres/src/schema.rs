@@ -73,8 +73,11 @@ pub(crate) async fn open(
 ) -> Result<Connection, OpenError> {
     let connection = connector.connect().await.map_err(|error| not_connected(error, settings))?;
     let failed = |trouble: Trouble| refused(trouble, settings);
+    connection.begin_to_look().await.map_err(failed)?;
     let found = look(&connection, &settings.schema).await.map_err(failed)?;
-    match judge(&connection, &found, &settings.schema).await.map_err(failed)? {
+    let verdict = judge(&connection, &found, &settings.schema).await.map_err(failed)?;
+    connection.run("commit").await.map_err(failed)?;
+    match verdict {
         Verdict::Use => Ok(connection),
         Verdict::Refuse(why) => Err(why.of(found, settings)),
         Verdict::Make => make(connection, settings).await,
@@ -85,7 +88,7 @@ pub(crate) async fn open(
 async fn make(connection: Connection, settings: &PostgresSettings) -> Result<Connection, OpenError> {
     let failed = |trouble: Trouble| refused(trouble, settings);
     let schema = &settings.schema;
-    connection.lock(LOCK).await.map_err(failed)?;
+    connection.begin_to_make(LOCK).await.map_err(failed)?;
     let found = look(&connection, schema).await.map_err(failed)?;
     match judge(&connection, &found, schema).await.map_err(failed)? {
         Verdict::Use => {}
@@ -124,11 +127,10 @@ fn tables(schema: &Schema) -> String {
     )
 }
 
-/// With the names of Postgres itself, whatever the path of the database says.
 async fn look(connection: &Connection, schema: &Schema) -> Result<Found, Trouble> {
     let statement = format!(
         "with relation as (
-             select pg_class.oid, relname from pg_catalog.pg_class join pg_catalog.pg_namespace n on n.oid = relnamespace
+             select pg_class.oid, relname from pg_class join pg_namespace n on n.oid = relnamespace
              where nspname = $1 and relkind in ('r', 'p', 'v', 'm', 'f')
          ) {LOOK}"
     );
@@ -208,11 +210,17 @@ fn not_connected(error: ConnectError, settings: &PostgresSettings) -> OpenError 
     if let Some(source) = Distrust::of(&error) {
         return OpenError::Untrusted { address, source };
     }
-    // The driver tells it by this text only.
-    let speaks_no_tls = std::iter::successors(std::error::Error::source(&error), |error| error.source())
-        .any(|cause| cause.to_string() == "server does not support TLS");
-    if speaks_no_tls {
-        return OpenError::NoTls { address };
+    // The driver tells these by their texts only.
+    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    for cause in causes.map(ToString::to_string) {
+        match &*cause {
+            "server does not support TLS" => return OpenError::NoTls { address },
+            "password missing" => {
+                let username = settings.username.clone();
+                return OpenError::Login { username, source: "it asks for a password".into() };
+            }
+            _ => {}
+        }
     }
     refused(error.into(), settings)
 }

@@ -64,7 +64,8 @@ pub(crate) async fn sql(address: SocketAddr, database: &str) -> Client {
 }
 
 pub(crate) async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+    let ran = client.batch_execute(statements).await;
+    assert!(ran.is_ok(), "{statements}: {ran:?}");
 }
 
 pub(crate) fn put(name: &str, value: impl Into<Vec<u8>>) -> Write {
