@@ -30,6 +30,10 @@
 //! All of this is what one Postgres keeps. Where another server takes over it must have everything that was acknowledged
 //! (`synchronous_standby_names`); read replicas must not be behind the address.
 //!
+//! Documents are there as they are, private keys among them: who may read the tables, the files or the backups of the
+//! server has them. Where Postgres logs slow or all statements, their values are in its log unless
+//! `log_parameter_max_length` is 0.
+//!
 //! A pooler in front of Postgres may give out connections by the transaction: nothing is kept in a connection.
 
 mod client;

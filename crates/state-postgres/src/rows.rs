@@ -64,13 +64,11 @@ impl Statements {
             ),
             all: format!(
                 "select s.format, s.revision, true, d.kind, d.name, d.version, d.value
-                 from {store} s left join {document} d on d.kind = any ($1) and d.value is not null
-                 order by d.version, d.kind, d.name"
+                 from {store} s left join {document} d on d.kind = any ($1) and d.value is not null"
             ),
             since: format!(
                 "select s.format, s.revision, {whole}, d.kind, d.name, d.version, d.value
-                 from {store} s left join {document} d on d.kind = any ($1) and d.version > $2 and not {whole}
-                 order by d.version, d.kind, d.name"
+                 from {store} s left join {document} d on d.kind = any ($1) and d.version > $2 and not {whole}"
             ),
             lock: format!("select format, revision from {store} for update"),
             versions: format!(
@@ -187,7 +185,13 @@ async fn read_changes(
     let rows = pool.read(statement, &parameters, change).await?;
     let (revision, whole) =
         rows.first().map(|row| (row.0, row.1)).ok_or(Trouble::Damaged("the row of `store` is missing"))?;
-    Ok(Changes { revision, whole, changes: rows.into_iter().filter_map(|(_, _, change)| change).collect() })
+    let mut changes: Vec<Change> = rows.into_iter().filter_map(|(_, _, change)| change).collect();
+    // Here and not there, where more than fits into the memory for sorting would be written into files.
+    changes.sort_unstable_by(|a, b| {
+        let key = |change: &Change| (change.version, change.kind);
+        key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+    });
+    Ok(Changes { revision, whole, changes })
 }
 
 /// Carries out all of it or nothing, durably.

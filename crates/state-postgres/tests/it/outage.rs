@@ -6,9 +6,9 @@ use futures_util::future::{join, join3};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use weir_foundation::clock::{Clock, SystemClock};
-use weir_foundation::settings::DurationText;
+use weir_foundation::settings::{DurationText, Secret};
 use weir_services::Postgres;
-use weir_state::{CommitError, State, StateError};
+use weir_state::{CommitError, State, StateError, Write};
 use weir_state_postgres::{PostgresSection, PostgresState};
 use weir_testkit::{Cable, CableState};
 
@@ -112,6 +112,19 @@ async fn connections_that_are_dead_unseen_are_replaced() {
     eventually("it writes", async || state.commit(&[put("a", "2")]).await.is_ok()).await;
 }
 
+/// What takes long as a whole is not given up while it arrives.
+#[tokio::test]
+async fn a_slow_way_is_no_dead_one() {
+    let (cable, state, direct) = by_cable().await;
+    let other = open(&direct).await;
+    let writes: Vec<Write> = (0..100).map(|number| put(&number.to_string(), vec![7; 50_000])).collect();
+    other.commit(&writes).await.expect("committed");
+    // For each 64 KiB at most.
+    cable.becomes(CableState::Slow(Duration::from_millis(50)));
+    let changes = state.changes(&[CUP], 0).await.expect("it arrives");
+    assert_eq!(changes.changes.len(), writes.len());
+}
+
 /// Ended by the server, so that the other side can know of it: nobody is told.
 #[tokio::test]
 async fn connections_that_were_ended_are_replaced_unseen() {
@@ -119,7 +132,7 @@ async fn connections_that_were_ended_are_replaced_unseen() {
     run(&admin, "create role ended login superuser password 'x'").await;
     let section = PostgresSection {
         username: Some("ended".to_owned()),
-        password: Some(weir_foundation::settings::Secret::new("x")),
+        password: Some(Secret::new("x")),
         ..section(*SERVER)
     };
     let state = open(&section).await;
@@ -130,7 +143,48 @@ async fn connections_that_were_ended_are_replaced_unseen() {
     }
 }
 
-/// A machine that dies while it writes keeps the lock of all others for a moment only.
+/// A process that stands still while it holds the lock of all others keeps them waiting for a moment only.
+#[tokio::test]
+async fn one_that_stands_still_while_it_writes_does_not_stop_the_others() {
+    let admin = sql(*SERVER, "postgres").await;
+    run(&admin, "create role still login superuser password 'x'").await;
+    let direct = section(*SERVER);
+    let still = PostgresSection {
+        username: Some("still".to_owned()),
+        password: Some(Secret::new("x")),
+        timeout: Some(DurationText::from_secs(2)),
+        ..direct.clone()
+    };
+    let (wake, woken) = std::sync::mpsc::sync_channel::<()>(0);
+    let (say, said) = tokio::sync::oneshot::channel();
+    let process = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
+        runtime.block_on(async {
+            let state = open(&still).await;
+            state.commit(&[put("a", "0")]).await.expect("committed");
+            let writes = [put("a", "1")];
+            let mut commit = state.commit(&writes);
+            assert!(futures_util::poll!(&mut commit).is_pending());
+            // The bytes leave; before the answer is there, nothing happens here any more.
+            tokio::task::yield_now().await;
+            say.send(()).expect("it listens");
+            woken.recv().expect_err("it is only dropped");
+            commit.await
+        })
+    });
+    said.await.expect("it begins to write");
+    let holds = "select from pg_stat_activity where usename = 'still' and state = 'idle in transaction'";
+    eventually("it holds the lock", async || admin.query(holds, &[]).await.expect("it is seen").len() == 1)
+        .await;
+    let other = open(&direct).await;
+    other.commit(&[put("b", "1")]).await.expect("nobody is in the way for long");
+    drop(wake);
+    let late = process.join().expect("it ends").expect_err("its time is over");
+    assert!(matches!(late, CommitError::Unavailable(_)), "{late:?}");
+    assert_eq!(value(&*other, "a").await.as_deref(), Some("0"));
+}
+
+/// The same of one whose connections are lost at some step of a commit.
 #[tokio::test]
 async fn one_that_is_gone_while_it_writes_does_not_stop_the_others() {
     let (cable, state, direct) = by_cable().await;
@@ -182,7 +236,7 @@ async fn a_commit_whose_answer_is_lost_is_not_known() {
         &admin,
         &format!(
             "create function {schema}.never() returns trigger language plpgsql as
-             $$begin raise exception 'the secret is %', new.value using errcode = tg_argv[0]; end$$;
+             $$begin raise exception 'no' using errcode = tg_argv[0]; end$$;
              create constraint trigger never after insert on {schema}.document deferrable initially deferred
              for each row execute function {schema}.never('53100')"
         ),
