@@ -16,8 +16,12 @@ use weir_server::ServerSettings;
 #[allow(dead_code, reason = "only the validation is used")]
 #[path = "../../crates/weir/src/settings/section.rs"]
 mod section;
+#[allow(dead_code, reason = "only the validation is used")]
+#[path = "../../crates/weir/src/settings/state.rs"]
+mod state;
 
 use section::{Listen, RawSettings};
+use state::StateSettings;
 
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("weir-fuzz-settings-{}.yaml", std::process::id())));
@@ -56,11 +60,12 @@ pub fn run(data: &[u8]) {
         loaded
             .section("elasticsearch", |raw| weir_store_elastic::Settings::validate(&raw.elasticsearch))
             .is_some(),
+        loaded.section("state", |raw| StateSettings::validate(&raw.state, "data".as_ref())).is_some(),
         loaded.section("redis", |raw| RedisLimitsSettings::validate(&raw.redis)).is_some(),
         loaded.section("redaction", |raw| RedactionSettings::validate(&raw.redaction)).is_some(),
     ];
     match loaded.finish() {
-        Ok(_) => assert_eq!(sections, [true; 12], "a section that gave nothing says why"),
+        Ok(_) => assert_eq!(sections, [true; 13], "a section that gave nothing says why"),
         Err(problems) => assert!(!problems.to_string().is_empty()),
     }
 }

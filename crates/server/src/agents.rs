@@ -22,6 +22,10 @@ mod session;
 use std::sync::Arc;
 
 use axum::Router;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 use tonic::service::Routes;
 use weir_fleet::Fleet;
 use weir_foundation::clock::Clock;
@@ -44,6 +48,24 @@ pub struct AgentParts {
     pub servers: Arc<[String]>,
     pub clock: Arc<dyn Clock>,
     pub spawner: Spawner,
+}
+
+/// As many agents as attend at this process.
+#[derive(Debug)]
+struct Attending(Hub);
+
+impl Collector for Attending {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let gauge = ConstGauge::new(i64::try_from(self.0.attending()).unwrap_or(i64::MAX));
+        let help = "Agents that are connected to this process";
+        let metric = encoder.encode_descriptor("attending_agents", help, None, gauge.metric_type())?;
+        gauge.encode(metric)
+    }
+}
+
+/// What is counted of agents at this process. `registry` is the one whose names get the prefix `weir_`.
+pub fn register_metrics(registry: &mut Registry, parts: &AgentParts) {
+    registry.register_collector(Box::new(Attending(parts.hub.clone())));
 }
 
 /// What an agent may send in one message.

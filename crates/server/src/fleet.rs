@@ -8,6 +8,7 @@ mod apps;
 mod configurations;
 mod difference;
 mod keys;
+pub(crate) mod metrics;
 mod operators;
 mod pki;
 mod progress;

@@ -92,6 +92,7 @@ impl Server {
     /// `registry` is the one whose names get the prefix `weir_`.
     #[must_use]
     pub fn new(parts: Parts, settings: ServerSettings, registry: &mut Registry) -> Self {
+        fleet::metrics::register(registry, parts.fleet.clone(), Arc::clone(&parts.clock));
         Self { parts, settings, metrics: Metrics::register(registry) }
     }
 

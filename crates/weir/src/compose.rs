@@ -97,6 +97,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let doors = weir_fleet::Doors { agents: addresses.ingest, enrolment: addresses.enrolment };
     let state = of_instance(settings)?;
     let instance = Instance::open(state, settings, doors, process).await?;
+    weir_server::agents::register_metrics(metrics.weir(), &instance.agents);
     let storage = Storage::open(settings, process, &mut metrics)?;
 
     let redaction = redaction(settings, process, &mut metrics)?;

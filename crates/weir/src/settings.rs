@@ -157,7 +157,10 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
     let consumer = loaded.section("consumer", |raw| ConsumerSettings::validate(&consumer_section(raw, role)));
     let server = loaded.section("server", |raw| ServerSettings::validate(&raw.server));
     let fleet = loaded.section("fleet", |raw| FleetListen::validate(&raw.fleet, raw.listen.exposure()));
-    let state = loaded.section("state", |raw| StateSettings::validate(&raw.state, &data_dir, role));
+    let state = loaded.section("state", |raw| {
+        let state = StateSettings::validate(&raw.state, &data_dir)?;
+        Ok((role == Role::Server || has_instance(raw, role)).then_some(state))
+    });
     let producer = producer?;
     tls?;
     Some(Settings {

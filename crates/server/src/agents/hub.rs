@@ -82,6 +82,12 @@ impl Hub {
         answered.map_err(|_elapsed| LogError::Silent)?.map_err(|_gone| LogError::Absent)
     }
 
+    /// How many agents attend here.
+    #[must_use]
+    pub fn attending(&self) -> usize {
+        self.sessions().by_agent.len()
+    }
+
     /// Whether the agent attends here.
     pub(super) fn has(&self, agent: &AgentName) -> bool {
         self.sessions().by_agent.contains_key(agent)

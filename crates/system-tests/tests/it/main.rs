@@ -30,6 +30,7 @@ mod idle_connections;
 mod kafka;
 mod overload;
 mod private_files;
+mod roles_apart;
 mod server_over_kafka;
 mod spool;
 mod store_away;

@@ -116,8 +116,8 @@ fn state_of(file: PathBuf) -> Result<StateSettings, Problems> {
 /// Whoever may write to the state needs no token to be an operator.
 fn create_in(state: &StateSettings, operator: &str, ttl: Ttl) -> Result<CreatedOperator> {
     let name = OperatorName::new(operator).map_err(|error| anyhow!("`{operator}` is no name: {error}"))?;
-    match state {
-        StateSettings::Directory(directory) => is_ours(directory)?,
+    if let StateSettings::Directory(directory) = state {
+        is_ours(directory)?;
     }
     umask::keep_files_private();
     let life = ttl.text().map(DurationText::duration);

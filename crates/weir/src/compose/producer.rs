@@ -39,6 +39,9 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
         None => None,
     };
     let mut metrics = Builder::new();
+    if let Some(instance) = &instance {
+        weir_server::agents::register_metrics(metrics.weir(), &instance.agents);
+    }
     let kafka = Discovery::new(settings, process, &mut metrics)?.kafka().await;
     let journal = KafkaJournal::open(kafka, Arc::clone(clock), spawner, &mut metrics)
         .await

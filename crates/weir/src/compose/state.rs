@@ -7,12 +7,14 @@ use weir_foundation::clock::Clock;
 use weir_foundation::supervise::Spawner;
 use weir_state::State;
 use weir_state::sqlite::{SqliteSettings, SqliteState};
+use weir_state_postgres::{PostgresSettings, PostgresState};
 
 use crate::settings::StateSettings;
 
 /// Opened.
 pub(super) enum Kept {
     Directory(Arc<SqliteState>),
+    Postgres(Arc<PostgresState>),
 }
 
 impl Kept {
@@ -21,18 +23,24 @@ impl Kept {
         clock: Arc<dyn Clock>,
         spawner: &Spawner,
     ) -> Result<Self> {
-        let opened = match settings {
+        let failed = || format!("open the state in {settings}");
+        Ok(match settings {
             StateSettings::Directory(directory) => {
-                let settings = SqliteSettings::new(directory);
-                SqliteState::open(settings, clock, spawner).map(Self::Directory)
+                let state = SqliteState::open(SqliteSettings::new(directory), clock, spawner);
+                Self::Directory(state.with_context(failed)?)
             }
-        };
-        opened.context("open the state")
+            StateSettings::Postgres(settings) => {
+                let state = PostgresState::open(PostgresSettings::clone(settings), clock, spawner);
+                // Large, and of no use where there is no Postgres.
+                Self::Postgres(Box::pin(state).await.with_context(failed)?)
+            }
+        })
     }
 
     pub(super) fn seam(&self) -> Arc<dyn State> {
         match self {
             Self::Directory(state) => Arc::<SqliteState>::clone(state),
+            Self::Postgres(state) => Arc::<PostgresState>::clone(state),
         }
     }
 
@@ -40,6 +48,7 @@ impl Kept {
     pub(super) async fn close(&self) {
         match self {
             Self::Directory(state) => state.close().await,
+            Self::Postgres(state) => state.close().await,
         }
     }
 }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_foundation::settings::{Problem, Problems};
-
-use super::Role;
+use weir_state_postgres::{PostgresSection, PostgresSettings};
 
 /// Where the instance is kept: operators, apps, access keys, agents, configurations, and the private keys of its
 /// certificates. Roles in processes of their own belong to one instance if they share it.
@@ -17,56 +16,65 @@ pub(crate) struct StateSection {
     /// A folder that roles on one machine share; made with mode 0700 if it is not there. No network file system: SQLite
     /// locks it. Default: `state` in `data_dir`; for `weir producer` none, so that it knows nobody.
     pub(crate) directory: Option<PathBuf>,
+    pub(crate) postgres: PostgresSection,
 }
 
 /// The validated [`StateSection`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum StateSettings {
     /// A folder with a file of SQLite.
     Directory(PathBuf),
+    Postgres(Box<PostgresSettings>),
 }
 
 /// Where the state is in the data directory, unless the settings say otherwise.
 const STATE: &str = "state";
 
-impl fmt::Display for StateSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(directory) => write!(f, "`{}`", directory.display()),
-        }
-    }
-}
-
 impl StateSection {
     /// Whether a state is named.
     pub(super) fn is_given(&self) -> bool {
-        *self != Self::default()
+        let address = self.postgres.address.as_deref();
+        self.directory.is_some() || address.is_some_and(|address| !address.trim().is_empty())
     }
 }
 
 impl StateSettings {
-    /// Nothing for a role that belongs to no instance.
-    pub(super) fn validate(
-        raw: &StateSection,
-        data_dir: &Path,
-        role: Role,
-    ) -> Result<Option<Self>, Problems> {
-        let directory = match &raw.directory {
-            Some(directory) if directory.as_os_str().is_empty() => {
-                return Err(Problem::at("directory", "must not be empty").into());
-            }
+    pub(super) fn validate(raw: &StateSection, data_dir: &Path) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let postgres = problems.take("postgres", PostgresSettings::validate(&raw.postgres)).flatten();
+        if raw.directory.as_ref().is_some_and(|directory| directory.as_os_str().is_empty()) {
+            problems.push(Problem::at("directory", "must not be empty"));
+        }
+        if raw.directory.is_some() && postgres.is_some() {
+            problems.push(Problem::at(
+                "directory",
+                "is of no use beside `postgres.address`: leave one of them out",
+            ));
+        }
+        let directory = || match &raw.directory {
             Some(directory) => std::path::absolute(directory).unwrap_or_else(|_| directory.clone()),
             None => data_dir.join(STATE),
         };
-        Ok(match role {
-            Role::Up | Role::Server => Some(Self::Directory(directory)),
-            Role::Producer if raw.is_given() => Some(Self::Directory(directory)),
-            Role::Producer | Role::Consumer | Role::Setup => None,
+        problems.or(match postgres {
+            Some(postgres) => Self::Postgres(Box::new(postgres)),
+            None => Self::Directory(directory()),
         })
     }
 
     /// That of a data directory, where nothing else is said.
     pub(crate) fn of(data_dir: &Path) -> Self {
         Self::Directory(data_dir.join(STATE))
+    }
+}
+
+impl fmt::Display for StateSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(directory) => write!(f, "`{}`", directory.display()),
+            Self::Postgres(postgres) => {
+                let PostgresSettings { address, database, schema, .. } = &**postgres;
+                write!(f, "schema `{schema}` of database `{database}` at `{address}`")
+            }
+        }
     }
 }
