@@ -1,11 +1,13 @@
 //! Settings of the server: as people write them, and validated.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_foundation::settings::{DurationText, Problem, Problems, SizeText};
+use weir_foundation::tls::{TlsSection, TlsSettings};
 
 /// Limits of searches and tails, so that they can not starve what comes in.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -23,16 +25,19 @@ pub struct ServerSection {
     pub tails: Option<usize>,
     /// How many events the reader of a tail may be behind before it is taken to the end. Default: `100000`.
     pub tail_lag: Option<u64>,
-    /// The gRPC address of a producer, as `http://host:8082`: `weir server` replays through it what came by gRPC or
+    /// The gRPC address of a producer, as `http://host:8082` or `https://host:8082`: `weir server` replays through it what came by gRPC or
     /// barito-flow's REST, and nothing of that without it. `weir up` has doors of its own. Default: none.
     pub producer_grpc_url: Option<String>,
-    /// The HTTP address of a producer, as `http://host:8080`: the same for what came by weir's own HTTP door, such as
-    /// from `weir send`. Default: none.
+    /// The HTTP address of a producer, as `http://host:8080` or `https://host:8080`: the same for what came by weir's own
+    /// HTTP door, such as from `weir send`. Default: none.
     pub producer_http_url: Option<String>,
+    /// PEM file with the CAs by which the certificate of that producer is known, where it is not one of this instance.
+    /// Default: none.
+    pub producer_ca_file: Option<PathBuf>,
 }
 
 /// The validated [`ServerSection`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ServerSettings {
     pub search_timeout: Duration,
     /// Bytes.
@@ -46,6 +51,8 @@ pub struct ServerSettings {
     pub producer_grpc_url: Option<Uri>,
     /// Likewise.
     pub producer_http_url: Option<Uri>,
+    /// Absent where its certificate is one of this instance.
+    pub producer_tls: Option<TlsSettings>,
 }
 
 /// Below this not even one row group can be looked at.
@@ -62,6 +69,7 @@ impl Default for ServerSettings {
             tail_lag: 100_000,
             producer_grpc_url: None,
             producer_http_url: None,
+            producer_tls: None,
         }
     }
 }
@@ -74,6 +82,11 @@ impl ServerSettings {
         let mut problems = Problems::default();
         let producer_grpc_url = url("producer_grpc_url", raw.producer_grpc_url.as_deref(), &mut problems);
         let producer_http_url = url("producer_http_url", raw.producer_http_url.as_deref(), &mut problems);
+        let ca = raw.producer_ca_file.clone().map(|ca_file| {
+            let section = TlsSection { ca_file: Some(ca_file), ..TlsSection::default() };
+            TlsSettings::validate(&section)
+        });
+        let ca = problems.take("producer_ca_file", ca.transpose());
         let settings = Self {
             search_timeout: raw.search_timeout.map_or(default.search_timeout, DurationText::duration),
             search_memory: memory.unwrap_or(default.search_memory),
@@ -83,6 +96,7 @@ impl ServerSettings {
             tail_lag: raw.tail_lag.unwrap_or(default.tail_lag),
             producer_grpc_url,
             producer_http_url,
+            producer_tls: ca.flatten(),
         };
         if settings.search_timeout.is_zero() {
             problems.push(Problem::at("search_timeout", "must be longer than zero"));
@@ -99,7 +113,9 @@ impl ServerSettings {
 
 fn url(field: &str, text: Option<&str>, problems: &mut Problems) -> Option<Uri> {
     let text = text?;
-    let is_good = |url: &Uri| url.scheme_str() == Some("http") && url.host().is_some() && url.path() == "/";
+    let is_good = |url: &Uri| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.path() == "/"
+    };
     let url = text.parse().ok().filter(is_good);
     if url.is_none() {
         let message = format!("`{text}` is not an address such as `http://host:8082`");
@@ -117,7 +133,8 @@ mod tests {
     #[test]
     fn documented_defaults_are_the_real_ones() {
         let documented: ServerSection = documented_defaults();
-        assert_eq!(ServerSettings::validate(&documented).expect("are valid"), ServerSettings::default());
+        let validated = ServerSettings::validate(&documented).expect("are valid");
+        assert_eq!(format!("{validated:?}"), format!("{:?}", ServerSettings::default()));
     }
 
     #[test]
@@ -127,13 +144,13 @@ mod tests {
             search_memory: Some(SizeText::from_bytes(1)),
             searches_running: Some(0),
             producer_grpc_url: Some("host:8082".to_owned()),
-            producer_http_url: Some("https://host/".to_owned()),
+            producer_http_url: Some("ftp://host/".to_owned()),
             ..ServerSection::default()
         };
         let problems = ServerSettings::validate(&raw).expect_err("five of them are wrong");
         insta::assert_snapshot!(problems, @r"
         producer_grpc_url: `host:8082` is not an address such as `http://host:8082`
-        producer_http_url: `https://host/` is not an address such as `http://host:8082`
+        producer_http_url: `ftp://host/` is not an address such as `http://host:8082`
         search_timeout: must be longer than zero
         search_memory: must be at least `1MiB`
         searches_running: must be at least 1, or nothing is ever found

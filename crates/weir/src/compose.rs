@@ -19,6 +19,7 @@ mod secure;
 mod server;
 mod state;
 mod watch;
+mod ways;
 
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use weir_services::{Engine, Home, Kafka, Postgres, Search};
+use weir_system_tests::cli::Running;
 use weir_system_tests::process::{Setup, Weir, free_address};
 use weir_system_tests::reckoning::delivered;
 use weir_system_tests::seed;
@@ -49,7 +50,7 @@ impl Roles {
         let kafka = Kafka::start(&Home::of_the_tree(), &made("kafka"), 1).expect("it starts");
         let search = Search::of_this_process(&Home::of_the_tree(), Engine::OpenSearch2).expect("it starts");
         let setup = |name: &str| Setup::new(&made(name));
-        let (mut server, producers) = (setup("server"), [setup("producer-1"), setup("producer-2")]);
+        let (mut server, producers) = (setup("server"), ["producer-1", "producer-2"].map(setup).map(reached));
         let token = directory.join("server").join("operator.token").display().to_string();
         server.settings.push(("WEIR_TOKEN_FILE".to_owned(), token));
         let told: Vec<String> =
@@ -58,8 +59,8 @@ impl Roles {
             "kafka": { "brokers": [kafka.addresses()], "tail_interval": "100ms", "listing_interval": "1s" },
             "elasticsearch": { "urls": [format!("http://{search}")], "namespace": namespace },
             "server": {
-                "producer_grpc_url": format!("http://{}", producers[0].addresses.grpc),
-                "producer_http_url": format!("http://{}", producers[0].addresses.http),
+                "producer_grpc_url": format!("https://{}", producers[0].addresses.grpc),
+                "producer_http_url": format!("https://{}", producers[0].addresses.http),
             },
             "producer": { "unknown_apps": "refuse" },
             "fleet": { "advertise": { "agents": told } },
@@ -143,6 +144,13 @@ impl Roles {
     }
 }
 
+/// Where other machines reach clients' doors, these have TLS, with a certificate of the instance.
+fn reached(setup: Setup) -> Setup {
+    let everywhere = |address: SocketAddr| format!("0.0.0.0:{}", address.port());
+    let (http, grpc) = (everywhere(setup.addresses.http), everywhere(setup.addresses.grpc));
+    setup.with("listen.allow_public", "true").with("listen.http", &http).with("producer.grpc_listen", &grpc)
+}
+
 fn inputs(logs: &Path, scan: &str) -> String {
     format!(
         "inputs: [{{paths: ['{}/app-*.log*'], scan_interval: {scan}, close_after: 500ms}}]\n",
@@ -184,11 +192,13 @@ async fn an_instance_in_roles_is_one_instance() {
     let secret = roles.run(&["app", "create", "bank", "--max-tps", "1000"]);
     let secret =
         secret.split_whitespace().find(|word| word.starts_with("weira1_")).expect("it is shown once");
-    let send = |secret: Option<&str>| {
+    let send_this = |secret: Option<&str>, line: &str| {
         let mut command = roles.producers[1].command(&["send", "--app", "bank"]);
         command.envs(secret.map(|secret| ("WEIR_TOKEN", secret)));
-        weir_system_tests::cli::Running::start(command, b"{\"status\":\"ok\"}\n").outcome()
+        Running::start(command, line.as_bytes()).outcome()
     };
+    let time = "2026-11-29T10:00:00Z";
+    let send = |secret: Option<&str>| send_this(secret, &format!("{{\"time\":\"{time}\",\"sum\":1}}\n"));
     until("the producer knows the app", PATIENCE, async || send(Some(secret)).status.success().then_some(()))
         .await;
     for other in [None, Some("weira1_other")] {
@@ -199,6 +209,19 @@ async fn an_instance_in_roles_is_one_instance() {
     roles.refresh().await;
     assert_eq!(count(roles.server.addresses, "shop").await, 1);
     assert_eq!(count(roles.server.addresses, "bank").await, 1);
+
+    // A dead letter is replayed through a producer, which knows the server as one of the instance.
+    send_this(Some(secret), &format!("{{\"time\":\"{time}\",\"sum\":\"much\"}}\n")).good();
+    let letter = until("it is dead", PATIENCE, async || {
+        let letters: Vec<Value> = roles.server.run(&["dead", "list", "-o", "json"]).json();
+        letters.into_iter().next()
+    })
+    .await;
+    let id = letter["id"].as_str().expect("an id");
+    assert_eq!(roles.run(&["dead", "replay", id, "--set", "sum=2"]), "1 accepted again, 0 refused\n");
+    delivered(roles.server.addresses).await;
+    roles.refresh().await;
+    assert_eq!(count(roles.server.addresses, "bank").await, 2);
 
     // The agent goes where there is a producer, and the server sees it there.
     let attended = roles.attended().await;

@@ -1,23 +1,18 @@
 //! Dead letters go through the doors of a producer like any client's events: checked, limited, known by their batch
 //! id.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Uri};
 use tonic::{Code, Request, Status};
 use weir_consumer::ledger::is_loss;
 use weir_fleet::Fleet;
 use weir_foundation::clock::{SystemClock, timeout};
-use weir_foundation::connect::{self, Limits};
 use weir_foundation::failure::chain;
-use weir_foundation::fetch::Fetcher;
 use weir_model::{EventId, RecordFormat};
 use weir_server::{Door, Refused, Remedy, StreamNames};
 use weir_store::DeadLetter;
@@ -28,25 +23,17 @@ use weir_wire::proto::v1::event::Content;
 use weir_wire::{Context, single_event_record};
 
 use super::listeners::Addresses;
+use super::ways::{Guide, Places, Rest, TIMEOUT};
 
 /// The doors of a producer, from the outside.
 #[derive(Debug)]
 pub(super) struct Doors {
-    grpc: Option<Channel>,
-    rest: Option<Rest>,
+    guide: Guide,
     names: StreamNames,
     /// Whose processes they know, if they belong to it.
     fleet: Fleet,
 }
 
-/// weir's own door, which takes what its own records hold.
-#[derive(Debug)]
-struct Rest {
-    http: Fetcher,
-    address: String,
-}
-
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// Of an answer that is read.
 const ANSWER: usize = 1 << 20;
 /// As large as the doors take them; the doors themselves say when a letter is too large.
@@ -55,22 +42,17 @@ const MESSAGE: usize = 1 << 30;
 impl Doors {
     /// Those of this process.
     pub(super) fn own(addresses: Addresses, names: StreamNames, fleet: Fleet) -> Self {
-        let grpc = format!("http://{}", Addresses::local(addresses.grpc));
-        let grpc = Endpoint::from_shared(grpc).expect("a socket address makes a URL");
-        let rest = Rest::at(&Addresses::local(addresses.http).to_string());
-        Self { grpc: Some(connect(grpc)), rest: Some(rest), names, fleet }
+        let url = |address| {
+            let url = Uri::try_from(format!("http://{}", Addresses::local(address)));
+            Some(url.expect("a socket address makes a URL"))
+        };
+        let places = Places { grpc: url(addresses.grpc), rest: url(addresses.http), tls: None };
+        Self::at(places, names, fleet)
     }
 
     /// Those of producers elsewhere, as far as they are known.
-    pub(super) fn elsewhere(
-        grpc: Option<&Uri>,
-        rest: Option<&Uri>,
-        names: StreamNames,
-        fleet: Fleet,
-    ) -> Self {
-        let grpc = grpc.map(|url| connect(Endpoint::from(url.clone())));
-        let rest = rest.and_then(Uri::authority).map(|host| Rest::at(host.as_str()));
-        Self { grpc, rest, names, fleet }
+    pub(super) fn at(places: Places, names: StreamNames, fleet: Fleet) -> Self {
+        Self { guide: Guide::new(places, fleet.clone()), names, fleet }
     }
 
     /// The name that a client would have used for the stream.
@@ -128,14 +110,6 @@ impl Doors {
     }
 }
 
-impl Rest {
-    fn at(host: &str) -> Self {
-        let limits = Limits { connect: TIMEOUT, silence: None };
-        let http = Fetcher::over(connect::plain(limits, Arc::new(SystemClock)));
-        Self { http, address: format!("http://{host}") }
-    }
-}
-
 #[async_trait]
 impl Door for Doors {
     async fn give_again(&self, letter: &DeadLetter) -> Result<(), Refused> {
@@ -143,22 +117,18 @@ impl Door for Doors {
             return Err(never("it stands for events that are lost; there are no bytes to send"));
         }
         let no_door = |setting| Err(never(format!("no door is known that takes it: set `server.{setting}`")));
+        let ways = self.guide.ways().map_err(|error| later(chain(&*error).to_string()))?;
         match letter.format {
-            RecordFormat::Timber | RecordFormat::TimberCollection => match &self.grpc {
+            RecordFormat::Timber | RecordFormat::TimberCollection => match &ways.grpc {
                 Some(channel) => self.by_grpc(channel, letter).await,
                 None => no_door("producer_grpc_url"),
             },
-            RecordFormat::Events => match &self.rest {
+            RecordFormat::Events => match &ways.rest {
                 Some(rest) => self.by_rest(rest, letter).await,
                 None => no_door("producer_http_url"),
             },
         }
     }
-}
-
-/// When something is to be sent.
-fn connect(endpoint: Endpoint) -> Channel {
-    endpoint.timeout(TIMEOUT).connect_lazy()
 }
 
 /// The same letter has the same id, so that the door stores it once however often it is given.

@@ -12,7 +12,7 @@ use weir_foundation::ops::{Ops, StatusBoard};
 use weir_foundation::supervise::DrainPhase;
 use weir_journal::Journal;
 use weir_journal_kafka::KafkaJournal;
-use weir_server::{Door, JournalFiles, Server, StreamNames};
+use weir_server::{Door, JournalFiles, Server, ServerSettings, StreamNames};
 use weir_store_elastic::ElasticStore;
 
 use super::auditor::SharedBooks;
@@ -20,6 +20,7 @@ use super::door::Doors;
 use super::fleet::Fleet;
 use super::instance::Instance;
 use super::secure::Certificates;
+use super::ways::Places;
 use super::{Process, announce, directory, identity, listeners, of_instance, serve_enrolment, show};
 use crate::settings::{INGEST, Settings};
 
@@ -73,13 +74,10 @@ fn parts(fleet: &Fleet, instance: &Instance, settings: &Settings, process: &Proc
         group_ids: settings.kafka.group_ids,
         streams: streams.clone(),
     };
-    let grpc = settings.server.producer_grpc_url.as_ref();
-    let rest = settings.server.producer_http_url.as_ref();
-    let is_known = grpc.is_some() || rest.is_some();
-    let door = || {
-        let (names, fleet) = (names.clone(), instance.fleet.clone());
-        Arc::new(Doors::elsewhere(grpc, rest, names, fleet)) as Arc<dyn Door>
-    };
+    let ServerSettings { producer_grpc_url, producer_http_url, producer_tls, .. } = settings.server.clone();
+    let places = Places { grpc: producer_grpc_url, rest: producer_http_url, tls: producer_tls };
+    let is_known = places.grpc.is_some() || places.rest.is_some();
+    let door = || Arc::new(Doors::at(places, names.clone(), instance.fleet.clone())) as Arc<dyn Door>;
     weir_server::Parts {
         journal,
         journal_files: JournalFiles::OfOthers,
