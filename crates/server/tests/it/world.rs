@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) spawner: Spawner,
     pub(crate) hub: Hub,
+    registry: Registry,
     operators: Operators,
     supervisor: Option<Supervisor>,
 }
@@ -155,7 +156,8 @@ impl World {
             check,
             reach,
         };
-        let server = Server::new(parts, settings, &mut Registry::default());
+        let mut registry = Registry::default();
+        let server = Server::new(parts, settings, &mut registry);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let phase = DrainPhase::StopIntake;
@@ -164,7 +166,7 @@ impl World {
         http::serve("http", listener, router, http::Limits::default(), phase, process).expect("it is bound");
         let http = reqwest::Client::builder().no_proxy().build().expect("it needs nothing");
         let supervisor = Some(supervisor);
-        Self { address, http, journal, store, door, clock, spawner, hub, operators, supervisor }
+        Self { address, http, journal, store, door, clock, spawner, hub, registry, operators, supervisor }
     }
 
     /// Of agents that come to this process.
@@ -198,6 +200,13 @@ impl World {
     fn agents_of(&self, fleet: Fleet, hub: Hub) -> AgentParts {
         let (clock, spawner) = (Arc::clone(&self.clock), self.spawner.clone());
         AgentParts { fleet, hub, servers: Arc::new([]), clock, spawner }
+    }
+
+    /// What is collected of it.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("memory takes it");
+        text
     }
 
     pub(crate) async fn create_stream(&self, stream: &str) -> StreamPartition {
