@@ -39,7 +39,7 @@ pub struct FleetSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdvertiseSection {
-    /// Where agents connect. Default: the `fleet.names`, with the port of
+    /// Where agents connect: all producers of the instance. Default: the `fleet.names`, with the port of
     /// `producer.ingest_listen`.
     pub agents: Option<Vec<String>>,
     /// Where nodes enrol; it stands in access keys. Default: the `fleet.names`, with the port of

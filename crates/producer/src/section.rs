@@ -16,7 +16,8 @@ use weir_model::{ByteSize, StreamName};
 pub struct ProducerSection {
     /// Address of the gRPC door. Default: `127.0.0.1:8082`.
     pub grpc_listen: Option<SocketAddr>,
-    /// Address of the door of agents. Default: none, with `weir up` `127.0.0.1:8083`.
+    /// Address of the door of agents. Default: none; with an instance, which `weir up` has and a `weir producer` with `state`,
+    /// `127.0.0.1:8083`.
     pub ingest_listen: Option<SocketAddr>,
     /// Whether `/produce` and `/produce_batch` are served, barito-flow's REST gateway. Default: `true`.
     pub rest_gateway: Option<bool>,
@@ -51,8 +52,9 @@ pub struct ProducerSection {
     /// Most streams that one app may have made while the process runs: an app is known by its `app_secret`, and all
     /// requests without one are one app's. Streams that exist do not count. Default: no limit.
     pub max_app_streams: Option<u32>,
-    /// What becomes of events of apps that `weir app create` has not made: `take` or `refuse`. Without an instance, as
-    /// over Kafka, nobody is known and all are taken. Default: `take`, where other machines reach `weir up` `refuse`.
+    /// What becomes of events of apps that `weir app create` has not made: `take` or `refuse`. Without an instance, as of a
+    /// `weir producer` without `state`, nobody is known and all are taken. Default: `take`, where other machines reach a
+    /// producer of an instance `refuse`.
     pub unknown_apps: Option<UnknownApps>,
     /// Make new streams as the settings say, whatever a request asks for. Default: `false`.
     pub ignore_stream_options: Option<bool>,
