@@ -25,6 +25,23 @@ fn input(lag_millis: u64) -> Input {
     }
 }
 
+/// The agent that is late, and runs what it should.
+fn it_is_in_the_metrics(metrics: &str, hash: &str) {
+    let facts = format!("state=\"late\",version=\"1.2.3\",offered=\"{hash}\",running=\"{hash}\",failed=\"\"");
+    for line in [
+        "fleet_agents{state=\"late\"} 1.0",
+        "fleet_agents{state=\"ok\"} 0.0",
+        "fleet_agent_connected{agent=\"web-1\"} 1.0",
+        "fleet_agent_lag_bytes{agent=\"web-1\"} 5500000.0",
+        "fleet_agent_lag_seconds{agent=\"web-1\"} 420.0",
+        &format!("fleet_agent_info{{agent=\"web-1\",{facts}}} 1.0"),
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
+    }
+    let times = ["fleet_agent_seen_timestamp_seconds{", "fleet_agent_certificate_end_timestamp_seconds{"];
+    assert!(times.iter().all(|time| metrics.contains(time)), "{metrics}");
+}
+
 #[tokio::test]
 async fn an_agent_is_shown_as_it_says_it_is() {
     let world = World::new().await;
@@ -95,22 +112,7 @@ async fn an_agent_is_shown_as_it_says_it_is() {
         assert_eq!(listed[name], agent[name], "{name}");
     }
     assert!(listed.get("inputs").is_none());
-    let hash = &told.hash;
-    let metrics = world.metrics();
-    for line in [
-        "fleet_agents{state=\"late\"} 1.0",
-        "fleet_agents{state=\"ok\"} 0.0",
-        "fleet_agent_connected{agent=\"web-1\"} 1.0",
-        "fleet_agent_lag_bytes{agent=\"web-1\"} 5500000.0",
-        "fleet_agent_lag_seconds{agent=\"web-1\"} 420.0",
-        &format!(
-            "fleet_agent_info{{agent=\"web-1\",state=\"late\",version=\"1.2.3\",offered=\"{hash}\",running=\"{hash}\",failed=\"\"}} 1.0"
-        ),
-    ] {
-        assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
-    }
-    let times = ["fleet_agent_seen_timestamp_seconds{", "fleet_agent_certificate_end_timestamp_seconds{"];
-    assert!(times.iter().all(|time| metrics.contains(time)), "{metrics}");
+    it_is_in_the_metrics(&world.metrics(), &told.hash);
 
     // It says that it is well again.
     node.status(Status { inputs: vec![input(0)], running: told.hash, ..Status::default() }).await;
