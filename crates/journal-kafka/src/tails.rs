@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::HashMap;
 use tokio::sync;
+use weir_foundation::clock::timeout;
 use weir_journal::{ReadBudget, ReadError};
 use weir_model::{Incarnation, Offset, SourceId, StreamName, StreamPartition};
 
@@ -76,7 +77,9 @@ impl Shared {
         let Some(topic) = self.topic(stream).await? else { return Ok(self.marks.get(source)) };
         let partition = partition_of(source, topic.partitions);
         let tail = self.tails.of(&topic, partition);
-        let _turn = tail.turn.lock().await;
+        // Behind one that waits for brokers in vain nobody has to wait longer than it does.
+        let turn = timeout(&*self.clock, self.settings.request_timeout, tail.turn.lock()).await;
+        let _turn = turn.map_err(|elapsed| ReadError::Failed(Box::new(elapsed)))?;
         let at = (topic.name.clone(), partition);
         let asked = at.clone();
         let ask = move |cluster: &Cluster| cluster.bounds(iter::once(asked.clone()));

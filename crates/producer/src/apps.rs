@@ -51,8 +51,7 @@ impl Apps {
     /// For a client that shows a secret, or none. An app that has secrets wants one of them, or the pass of a process of
     /// the instance: what was taken before is not judged again.
     pub(crate) fn of_client(&self, app: &str, secret: Option<&str>) -> Result<Known, AppRefused> {
-        let is_ours = |fleet: &Fleet| secret.is_some_and(|secret| fleet.is_pass(secret));
-        if self.fleet.as_ref().is_some_and(is_ours) {
+        if secret.is_some_and(|secret| self.is_pass(secret)) {
             return Ok(Known::default());
         }
         let Some((fleet, name, terms)) = self.find(app) else { return self.unknown(app) };
@@ -67,6 +66,11 @@ impl Apps {
             })?;
         }
         Ok(Known::from(terms))
+    }
+
+    /// Whether a process of the instance shows it.
+    pub(crate) fn is_pass(&self, secret: &str) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| fleet.is_pass(secret))
     }
 
     /// For an agent whose token names the app.

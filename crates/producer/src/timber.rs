@@ -66,9 +66,14 @@ impl Admission {
         let context = scanned.context().unwrap_or(&none);
         let known = self.apps.of_client(context.topic, context.app_secret)?;
         let terms = Terms::of_context(context, &known, &self.streams, &self.settings)?;
+        let secrets = match context.app_secret {
+            // Of a process of the instance, and of no app.
+            Some(secret) if self.apps.is_pass(secret) => Secrets::Remove,
+            _ => self.settings.secrets,
+        };
         let records = match self.records {
-            Records::AsReceived => vec![self.as_received(&scanned, bytes)],
-            Records::Shaped { limit } => scanned.shape(&self.shape(limit))?,
+            Records::AsReceived => vec![as_received(&scanned, bytes, secrets)],
+            Records::Shaped { limit } => scanned.shape(&self.shape(limit, secrets))?,
         };
         let mut reservation = reservation;
         let shaped: usize = records.iter().map(|record| record.value.len()).sum();
@@ -85,16 +90,7 @@ impl Admission {
         Ok((terms, batch))
     }
 
-    fn as_received(&self, scanned: &ScannedBatch<'_>, bytes: &Bytes) -> Shaped {
-        let stripped = match self.settings.secrets {
-            Secrets::Remove => scanned.without_app_secret(),
-            Secrets::Store => None,
-        };
-        let value = stripped.map_or_else(|| bytes.clone(), Bytes::from);
-        Shaped { format: scanned.format(), events: scanned.items(), value }
-    }
-
-    fn shape(&self, limit: ByteSize) -> Shape {
+    fn shape(&self, limit: ByteSize, secrets: Secrets) -> Shape {
         Shape {
             layout: match self.settings.record_format {
                 RecordFormat::Collection => Layout::Collection,
@@ -104,7 +100,7 @@ impl Admission {
                 Compat::Weir => Times::FillIn,
                 Compat::Barito => Times::Overwrite,
             },
-            secrets: match self.settings.secrets {
+            secrets: match secrets {
                 Secrets::Remove => KeptSecrets::None,
                 Secrets::Store => KeptSecrets::All,
             },
@@ -112,4 +108,13 @@ impl Admission {
             limit: limit.as_usize(),
         }
     }
+}
+
+fn as_received(scanned: &ScannedBatch<'_>, bytes: &Bytes, secrets: Secrets) -> Shaped {
+    let stripped = match secrets {
+        Secrets::Remove => scanned.without_app_secret(),
+        Secrets::Store => None,
+    };
+    let value = stripped.map_or_else(|| bytes.clone(), Bytes::from);
+    Shaped { format: scanned.format(), events: scanned.items(), value }
 }

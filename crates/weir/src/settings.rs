@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) fleet: FleetListen,
     /// Absent for a role that belongs to no instance.
     pub(crate) state: Option<StateSettings>,
+    /// Whether other processes may belong to the instance, since the settings say where its state is.
+    pub(crate) is_state_named: bool,
     /// Absent if Consul is not asked.
     pub(crate) consul: Option<ConsulSettings>,
     pub(crate) kafka: weir_journal_kafka::Settings,
@@ -176,6 +178,7 @@ fn validate(loaded: &mut Loaded<RawSettings>, role: Role) -> Option<Settings> {
         server: server?,
         fleet: fleet?,
         state: state?,
+        is_state_named: loaded.raw.state.is_given(),
         consul: consul?,
         kafka: kafka?,
         elasticsearch: elasticsearch?,

@@ -411,6 +411,33 @@ async fn clients_show_the_secret_of_an_app_that_has_one() {
     check("shop", secret.reveal(), Some(Code::PermissionDenied)).await;
 }
 
+/// What was taken before is not judged again, and nothing is left of how that was shown.
+#[tokio::test]
+async fn a_process_of_the_instance_sends_in_the_name_of_any_app() {
+    let section = ProducerSection {
+        unknown_apps: Some(UnknownApps::Refuse),
+        store_app_secret: Some(true),
+        ..ProducerSection::default()
+    };
+    let (world, fleet) = World::of_instance(section).await;
+    let (_, stranger) = World::of_instance(ProducerSection::default()).await;
+    create_app(&fleet, "shop").await;
+    let send = async |topic: &str, secret: &Secret| {
+        let mut context = crate::harness::context(topic);
+        context.app_secret = secret.reveal().to_owned();
+        let outcome = world.client().produce_batch(crate::harness::collection(context, &["a"])).await;
+        outcome.err().map(|status| status.code())
+    };
+    let pass = fleet.pass();
+    assert_eq!((send("shop", &pass).await, send("bank", &pass).await), (None, None));
+    assert_eq!(send("shop", &stranger.pass()).await, Some(Code::Unauthenticated));
+    let stored = world.journal.stored();
+    assert_eq!(stored.len(), 2);
+    let pass = pass.reveal().as_bytes();
+    let has_it = |value: &[u8]| value.windows(pass.len()).any(|part| part == pass);
+    assert!(stored.iter().all(|(_, record)| !has_it(&record.value)));
+}
+
 #[tokio::test]
 async fn events_are_filed_where_the_instance_files_those_of_their_app() {
     let (world, fleet) = instance().await;

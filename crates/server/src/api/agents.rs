@@ -25,7 +25,7 @@ pub struct AgentEntry {
     /// Of weir, as it said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// What its machine is called; known while it is connected.
+    /// What its machine is called, by its last word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Absent if it is not connected.

@@ -13,6 +13,7 @@ use weir_consumer::ledger::is_loss;
 use weir_fleet::Fleet;
 use weir_foundation::clock::{SystemClock, timeout};
 use weir_foundation::failure::chain;
+use weir_foundation::settings::Secret;
 use weir_model::{EventId, RecordFormat};
 use weir_server::{Door, Refused, Remedy, StreamNames};
 use weir_store::DeadLetter;
@@ -30,8 +31,8 @@ use super::ways::{Guide, Places, Rest, TIMEOUT};
 pub(super) struct Doors {
     guide: Guide,
     names: StreamNames,
-    /// Whose processes they know, if they belong to it.
-    fleet: Fleet,
+    /// Whose processes they know; absent where they belong to no instance, or to another one.
+    passes: Option<Fleet>,
 }
 
 /// Of an answer that is read.
@@ -47,12 +48,18 @@ impl Doors {
             Some(url.expect("a socket address makes a URL"))
         };
         let places = Places { grpc: url(addresses.grpc), rest: url(addresses.http), tls: None };
-        Self::at(places, names, fleet)
+        Self { guide: Guide::new(places, fleet.clone()), names, passes: Some(fleet) }
     }
 
-    /// Those of producers elsewhere, as far as they are known.
+    /// Those of producers elsewhere, as far as they are known. Whether they are of the instance is not.
     pub(super) fn at(places: Places, names: StreamNames, fleet: Fleet) -> Self {
-        Self { guide: Guide::new(places, fleet.clone()), names, fleet }
+        Self { guide: Guide::new(places, fleet), names, passes: None }
+    }
+
+    /// They know the processes of this instance.
+    #[must_use]
+    pub(super) fn of_instance(self, fleet: Fleet) -> Self {
+        Self { passes: Some(fleet), ..self }
     }
 
     /// The name that a client would have used for the stream.
@@ -64,11 +71,11 @@ impl Doors {
 
     async fn by_grpc(&self, channel: &Channel, letter: &DeadLetter) -> Result<(), Refused> {
         let prefix = letter.prefix.as_ref().ok_or_else(|| never("it is not known which index it was for"))?;
-        let pass = self.fleet.pass();
+        let pass = self.passes.as_ref().map(Fleet::pass);
         let context = Context {
             topic: self.topic(letter),
             index_prefix: prefix.as_str(),
-            app_secret: Some(pass.reveal()),
+            app_secret: pass.as_ref().map(Secret::reveal),
             ..Context::default()
         };
         let (_, value) = single_event_record(letter.format, &letter.original, &context);
@@ -94,10 +101,12 @@ impl Doors {
         let media_type = HeaderValue::from_static(media_type);
         let headers = [(CONTENT_TYPE, media_type), (HeaderName::from_static("weir-batch-id"), id)];
         let mut headers = HeaderMap::from_iter(headers);
-        let pass = HeaderValue::try_from(format!("Bearer {}", self.fleet.pass().reveal()));
-        let mut pass = pass.map_err(|error| never(error.to_string()))?;
-        pass.set_sensitive(true);
-        headers.insert(AUTHORIZATION, pass);
+        if let Some(fleet) = &self.passes {
+            let pass = HeaderValue::try_from(format!("Bearer {}", fleet.pass().reveal()));
+            let mut pass = pass.map_err(|error| never(error.to_string()))?;
+            pass.set_sensitive(true);
+            headers.insert(AUTHORIZATION, pass);
+        }
         let asked = rest.http.post(&url, headers, body, ANSWER);
         let answer = timeout(&SystemClock, TIMEOUT, asked).await.map_err(|error| later(error.to_string()))?;
         let answer = answer.map_err(|error| later(chain(&error).to_string()))?;

@@ -77,7 +77,12 @@ fn parts(fleet: &Fleet, instance: &Instance, settings: &Settings, process: &Proc
     let ServerSettings { producer_grpc_url, producer_http_url, producer_tls, .. } = settings.server.clone();
     let places = Places { grpc: producer_grpc_url, rest: producer_http_url, tls: producer_tls };
     let is_known = places.grpc.is_some() || places.rest.is_some();
-    let door = || Arc::new(Doors::at(places, names.clone(), instance.fleet.clone())) as Arc<dyn Door>;
+    let door = || {
+        let doors = Doors::at(places, names.clone(), instance.fleet.clone());
+        // To others a pass would be the secret of an app that they do not know.
+        let doors = if settings.is_state_named { doors.of_instance(instance.fleet.clone()) } else { doors };
+        Arc::new(doors) as Arc<dyn Door>
+    };
     weir_server::Parts {
         journal,
         journal_files: JournalFiles::OfOthers,

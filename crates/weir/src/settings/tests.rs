@@ -59,6 +59,61 @@ fn addresses_that_others_can_reach_have_to_be_allowed() {
     Given { environment, ..Given::default() }.read().settings.expect("is allowed");
 }
 
+/// As a role over Kafka.
+fn in_role(role: Role, yaml: &str) -> Result<Settings, Problems> {
+    let directory = tempfile::tempdir().expect("there is space");
+    let file = directory.path().join("weir.yaml");
+    let common = "kafka: {brokers: ['k:9092']}\nelasticsearch: {urls: ['http://e:9200']}\ndata_dir: /d\n";
+    fs::write(&file, format!("{common}{yaml}")).expect("there is space");
+    Given { role, file: Some(file), ..Given::default() }.read().settings
+}
+
+#[test]
+fn a_role_belongs_to_an_instance_where_the_settings_say_so() {
+    let state = |role, yaml: &str| {
+        let settings = in_role(role, yaml).expect("are good");
+        (settings.state.map(|state| state.to_string()), settings.producer.ingest_listen.is_some())
+    };
+    let (own, shared) = (Some("`/d/state`".to_owned()), Some("`/s`".to_owned()));
+    assert_eq!(state(Role::Up, ""), (own.clone(), true));
+    assert_eq!(state(Role::Server, ""), (own, false));
+    assert_eq!(state(Role::Producer, ""), (None, false));
+    let directory = "state: {directory: /s}\n";
+    assert_eq!(state(Role::Up, directory), (shared.clone(), true));
+    assert_eq!(state(Role::Server, directory), (shared.clone(), false));
+    assert_eq!(state(Role::Producer, directory), (shared, true));
+    assert_eq!(state(Role::Consumer, directory), (None, false));
+    let postgres = "state: {postgres: {address: 'p:5432', encrypt: true}}\n";
+    let there = Some("schema `weir` of database `weir` at `p:5432`".to_owned());
+    assert_eq!(state(Role::Producer, postgres), (there.clone(), true));
+    assert_eq!(state(Role::Server, postgres), (there, false));
+}
+
+#[test]
+fn others_reach_the_agents_of_a_producer_of_an_instance_only() {
+    let reached = "listen: {allow_public: true}\nproducer: {ingest_listen: '0.0.0.0:8083'}\n";
+    let refused = in_role(Role::Producer, reached).expect_err("nobody is known").to_string();
+    assert!(refused.contains("nobody says who agents are"), "{refused}");
+    let settings = in_role(Role::Producer, &format!("{reached}state: {{directory: /s}}\n"));
+    let settings = settings.expect("they are known");
+    assert_eq!(settings.producer.unknown_apps, weir_producer::UnknownApps::Refuse);
+    let on_loopback = in_role(Role::Producer, "state: {directory: /s}\n").expect("are good");
+    assert_eq!(on_loopback.producer.unknown_apps, weir_producer::UnknownApps::Take);
+}
+
+#[test]
+fn a_state_is_in_one_place() {
+    let check = |state: &str, expected: &str| {
+        let refused =
+            in_role(Role::Server, &format!("state: {state}\n")).expect_err("is refused").to_string();
+        assert!(refused.contains(expected), "{refused}");
+    };
+    check("{directory: ''}", "state.directory: must not be empty");
+    check("{directory: /s, postgres: {address: 'localhost:5432'}}", "leave one of them out");
+    check("{postgres: {address: 'p:5432'}}", "state.postgres.encrypt: private keys would travel");
+    check("{postgres: {schema: 'a b'}}", "state.postgres.schema");
+}
+
 #[test]
 fn a_file_that_is_not_there_is_a_problem() {
     let given = Given { file: Some("/nonexistent/weir.yaml".into()), ..Given::default() };
