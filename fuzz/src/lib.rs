@@ -20,6 +20,7 @@ pub mod grpc_message;
 pub mod journal_frame;
 pub mod lines;
 pub mod packed_page;
+pub mod pass;
 pub mod query;
 pub mod redaction_rules;
 pub mod rest_json;
@@ -54,6 +55,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("journal_frame", journal_frame::run),
     ("lines", lines::run),
     ("packed_page", packed_page::run),
+    ("pass", pass::run),
     ("query", query::run),
     ("redaction_rules", redaction_rules::run),
     ("rest_json", rest_json::run),
