@@ -11,12 +11,12 @@ use weir_auth::secret::{SecretHash, operator_token};
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::settings::Secret;
-use weir_state::{State, StateError, Write};
+use weir_state::{Kind, State, StateError, Write};
 
 use crate::authority::{self, BrokenKeys, Keys};
-use crate::documents::{self, Document, INSTANCE, Versioned, create};
+use crate::documents::{self, Document, INSTANCE, LOG_REQUEST, Versioned, create};
 use crate::failure::{Nature, StoreError, failures, store_failures};
-use crate::reports::Reports;
+use crate::reports::{REPORT, Reports};
 use crate::settings::FleetSettings;
 use crate::snapshot::{KINDS, Snapshot, Tables};
 
@@ -31,8 +31,13 @@ struct Shared {
     clock: Arc<dyn Clock>,
     settings: FleetSettings,
     snapshot: ArcSwap<Snapshot>,
+    /// Tells of everything.
+    news: watch::Sender<u64>,
+    /// Tells of what was decided.
     changes: watch::Sender<u64>,
     refreshing: Mutex<()>,
+    /// When the state could not be read for somebody who is not known; one at a time asks.
+    failed_look: Mutex<Option<SystemTime>>,
     /// Changes of this process come one after the other; those of others are met as conflicts.
     changing: Mutex<()>,
     reports: Reports,
@@ -122,14 +127,17 @@ impl Fleet {
         settings: FleetSettings,
         snapshot: Snapshot,
     ) -> Self {
+        let news = watch::Sender::new(snapshot.revision);
         let changes = watch::Sender::new(snapshot.revision);
         let shared = Shared {
             state,
             clock,
             settings,
             snapshot: ArcSwap::from_pointee(snapshot),
+            news,
             changes,
             refreshing: Mutex::new(()),
+            failed_look: Mutex::default(),
             changing: Mutex::new(()),
             reports: Reports::default(),
         };
@@ -141,10 +149,16 @@ impl Fleet {
         fleet
     }
 
-    /// Tells that something changed, so that whoever decided by it looks again. The number grows.
+    /// Tells that something was decided, so that whoever went by what was before looks again. The number grows.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
+    }
+
+    /// As [`Fleet::changes`], also of what agents say and of who asks for their logs, which is all the time.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.shared.news.subscribe()
     }
 
     /// Takes in what others wrote, as soon as the state tells of it. Returns when the state is closed.
@@ -181,7 +195,11 @@ impl Fleet {
         let after = before.with(&changes);
         let revision = after.revision;
         self.shared.snapshot.store(Arc::new(after));
-        self.shared.changes.send_replace(revision);
+        let is_decided = |kind: Kind| !matches!(kind, REPORT | LOG_REQUEST);
+        if changes.whole || changes.changes.iter().any(|change| is_decided(change.kind)) {
+            self.shared.changes.send_replace(revision);
+        }
+        self.shared.news.send_replace(revision);
         Ok(())
     }
 
@@ -195,6 +213,10 @@ impl Fleet {
 
     pub(crate) fn settings(&self) -> &FleetSettings {
         &self.shared.settings
+    }
+
+    pub(crate) fn failed_look(&self) -> &Mutex<Option<SystemTime>> {
+        &self.shared.failed_look
     }
 
     pub(crate) fn reports(&self) -> &Reports {

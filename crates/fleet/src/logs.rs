@@ -67,13 +67,13 @@ impl Fleet {
     pub async fn ask_for_log(&self, agent: &AgentName, lines: u32) -> Result<LogAnswer, StoreError> {
         let id = random_text().reveal().to_owned();
         let question = LogRequestDocument { agent: agent.clone(), lines, asked: self.now(), answer: None };
-        let mut changes = self.changes();
+        let mut news = self.news();
         self.change(|| async {
             Ok::<_, StoreError>(Decision { writes: vec![create(&id, &question)], outcome: () })
         })
         .await?;
         loop {
-            changes.mark_unchanged();
+            news.mark_unchanged();
             let answer = match self.snapshot().tables.log_requests.get(&id) {
                 Some(found) => found.answer.clone(),
                 // Removed: it took too long.
@@ -83,7 +83,7 @@ impl Fleet {
                 self.remove_log_request(&id).await?;
                 return Ok(answer);
             }
-            if changes.changed().await.is_err() {
+            if news.changed().await.is_err() {
                 return Ok(LogAnswer::Silent);
             }
         }
@@ -93,10 +93,8 @@ impl Fleet {
     #[must_use]
     pub fn log_requests(&self) -> Vec<LogRequest> {
         let (snapshot, now) = (self.snapshot(), self.now());
-        let open = snapshot.tables.log_requests.iter().filter(|(_, found)| {
-            // Of a clock that is ahead, so that it is never over.
-            found.answer.is_none() && !found.is_over(now)
-        });
+        let open = snapshot.tables.log_requests.iter();
+        let open = open.filter(|(_, found)| found.answer.is_none() && !found.is_over(now));
         open.map(|(id, found)| LogRequest { id: id.clone(), agent: found.agent.clone(), lines: found.lines })
             .collect()
     }

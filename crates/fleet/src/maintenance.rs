@@ -143,6 +143,10 @@ impl Fleet {
         for id in keys.map(|(id, _)| id).take(AT_ONCE).cloned().collect::<Vec<KeyId>>() {
             self.remove_ended_key(&id).await?;
         }
+        let nobodys = tables.reports.keys().filter(|name| !tables.agents.contains_key(*name));
+        for name in nobodys.take(AT_ONCE).cloned().collect::<Vec<AgentName>>() {
+            self.remove_report(&name).await?;
+        }
         self.remove_old_log_requests(now).await?;
         Ok(())
     }

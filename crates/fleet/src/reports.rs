@@ -82,6 +82,9 @@ pub struct FailedConfiguration {
 /// That an agent attends at a process of the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attendance {
+    /// Grows with every session of this life of the name: clocks of processes may be apart.
+    pub session: u64,
+    /// By the clock of that process.
     #[serde(with = "moment")]
     pub since: SystemTime,
     /// How often a session took the place of one that was there, in the time before this one began.
@@ -109,8 +112,12 @@ pub(crate) struct ReportDocument {
     pub(crate) seen: SystemTime,
     /// Of the newest certificate that it showed.
     pub(crate) generation: u64,
+    /// The last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) attending: Option<Attendance>,
+    pub(crate) attendance: Option<Attendance>,
+    /// Whether that is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) over: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) said: Option<Report>,
 }
@@ -130,9 +137,15 @@ pub(crate) struct Reports {
 /// What says nothing new is written that often.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// What an agent has to do with configurations is written that often, whatever it says.
+const SHORT_PAUSE: Duration = Duration::from_secs(3);
+
 /// An agent that attends says something every few seconds, of which the other processes know after [`PAUSE`]. The process
 /// of one that was not heard for so long may have ended without a word.
 pub const SILENCE: Duration = Duration::from_secs(150);
+
+/// Sessions that follow each other so soon are counted as taking the place of each other.
+const QUICK: Duration = Duration::from_secs(15);
 
 const LONGEST_VERSION: usize = 64;
 const LONGEST_NAME: usize = 256;
@@ -204,22 +217,32 @@ impl AgentStatus {
 
 impl ReportDocument {
     fn new(life: SystemTime, seen: SystemTime) -> Self {
-        Self { life, seen, generation: 0, attending: None, said: None }
+        Self { life, seen, generation: 0, attendance: None, over: false, said: None }
     }
 
     pub(crate) fn view(&self, now: SystemTime) -> ReportView {
         let is_silent = now.duration_since(self.seen).is_ok_and(|silence| silence > SILENCE);
-        let attending = self.attending.filter(|_| !is_silent);
+        let attending = self.attendance.filter(|_| !self.over && !is_silent);
         ReportView { seen: self.seen, attending, said: self.said.clone() }
     }
 
     /// Whether it is to be written over what is there.
     fn is_due(&self, written: Option<&Self>) -> bool {
         let Some(written) = written else { return true };
+        let is_after = |pause| self.seen.duration_since(written.seen).is_ok_and(|passed| passed >= pause);
         self.generation != written.generation
-            || self.attending != written.attending
-            || self.configurations() != written.configurations()
-            || self.seen.duration_since(written.seen).is_ok_and(|pause| pause >= PAUSE)
+            || (self.attendance, self.over) != (written.attendance, written.over)
+            || (self.configurations() != written.configurations() && is_after(SHORT_PAUSE))
+            || is_after(PAUSE)
+    }
+
+    /// What is of a later session is newer, whatever clocks say.
+    fn order(&self) -> (u64, Option<SystemTime>, SystemTime) {
+        let Attendance { session, since, .. } = match self.attendance {
+            Some(attendance) => attendance,
+            None => return (0, None, self.seen),
+        };
+        (session, Some(since), self.seen)
     }
 
     /// Offered, running, failed.
@@ -260,9 +283,9 @@ impl Reports {
     /// one by now.
     fn leaves(&self, agent: &AgentName, attendance: Attendance) {
         if let Some(heard) = self.heard().get_mut(agent)
-            && heard.attending == Some(attendance)
+            && heard.attendance == Some(attendance)
         {
-            heard.attending = None;
+            heard.over = true;
         }
     }
 
@@ -282,9 +305,28 @@ impl Fleet {
         self.note(agent, |document| document.said = Some(report.cut()));
     }
 
-    /// The agent attends at this process, until [`Fleet::leaves`].
-    pub fn attends(&self, agent: &AgentName, attendance: Attendance) {
-        self.note(agent, |document| document.attending = Some(attendance));
+    /// The agent attends at this process from now on, until [`Fleet::leaves`], and nowhere else any more. `takeovers`
+    /// are those that are known here.
+    pub fn attends(&self, agent: &AgentName, takeovers: u32) -> Attendance {
+        let (snapshot, since) = (self.snapshot(), self.now());
+        let known = snapshot.tables.agents.get(agent).and_then(|known| self.report_of(agent, known));
+        let before = known.as_ref().and_then(|report| report.attendance);
+        let present = known.as_ref().and_then(|report| report.view(since).attending);
+        let is_recent = |before: &Attendance| since.duration_since(before.since).is_ok_and(|ago| ago < QUICK);
+        let in_a_row = present.filter(is_recent).map_or(0, |before| before.takeovers.saturating_add(1));
+        let session = before.map_or(0, |before| before.session).saturating_add(1);
+        let attendance = Attendance { session, since, takeovers: takeovers.max(in_a_row) };
+        self.note(agent, |document| (document.attendance, document.over) = (Some(attendance), false));
+        attendance
+    }
+
+    /// Whether the agent attends elsewhere since later than that.
+    #[must_use]
+    pub fn is_replaced(&self, agent: &AgentName, attendance: Attendance) -> bool {
+        let snapshot = self.snapshot();
+        let report = snapshot.tables.agents.get(agent).and_then(|known| self.report_of(agent, known));
+        let last = report.filter(|report| !report.over).and_then(|report| report.attendance);
+        last.is_some_and(|last| (last.session, last.since) > (attendance.session, attendance.since))
     }
 
     /// The agent does not attend here any more, unless it came again meanwhile.
@@ -327,6 +369,18 @@ impl Fleet {
         Ok(())
     }
 
+    /// Of an agent that is gone: another process may have written what it had heard of it before.
+    pub(crate) async fn remove_report(&self, name: &AgentName) -> Result<(), StoreError> {
+        let agent = key::<Agent>(name.as_str()).keep(Expect::Absent);
+        let report = key::<ReportDocument>(name.as_str()).delete(Expect::Any);
+        match self.state().commit(&[agent, report]).await {
+            Ok(_) => Ok(()),
+            // Somebody has joined by that name.
+            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// By agent, as they are written. What is not of the present life of a name is dropped.
     fn due_reports(&self) -> Vec<(AgentName, Vec<u8>)> {
         let snapshot = self.snapshot();
@@ -345,13 +399,13 @@ impl Fleet {
     }
 }
 
-/// An agent is heard by one process after the other. Both are of one life of its name; of two that are as new the first
+/// An agent attends at one process after the other. Both are of one life of its name; of two that are as new the first
 /// counts.
 fn merged(one: &ReportDocument, other: &ReportDocument) -> ReportDocument {
     let generation = one.generation.max(other.generation);
-    let (newer, older) = if one.seen >= other.seen { (one, other) } else { (other, one) };
+    let (newer, older) = if one.order() >= other.order() { (one, other) } else { (other, one) };
     let said = newer.said.as_ref().or(older.said.as_ref()).cloned();
-    ReportDocument { life: one.life, seen: newer.seen, generation, attending: newer.attending, said }
+    ReportDocument { generation, said, ..newer.clone() }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use weir_auth::AgentName;
 use weir_auth::pki::{Certificate, Thumbprint};
 use weir_auth::token::{Audience, Claims, Expectation, TokenError, TokenId};
+use weir_foundation::failure::chain;
 use weir_foundation::settings::Secret;
 use weir_model::AppName;
 
@@ -27,6 +28,9 @@ pub enum CertificateRefused {
     Expired,
     #[error("the agent was given another certificate")]
     Superseded,
+    /// It may be one that another process has just let in.
+    #[error("the agent is not known here, and the state can not be read now")]
+    Unsure,
 }
 
 /// An access token is not taken.
@@ -54,6 +58,7 @@ impl CertificateRefused {
             Self::Revoked(_) => codes::AGENT_REVOKED,
             Self::Expired => codes::CERTIFICATE_EXPIRED,
             Self::Superseded => codes::CERTIFICATE_SUPERSEDED,
+            Self::Unsure => return Nature::RefusedFor(codes::STATE_UNAVAILABLE, UNSURE),
         })
     }
 }
@@ -91,6 +96,9 @@ impl Agent {
     }
 }
 
+/// How long the state is not asked again for those who are not known, after it could not be read.
+const UNSURE: Duration = Duration::from_secs(1);
+
 /// How long a pass is good.
 const PASS_LIFE: Duration = Duration::from_secs(120);
 
@@ -117,13 +125,29 @@ impl Fleet {
         match self.certified(shown) {
             Err(CertificateRefused::UnknownAgent(_) | CertificateRefused::UnknownCertificate) => {
                 // He may have been given it by another process a moment ago.
-                if let Err(error) = self.refresh().await {
-                    tracing::warn!(%error, "an agent is not known here, and the state can not be read");
+                if !self.look_again().await {
+                    return Err(CertificateRefused::Unsure);
                 }
                 self.certified(shown)
             }
             known => known,
         }
+    }
+
+    /// Reads the state for somebody who is not known here; whether it could be read. Many may come at once, and the state
+    /// may take long to say that it does not answer.
+    async fn look_again(&self) -> bool {
+        let mut failed = self.failed_look().lock().await;
+        let is_recent = |at: SystemTime| self.now().duration_since(at).is_ok_and(|ago| ago < UNSURE);
+        if failed.is_some_and(is_recent) {
+            return false;
+        }
+        let looked = self.refresh().await;
+        if let Err(error) = &looked {
+            tracing::warn!(error = %chain(error), "an agent is not known here, and the state can not be read");
+        }
+        *failed = looked.is_err().then(|| self.now());
+        looked.is_ok()
     }
 
     fn certified(&self, shown: &Certificate) -> Result<AgentView, CertificateRefused> {

@@ -21,17 +21,17 @@ use weir_model::{Offset, PartitionIndex, Record, SourceId, StreamName, StreamPar
 
 use crate::catalog::{Catalog, Topic};
 use crate::client::Voice;
-use crate::cluster::{ByPartition, Cluster, Group, Made, Wanted, index};
+use crate::cluster::{ByPartition, Cluster, Group, Made, Wanted};
 use crate::error::{KafkaOpenError, RequestError};
 use crate::marks::Marks;
 use crate::member::Member;
 use crate::metrics::Metrics;
-use crate::producer::{Producer, Route};
+use crate::producer::Producer;
 use crate::reader::Readers;
 use crate::registry::Registry;
 use crate::section::{GroupIds, Settings};
 use crate::shared::{CommitFailure, Shared, partitions_of};
-use crate::tails::{Tails, partition_of};
+use crate::tails::Tails;
 use crate::topics::{self, Channels};
 
 /// The journal over Kafka. Dropping it ends its subscriptions; see [`KafkaJournal::close`].
@@ -142,10 +142,7 @@ impl Journal for KafkaJournal {
         }
         let topic = shared.topic(stream).await.map_err(|error| AppendError::Unavailable(Box::new(error)))?;
         let topic = topic.ok_or_else(|| AppendError::UnknownStream(stream.clone()))?;
-        let source = origin.mark().map(|mark| (index(partition_of(mark.source, topic.partitions)), mark));
-        let key = origin.key();
-        let route = Route { key: key.as_deref(), source };
-        let outcomes = shared.producer.send(stream.as_str(), route, &records).await;
+        let outcomes = shared.send(&topic, origin, &records).await;
         let mut appended: Vec<Appended> = Vec::with_capacity(outcomes.len());
         for outcome in &outcomes {
             let Ok(delivered) = outcome else { break };

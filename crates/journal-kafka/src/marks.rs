@@ -47,6 +47,16 @@ impl Marks {
         }
     }
 
+    /// What is known of a partition that lost its end.
+    pub(crate) fn forget(&self, partition: &StreamPartition) {
+        let StreamPartition { incarnation, partition, .. } = *partition;
+        let mut generations = self.generations();
+        let Generations { young, old } = &mut *generations;
+        for marks in [young, old] {
+            marks.retain(|_, known| (known.incarnation, known.partition) != (incarnation, partition));
+        }
+    }
+
     pub(crate) fn get(&self, source: SourceId) -> Option<u64> {
         self.generations().get(source).map(|placed| placed.end)
     }

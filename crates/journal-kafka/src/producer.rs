@@ -72,6 +72,13 @@ pub(crate) struct Undelivered {
     pub(crate) error: KafkaError,
 }
 
+impl Undelivered {
+    /// Of what was kept back since something before it was not delivered.
+    pub(crate) fn unsent() -> Self {
+        Self { persistence: Persistence::NotStored, error: KafkaError::Canceled }
+    }
+}
+
 pub(crate) type Outcome = Result<Delivered, Undelivered>;
 
 impl Producer {
@@ -186,8 +193,8 @@ impl Producer {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Route<'a> {
     pub(crate) key: Option<&'a [u8]>,
-    /// The partition itself, and the mark that the last record sets.
-    pub(crate) source: Option<(i32, Mark)>,
+    /// The partition itself, and the mark that the last record sets, if it does.
+    pub(crate) source: Option<(i32, Option<Mark>)>,
 }
 
 /// What is sent in one call.
@@ -220,7 +227,7 @@ impl Batch<'_> {
             headers = headers.take().map(|headers| headers.insert(Header { key: name, value: Some(value) }));
         };
         write_headers(record, &mut put);
-        if let Some((_, mark)) = self.route.source
+        if let Some((_, Some(mark))) = self.route.source
             && index + 1 == self.records.len()
         {
             write_mark(mark, put);

@@ -66,11 +66,10 @@ impl Admission {
         let context = scanned.context().unwrap_or(&none);
         let known = self.apps.of_client(context.topic, context.app_secret)?;
         let terms = Terms::of_context(context, &known, &self.streams, &self.settings)?;
-        let secrets = match context.app_secret {
-            // Of a process of the instance, and of no app.
-            Some(secret) if self.apps.is_pass(secret) => Secrets::Remove,
-            _ => self.settings.secrets,
-        };
+        let is_ours = context.app_secret.is_some_and(|secret| self.apps.is_pass(secret));
+        let secrets = if is_ours { Secrets::Remove } else { self.settings.secrets };
+        // Passes change; the batch is the same.
+        let known_by = is_ours.then(|| scanned.without_app_secret()).flatten();
         let records = match self.records {
             Records::AsReceived => vec![as_received(&scanned, bytes, secrets)],
             Records::Shaped { limit } => scanned.shape(&self.shape(limit, secrets))?,
@@ -84,7 +83,8 @@ impl Admission {
             cost: scanned.items(),
             records,
             mark: None,
-            tag: id.map(|id| window::tag(terms.stream.name.as_str(), id, bytes)),
+            tag: id
+                .map(|id| window::tag(terms.stream.name.as_str(), id, known_by.as_deref().unwrap_or(bytes))),
             reservation: Some(reservation),
         };
         Ok((terms, batch))

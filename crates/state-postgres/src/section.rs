@@ -100,6 +100,13 @@ impl PostgresSettings {
             problems.push(Problem::at("tls", "needs `encrypt`"));
         }
         let Some(text) = raw.address.as_deref().map(str::trim).filter(|address| !address.is_empty()) else {
+            // An address that a variable did not have would make another instance somewhere else.
+            if *raw != PostgresSection::default() {
+                problems.push(Problem::at(
+                    "address",
+                    "must be set, as in `postgres:5432`, or nothing of the section",
+                ));
+            }
             return problems.or(None);
         };
         let address = Address::parse(text);

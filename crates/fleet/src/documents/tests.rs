@@ -92,8 +92,9 @@ fn reports_have_one_form() {
         assert_eq!(read, document);
     };
     check(
-        r#"{"life":5,"seen":7,"generation":2,"attending":{"since":6,"takeovers":1}}"#,
-        r#"{"life":5,"seen":7,"generation":2,"attending":{"since":6,"takeovers":1,"later":1},"later":1}"#,
+        r#"{"life":5,"seen":7,"generation":2,"attendance":{"session":3,"since":6,"takeovers":1},"over":true}"#,
+        r#"{"life":5,"seen":7,"generation":2,"attendance":{"session":3,"since":6,"later":1,"takeovers":1},
+            "over":true,"later":1}"#,
     );
     let said = format!(
         r#""version":"0.1.0","host":"","os":"","own_inputs":false,"offered":"{HASH}","running":"{HASH}",

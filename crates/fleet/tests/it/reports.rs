@@ -1,6 +1,5 @@
 use weir_fleet::{
-    AgentStatus, Attendance, ConfigurationHash, FailedConfiguration, Fleet, LogAnswer, LogRequest, Report,
-    SILENCE,
+    AgentStatus, ConfigurationHash, FailedConfiguration, Fleet, LogAnswer, LogRequest, Report, SILENCE,
 };
 use weir_foundation::clock::Clock;
 use weir_state::{Kind, State};
@@ -90,38 +89,60 @@ async fn nothing_is_kept_of_those_who_are_not_there() {
 
 /// An agent goes from one process to another, and the first one notices late.
 #[tokio::test]
-async fn an_agent_is_where_it_was_heard_last() {
+async fn an_agent_is_where_it_came_last() {
     let world = world().await;
     let (fleet, other) = (&world.fleet, world.another().await);
     let node = world.node("node").await;
-    let attendance = || Attendance { since: world.clock.now(), takeovers: 0 };
     let attending = |fleet: &Fleet| fleet.agent(&node.name).and_then(|view| view.report?.attending);
-    let first = attendance();
-    fleet.attends(&node.name, first);
-    fleet.write_reports().await.expect("written");
-    other.refresh().await.expect("read");
+    let told = async |from: &Fleet, to: &Fleet| {
+        from.write_reports().await.expect("written");
+        to.refresh().await.expect("read");
+    };
+    let first = fleet.attends(&node.name, 0);
+    told(fleet, &other).await;
     assert_eq!((attending(fleet), attending(&other)), (Some(first), Some(first)));
-    world.clock.advance(MINUTE / 60);
-    let second = attendance();
-    other.attends(&node.name, second);
+    world.clock.advance(MINUTE);
+    let second = other.attends(&node.name, 0);
+    assert!(!other.is_replaced(&node.name, second) && other.is_replaced(&node.name, first));
+    assert_eq!((second.session, second.takeovers), (2, 0), "it stayed for long");
     fleet.leaves(&node.name, first);
     // Written over what the other one is about to write.
-    fleet.write_reports().await.expect("written");
-    other.write_reports().await.expect("written");
-    fleet.refresh().await.expect("read");
-    fleet.write_reports().await.expect("written");
-    other.refresh().await.expect("read");
+    told(fleet, fleet).await;
+    told(&other, fleet).await;
+    told(fleet, &other).await;
     assert_eq!((attending(fleet), attending(&other)), (Some(second), Some(second)));
+    assert!(fleet.is_replaced(&node.name, first));
     other.leaves(&node.name, second);
-    other.write_reports().await.expect("written");
-    fleet.refresh().await.expect("read");
+    told(&other, fleet).await;
     assert_eq!((attending(fleet), attending(&other)), (None, None), "it left the one where it was");
     // A process that was killed says nothing any more.
-    other.attends(&node.name, second);
-    other.write_reports().await.expect("written");
+    other.attends(&node.name, 0);
+    told(&other, fleet).await;
+    assert!(attending(fleet).is_some());
     world.clock.advance(SILENCE + MINUTE);
-    fleet.refresh().await.expect("read");
     assert_eq!(attending(fleet), None);
+}
+
+/// Two have the folder of an agent, and come to two processes.
+#[tokio::test]
+async fn copies_throw_each_other_out_wherever_they_come() {
+    let world = world().await;
+    let (fleet, other) = (&world.fleet, world.another().await);
+    let node = world.node("node").await;
+    let processes = [fleet, &other];
+    let mut present = fleet.attends(&node.name, 0);
+    for turn in 1..=6 {
+        let (here, there) = (processes[turn % 2], processes[(turn + 1) % 2]);
+        there.write_reports().await.expect("written");
+        here.refresh().await.expect("read");
+        let next = here.attends(&node.name, 0);
+        assert_eq!(next.takeovers as usize, turn);
+        here.write_reports().await.expect("written");
+        there.refresh().await.expect("read");
+        assert!(there.is_replaced(&node.name, present));
+        present = next;
+        world.clock.advance(MINUTE / 6);
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ macro_rules! scenarios {
     };
 }
 
-const SCENARIOS: [Scenario; 21] = scenarios![
+const SCENARIOS: [Scenario; 22] = scenarios![
     conformance::the_journal_conforms,
     records::what_is_written_is_what_barito_flow_writes,
     records::what_others_write_is_read,
@@ -30,6 +30,7 @@ const SCENARIOS: [Scenario; 21] = scenarios![
     records::callers_wait_while_the_queue_is_full,
     marks::a_mark_is_found_that_another_process_set,
     marks::what_is_far_behind_is_not_looked_for,
+    marks::a_tail_has_records_of_all_sizes,
     marks::a_new_topic_has_no_marks_of_the_old_one,
     topics::a_new_topic_is_announced,
     topics::a_topic_whose_event_was_lost_is_found_by_listing,

@@ -69,6 +69,34 @@ pub(crate) async fn what_is_far_behind_is_not_looked_for(world: &mut World) {
     assert_eq!(mark(&other, "long_logs", 1).await, Some(20));
 }
 
+/// By bytes, of whatever sizes the records are.
+pub(crate) async fn a_tail_has_records_of_all_sizes(world: &mut World) {
+    let [one, other] = [world.open().await.journal, world.open().await.journal];
+    create(&one, "mixed_logs", 1).await;
+    let stream = name("mixed_logs");
+    let append = async |bytes: usize, count: usize| {
+        let record = Record { value: Bytes::from(vec![b'x'; bytes]), ..record("") };
+        let appends = (0..count).map(|_| one.append(&stream, Origin::Any, vec![record.clone()]));
+        join_all(appends).await.into_iter().for_each(|appended| drop(appended.expect("it can be appended")));
+    };
+    append(900_000, 25).await;
+    // Near: 11 MB in small and large records, of which the last look large.
+    store(&one, "mixed_logs", 2, 10).await;
+    append(400, 5_000).await;
+    append(900_000, 7).await;
+    append(100, 40).await;
+    append(900_000, 3).await;
+    append(100, 3).await;
+    assert_eq!(mark(&other, "mixed_logs", 2).await, Some(10));
+    append(900_000, 16).await;
+    let anew = world.open().await.journal;
+    assert_eq!(mark(&anew, "mixed_logs", 2).await, Some(10));
+    // Many at once look once, and find the same.
+    let anew = world.open().await.journal;
+    let found = join_all((0..50).map(|_| mark(&anew, "mixed_logs", 2))).await;
+    assert_eq!(found, vec![Some(10); 50]);
+}
+
 /// A topic of the same name begins anew.
 pub(crate) async fn a_new_topic_has_no_marks_of_the_old_one(world: &mut World) {
     let [one, other] = [world.open().await.journal, world.open().await.journal];

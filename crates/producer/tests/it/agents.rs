@@ -425,12 +425,18 @@ async fn a_process_of_the_instance_sends_in_the_name_of_any_app() {
     let send = async |topic: &str, secret: &Secret| {
         let mut context = crate::harness::context(topic);
         context.app_secret = secret.reveal().to_owned();
-        let outcome = world.client().produce_batch(crate::harness::collection(context, &["a"])).await;
-        outcome.err().map(|status| status.code())
+        let mut request = tonic::Request::new(crate::harness::collection(context, &["a"]));
+        request.metadata_mut().insert("weir-batch-id", "1".parse().expect("is ASCII"));
+        world.client().produce_batch(request).await.err().map(|status| status.code())
     };
     let pass = fleet.pass();
     assert_eq!((send("shop", &pass).await, send("bank", &pass).await), (None, None));
     assert_eq!(send("shop", &stranger.pass()).await, Some(Code::Unauthenticated));
+    // The batch is the same, though what is shown is not.
+    world.clock.advance(Duration::from_secs(1));
+    let later = fleet.pass();
+    assert_ne!(later.reveal(), pass.reveal());
+    assert_eq!(send("shop", &later).await, None);
     let stored = world.journal.stored();
     assert_eq!(stored.len(), 2);
     let pass = pass.reveal().as_bytes();

@@ -60,6 +60,7 @@ fn bearer<T>(request: &Request<T>) -> Result<Secret, Status> {
 pub(super) fn status<E: Failure + 'static>(error: &E) -> Status {
     let code = match (error.audience(), error.disposition(), error.code()) {
         (_, Disposition::ShuttingDown, _) => Code::Unavailable,
+        (Whom::Caller, Disposition::RetryAfter(_), "state-unavailable") => Code::Unavailable,
         (Whom::Caller, Disposition::RetryAfter(_), _) => Code::ResourceExhausted,
         (Whom::Caller, _, "bad-csr") => Code::InvalidArgument,
         (

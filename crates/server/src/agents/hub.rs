@@ -79,7 +79,8 @@ impl Hub {
             mpsc::error::TrySendError::Closed(_) => LogError::Absent,
         })?;
         let answered = timeout(clock, LOG_PATIENCE, answered).await;
-        answered.map_err(|_elapsed| LogError::Silent)?.map_err(|_gone| LogError::Absent)
+        let unanswered = |_gone| if self.has(agent) { LogError::Crowded } else { LogError::Absent };
+        answered.map_err(|_elapsed| LogError::Silent)?.map_err(unanswered)
     }
 
     /// How many agents attend here.

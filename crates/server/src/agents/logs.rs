@@ -35,13 +35,12 @@ pub(crate) async fn read(
     lines: u32,
     clock: &dyn Clock,
 ) -> Result<Vec<String>, ReadLogError> {
-    let is_elsewhere = || {
+    let attends = || {
         let report = fleet.agent(agent).and_then(|view| view.report);
         report.is_some_and(|report| report.attending.is_some())
     };
-    match hub.log(agent, lines, clock).await {
-        Err(LogError::Absent) if is_elsewhere() => {}
-        answer => return Ok(answer?),
+    if hub.has(agent) || !attends() {
+        return Ok(hub.log(agent, lines, clock).await?);
     }
     match timeout(clock, PATIENCE, fleet.ask_for_log(agent, lines)).await {
         Ok(answer) => match answer? {
@@ -58,12 +57,12 @@ pub(super) fn answer_others(parts: &AgentParts) {
     let parts = parts.clone();
     let policy = Policy::essential(DrainPhase::StopIntake);
     parts.spawner.clone().spawn("server.agents.logs", policy, |drain| async move {
-        let mut changes = parts.fleet.changes();
-        changes.mark_changed();
+        let mut news = parts.fleet.news();
+        news.mark_changed();
         let mut taken = HashSet::new();
         loop {
             tokio::select! {
-                Ok(()) = changes.changed() => {}
+                Ok(()) = news.changed() => {}
                 () = drain.draining() => return Ok::<(), Infallible>(()),
             }
             let open = parts.fleet.log_requests();

@@ -44,7 +44,7 @@ pub(super) struct Session {
     incoming: Streaming<Report>,
     instructions: Instructions,
     changes: watch::Receiver<u64>,
-    _presence: Presence,
+    presence: Presence,
     wishes: mpsc::Receiver<LogWish>,
     asked: HashMap<u64, oneshot::Sender<Vec<String>>>,
     next_request: u64,
@@ -135,7 +135,7 @@ impl Session {
             incoming,
             instructions,
             changes,
-            _presence: presence,
+            presence,
             wishes,
             asked: HashMap::new(),
             next_request: 0,
@@ -203,6 +203,9 @@ impl Session {
             }
             // Of an agent to come.
             None => return Ok(()),
+        }
+        if self.parts.fleet.is_replaced(self.caller.name(), self.presence.attendance) {
+            return Err(Status::aborted("the agent attends elsewhere by now"));
         }
         self.parts.fleet.report(self.caller.name(), self.report.clone());
         Ok(())
@@ -276,11 +279,8 @@ impl Session {
 
 impl Presence {
     fn enter(parts: &AgentParts, agent: &AgentName) -> (Self, mpsc::Receiver<LogWish>) {
-        let since = parts.clock.now();
-        let (place, wishes, takeovers) = parts.hub.enter(agent, since);
-        let takeovers = u32::try_from(takeovers).unwrap_or(u32::MAX);
-        let attendance = Attendance { since, takeovers };
-        parts.fleet.attends(agent, attendance);
+        let (place, wishes, takeovers) = parts.hub.enter(agent, parts.clock.now());
+        let attendance = parts.fleet.attends(agent, u32::try_from(takeovers).unwrap_or(u32::MAX));
         (Self { parts: parts.clone(), agent: agent.clone(), attendance, _place: place }, wishes)
     }
 }

@@ -188,7 +188,7 @@ impl Picture {
 
     /// Of two that use one folder or one key, until a renewal shows which generation each has.
     fn rivalry(&self, now: SystemTime) -> Option<String> {
-        let Attendance { since, takeovers: often } =
+        let Attendance { since, takeovers: often, .. } =
             self.attendance().filter(|here| here.takeovers >= RIVALS)?;
         let is_recent = now.duration_since(since).is_ok_and(|ago| ago < RECENTLY);
         is_recent.then(|| {

@@ -24,7 +24,7 @@ use weir_wire::proto::v1::event::Content;
 use weir_wire::{Context, single_event_record};
 
 use super::listeners::Addresses;
-use super::ways::{Guide, Places, Rest, TIMEOUT};
+use super::ways::{Guide, Places, Rest, TIMEOUT, is_private};
 
 /// The doors of a producer, from the outside.
 #[derive(Debug)]
@@ -62,6 +62,12 @@ impl Doors {
         Self { passes: Some(fleet), ..self }
     }
 
+    /// What is shown at that door.
+    fn pass_for(&self, door: Option<&Uri>) -> Option<Secret> {
+        let fleet = self.passes.as_ref().filter(|_| door.is_some_and(is_private))?;
+        Some(fleet.pass())
+    }
+
     /// The name that a client would have used for the stream.
     fn topic<'a>(&self, letter: &'a DeadLetter) -> &'a str {
         let name = letter.position.partition.stream.as_str();
@@ -71,7 +77,7 @@ impl Doors {
 
     async fn by_grpc(&self, channel: &Channel, letter: &DeadLetter) -> Result<(), Refused> {
         let prefix = letter.prefix.as_ref().ok_or_else(|| never("it is not known which index it was for"))?;
-        let pass = self.passes.as_ref().map(Fleet::pass);
+        let pass = self.pass_for(self.guide.places().grpc.as_ref());
         let context = Context {
             topic: self.topic(letter),
             index_prefix: prefix.as_str(),
@@ -101,8 +107,8 @@ impl Doors {
         let media_type = HeaderValue::from_static(media_type);
         let headers = [(CONTENT_TYPE, media_type), (HeaderName::from_static("weir-batch-id"), id)];
         let mut headers = HeaderMap::from_iter(headers);
-        if let Some(fleet) = &self.passes {
-            let pass = HeaderValue::try_from(format!("Bearer {}", fleet.pass().reveal()));
+        if let Some(pass) = self.pass_for(self.guide.places().rest.as_ref()) {
+            let pass = HeaderValue::try_from(format!("Bearer {}", pass.reveal()));
             let mut pass = pass.map_err(|error| never(error.to_string()))?;
             pass.set_sensitive(true);
             headers.insert(AUTHORIZATION, pass);

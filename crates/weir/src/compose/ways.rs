@@ -1,5 +1,6 @@
 //! How the doors of a producer are reached: plainly, or by TLS with what is trusted now.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,13 @@ pub(super) struct Rest {
     pub(super) address: String,
 }
 
+/// Whether nobody listens in on the way to a door.
+pub(super) fn is_private(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = || host.parse::<IpAddr>().is_ok_and(|host| host.to_canonical().is_loopback());
+    url.scheme_str() == Some("https") || host == "localhost" || is_here()
+}
+
 /// Finds the ways, and finds them anew when the roots of the instance are others.
 #[derive(Debug)]
 pub(super) struct Guide {
@@ -74,6 +82,10 @@ impl Guide {
         Ok(ways)
     }
 
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
+
     fn connector(&self, url: &Uri, versions: Versions) -> Result<Connector, BoxError> {
         let (limits, clock) = (Limits { connect: TIMEOUT, silence: None }, Arc::new(SystemClock));
         if url.scheme_str() != Some("https") {
@@ -87,5 +99,23 @@ impl Guide {
             }
         };
         Ok(connect::secure(tls, versions, limits, clock))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_shown_by_tls_or_on_this_machine() {
+        let check = |url: &str, expected: bool| {
+            assert_eq!(is_private(&url.parse().expect("is a URL")), expected, "{url}");
+        };
+        check("https://producer:8082", true);
+        check("http://producer:8082", false);
+        check("http://10.1.0.1:8082", false);
+        check("http://127.0.0.1:8082", true);
+        check("http://[::1]:8082", true);
+        check("http://localhost:8082", true);
     }
 }

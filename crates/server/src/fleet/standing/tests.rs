@@ -30,7 +30,7 @@ fn well() -> Picture {
     };
     let status = AgentStatus { inputs: vec![input("/a", "shop", 0)], ..AgentStatus::default() };
     let said = Report { running: Some(wanted.hash.clone()), status: Some(status), ..Report::default() };
-    let attending = Some(Attendance { since: now() - HOUR, takeovers: 0 });
+    let attending = Some(Attendance { session: 1, since: now() - HOUR, takeovers: 0 });
     let view = AgentView {
         name: AgentName::new("web-1").expect("is legal"),
         state: AgentState::Good,
@@ -109,7 +109,8 @@ fn one_that_is_well_says_only_what_is_odd() {
     );
     let replaced = |takeovers: u32, ago: u64| {
         move |picture: &mut Picture| {
-            *attending(picture) = Some(Attendance { since: now() - Duration::from_secs(ago), takeovers });
+            *attending(picture) =
+                Some(Attendance { session: 9, since: now() - Duration::from_secs(ago), takeovers });
         }
     };
     let rivals = "was replaced by itself 4 times in a minute: its connection breaks, or two have its folder or its key";
