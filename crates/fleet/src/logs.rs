@@ -48,8 +48,8 @@ impl Document for LogRequestDocument {
     const KIND: weir_state::Kind = LOG_REQUEST;
 }
 
-/// Nobody waits so long.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+/// Nobody waits so long, also where clocks are some minutes apart.
+const FORGOTTEN: Duration = Duration::from_secs(300);
 
 /// Bytes of lines that are kept, the newest of them: as JSON they are at most six times as long.
 const MOST_BYTES: usize = weir_state::MAX_VALUE / 8;

@@ -185,6 +185,6 @@ async fn a_log_is_asked_for_at_another_process() {
         () = is_asked => {}
     }
     assert_eq!((left().await, fleet.log_requests().len()), (1, 1));
-    world.pass(2 * MINUTE).await;
+    world.pass(6 * MINUTE).await;
     assert_eq!((left().await, fleet.log_requests().len()), (0, 0));
 }
