@@ -184,7 +184,8 @@ impl Fleet {
             Ok(Decision { writes, outcome: true })
         });
         if changed.await? {
-            tracing::warn!(agent = %name, reason = ?revoked.reason, "revoked an agent");
+            let by = revoked.reason.by().map(ToString::to_string);
+            tracing::warn!(agent = %name, by, reason = %revoked.reason, "revoked an agent");
         }
         Ok(())
     }

@@ -76,16 +76,3 @@ pub(crate) const UNKNOWN_CONFIGURATION: &str = "unknown-configuration";
 pub(crate) const UNKNOWN_KEY: &str = "unknown-key";
 pub(crate) const UNKNOWN_OPERATOR: &str = "unknown-operator";
 pub(crate) const WRONG_SECRET: &str = "wrong-secret";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_sorted_and_kebab_case() {
-        assert!(CODES.is_sorted_by(|(a, _), (b, _)| a < b));
-        for (code, _) in CODES {
-            assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
-        }
-    }
-}

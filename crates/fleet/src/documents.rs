@@ -20,6 +20,7 @@
 mod encoding;
 mod instance;
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -193,6 +194,31 @@ pub enum RevocationReason {
         #[serde(with = "text")]
         by: OperatorName,
     },
+}
+
+impl RevocationReason {
+    /// The operator who decided it.
+    #[must_use]
+    pub fn by(&self) -> Option<&OperatorName> {
+        match self {
+            Self::Cloned { .. } => None,
+            Self::Operator { by, .. } | Self::AccessKey { by } | Self::Forgotten { by } => Some(by),
+        }
+    }
+}
+
+impl fmt::Display for RevocationReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cloned { how } => write!(f, "two had its key, and both are out: {how}"),
+            Self::Operator { by, note } if note.is_empty() => write!(f, "revoked by `{by}`"),
+            Self::Operator { by, note } => write!(f, "revoked by `{by}`: {note}"),
+            Self::AccessKey { by } => {
+                write!(f, "revoked by `{by}`, with the access key that it joined with")
+            }
+            Self::Forgotten { by } => write!(f, "forgotten by `{by}`"),
+        }
+    }
 }
 
 /// Who joined with an access key and a public key.

@@ -16,6 +16,7 @@ use weir_state::{Kind, State, StateError, Write};
 use crate::authority::{self, BrokenKeys, Keys};
 use crate::documents::{self, Document, INSTANCE, LOG_REQUEST, Versioned, create};
 use crate::failure::{Nature, StoreError, failures, store_failures};
+use crate::names::OperatorName;
 use crate::reports::{REPORT, Reports};
 use crate::settings::FleetSettings;
 use crate::snapshot::{KINDS, Snapshot, Tables};
@@ -194,6 +195,12 @@ impl Fleet {
         }
         let after = before.with(&changes);
         let revision = after.revision;
+        // Whoever may write to the state can make one, and nobody else would say so.
+        let operators = &after.tables.operators;
+        let is_new = |name: &OperatorName| !before.tables.operators.contains_key(name);
+        for (name, _) in operators.iter().filter(|(name, made)| made.made_by.is_none() && is_new(name)) {
+            tracing::warn!(operator = %name, "there is an operator whom no operator has made");
+        }
         self.shared.snapshot.store(Arc::new(after));
         let is_decided = |kind: Kind| !matches!(kind, REPORT | LOG_REQUEST);
         if changes.whole || changes.changes.iter().any(|change| is_decided(change.kind)) {

@@ -7,7 +7,7 @@ use weir_auth::AgentName;
 use weir_auth::access_key::{KeyId, TooMuch};
 use weir_auth::secret::{SecretHash, random_text};
 use weir_foundation::settings::Secret;
-use weir_model::AppName;
+use weir_model::{AppName, IllegalName, IndexPrefix};
 use weir_state::{Expect, MAX_WRITES};
 
 use crate::codes;
@@ -86,6 +86,9 @@ pub enum CreateKeyError {
     UnknownApp(AppName),
     #[error("an access key is for one to {MOST_APPS} apps, each of them once")]
     Apps,
+    /// Clients of other protocols name an index themselves.
+    #[error("agents can not send in the name of `{app}`, which would be the name of an index: it {why}")]
+    AppName { app: AppName, why: IllegalName },
     #[error("the access key would expire at once, or never end")]
     Life,
     #[error("could not write the access key")]
@@ -108,7 +111,9 @@ impl CreateKeyError {
     fn nature(&self) -> Nature<'_> {
         match self {
             Self::UnknownApp(_) => Nature::Refused(codes::UNKNOWN_APP),
-            Self::Apps | Self::Life | Self::TooMuch(_) => Nature::Refused(codes::BAD_KEY_SPEC),
+            Self::Apps | Self::AppName { .. } | Self::Life | Self::TooMuch(_) => {
+                Nature::Refused(codes::BAD_KEY_SPEC)
+            }
             Self::Store(error) => Nature::Store(error),
         }
     }
@@ -172,6 +177,10 @@ impl Fleet {
         let twice = |index: usize| spec.apps[..index].contains(&spec.apps[index]);
         if !(1..=MOST_APPS).contains(&spec.apps.len()) || (0..spec.apps.len()).any(twice) {
             return Err(CreateKeyError::Apps);
+        }
+        for app in &spec.apps {
+            IndexPrefix::new(app.as_str())
+                .map_err(|why| CreateKeyError::AppName { app: app.clone(), why })?;
         }
         let expires = match spec.life {
             None => None,

@@ -31,6 +31,8 @@ pub(crate) enum AppRefused {
     Unknown(String),
     #[error("this is not the secret of app `{0}`")]
     WrongSecret(String),
+    #[error("app `{0}` has a secret, which has to be shown")]
+    NoSecret(String),
     #[error("app `{0}` is disabled")]
     Disabled(String),
     #[error("agent `{agent}` does not send in the name of app `{app}`")]
@@ -61,6 +63,9 @@ impl Apps {
         if terms.has_secret {
             let shown = Secret::new(secret.unwrap_or_default());
             fleet.check_secret(&name, &shown).map_err(|refused| match refused {
+                SecretRefused::Wrong if secret.is_none_or(str::is_empty) => {
+                    AppRefused::NoSecret(app.to_owned())
+                }
                 SecretRefused::Wrong => AppRefused::WrongSecret(app.to_owned()),
                 SecretRefused::Disabled => AppRefused::Disabled(app.to_owned()),
             })?;

@@ -62,16 +62,3 @@ pub(crate) const TOO_MANY_STREAMS: &str = "too-many-streams";
 pub(crate) const UNKNOWN_APP: &str = "unknown-app";
 pub(crate) const UNKNOWN_ENCODING: &str = "unknown-encoding";
 pub(crate) const WRONG_SECRET: &str = "wrong-secret";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_sorted_and_kebab_case() {
-        assert!(CODES.is_sorted_by(|(a, _), (b, _)| a < b));
-        for (code, _) in CODES {
-            assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
-        }
-    }
-}

@@ -137,7 +137,9 @@ impl Refusal {
             | Self::OtherCount { .. }
             | Self::OtherBytes(_)
             | Self::Decompress(_) => Code::InvalidArgument,
-            Self::App(AppRefused::WrongSecret(_)) | Self::TokenExpired => Code::Unauthenticated,
+            Self::App(AppRefused::WrongSecret(_) | AppRefused::NoSecret(_)) | Self::TokenExpired => {
+                Code::Unauthenticated
+            }
             Self::App(_) => Code::PermissionDenied,
             Self::Encoding(_) => Code::Unimplemented,
             Self::TooLarge { .. }
@@ -224,7 +226,7 @@ impl Failure for Refusal {
             Self::Context(_) => codes::BAD_CONTEXT,
             Self::AppName(_) => codes::BAD_APP_NAME,
             Self::App(AppRefused::Unknown(_)) => codes::UNKNOWN_APP,
-            Self::App(AppRefused::WrongSecret(_)) => codes::WRONG_SECRET,
+            Self::App(AppRefused::WrongSecret(_) | AppRefused::NoSecret(_)) => codes::WRONG_SECRET,
             Self::App(AppRefused::Disabled(_)) => codes::APP_DISABLED,
             Self::App(AppRefused::Foreign { .. }) => codes::FOREIGN_APP,
             Self::TokenExpired => codes::TOKEN_EXPIRED,

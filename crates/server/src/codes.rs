@@ -46,16 +46,3 @@ pub(crate) const TOO_MANY_SEARCHES: &str = "too-many-searches";
 pub(crate) const TOO_MANY_TAILS: &str = "too-many-tails";
 pub(crate) const UNAUTHORIZED: &str = "unauthorized";
 pub(crate) const UNKNOWN_CONFIGURATION: &str = "unknown-configuration";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_sorted_and_kebab_case() {
-        assert!(CODES.is_sorted_by(|(a, _), (b, _)| a < b));
-        for (code, _) in CODES {
-            assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
-        }
-    }
-}

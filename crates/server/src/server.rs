@@ -128,6 +128,9 @@ impl Server {
 
 /// What is answered where no route is: JSON under `/api/`, the words of other gateways elsewhere.
 pub async fn not_found(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/v1/apps/") && uri.path().ends_with("/events") {
+        return Failure::not_here("this is a server: events are sent to a producer").into_response();
+    }
     if uri.path().starts_with("/api/") {
         return Failure::not_found(format!("there is no `{}`", uri.path())).into_response();
     }

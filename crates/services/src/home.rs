@@ -1,9 +1,10 @@
 //! The one folder for everything: downloads in `cache/`, shared servers in `run/`.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use rand::RngExt as _;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{ServiceError, trying};
@@ -79,11 +80,20 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), ServiceError> {
     }
 }
 
+/// Below those that the system gives to connections that go out, and those of the system tests: a port is to be free still
+/// when a server takes it, and when one that was killed is started again.
+const PORTS: std::ops::Range<u16> = 10_000..20_000;
+
 /// Ports of loopback that were free a moment ago, all different.
 pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>, ServiceError> {
-    let held: std::io::Result<Vec<TcpListener>> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
-    let held = held.map_err(trying("find a free port"))?;
+    let mut held: Vec<TcpListener> = Vec::new();
+    for _ in PORTS {
+        if held.len() == count {
+            break;
+        }
+        let port = rand::rng().random_range(PORTS);
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    }
     let ports = held.iter().map(|listener| listener.local_addr().map(|address| address.port()));
     ports.collect::<std::io::Result<_>>().map_err(trying("find a free port"))
 }

@@ -55,6 +55,14 @@ pub enum OpenError {
     Failed { schema: Schema, source: BoxError },
 }
 
+impl OpenError {
+    /// Whether it is worth to try again later: nobody is there.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
 /// Why Postgres did not do as it was asked. It never shows values: not those that were sent, and nothing of what a
 /// server says about a refusal beside its message.
 #[derive(Debug, thiserror::Error)]

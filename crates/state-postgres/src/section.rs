@@ -111,6 +111,12 @@ impl PostgresSettings {
         };
         let address = Address::parse(text);
         match &address {
+            // Where there is a user there may be a password, which is not for a log.
+            None if text.contains('@') => {
+                let message = "is no URL but a host and port, as in `postgres:5432`";
+                let hint = "`username`, `password` and `database` are settings of their own";
+                problems.push(Problem::at("address", message).hint(hint));
+            }
             None => problems
                 .push(Problem::at("address", format!("`{text}` is no host and port, as in `postgres:5432`"))),
             Some(address) if raw.encrypt.is_none() && !address.is_loopback() => problems.push(Problem::at(
@@ -231,9 +237,11 @@ mod tests {
 
     #[test]
     fn without_an_address_it_is_not_used() {
-        for section in [PostgresSection::default(), raw(" ")] {
-            assert!(PostgresSettings::validate(&section).expect("is valid").is_none());
-        }
+        assert!(PostgresSettings::validate(&PostgresSection::default()).expect("is valid").is_none());
+        // Somebody meant to use it.
+        let unset = "address: must be set, as in `postgres:5432`, or nothing of the section\n";
+        check(&raw(" "), unset);
+        check(&PostgresSection { encrypt: Some(true), ..PostgresSection::default() }, unset);
     }
 
     #[test]

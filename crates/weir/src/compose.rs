@@ -109,6 +109,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let server = embedded_server(settings, process, &storage, &instance, redactor, door, &mut metrics);
 
     let status = status(process, &storage, addresses);
+    instance.tell(&status, state);
     let ops = show(listeners.ops, status, process, metrics)?;
     // Neither the index nor a tail may have what the rules would have taken out.
     redaction.known().await.context("find out what to redact")?;

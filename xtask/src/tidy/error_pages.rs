@@ -2,7 +2,8 @@
 //!
 //! A crate that answers with codes lists them in a file `codes.rs` as
 //! `pub const CODES: &[(&str, &str)]`: the code, as a literal or a constant of the same file, and one line that
-//! says when it is met. Each has a page `docs/errors/<code>.md` that starts with `# <code>`.
+//! says when it is met. Codes are in order, of lower-case letters and `-`, and each has a page `docs/errors/<code>.md` that
+//! starts with `# <code>`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,8 @@ use super::{Finding, Tree};
 const PAGES: &str = "docs/errors";
 
 pub(crate) fn check(tree: &Tree) -> anyhow::Result<Vec<Finding>> {
-    let codes = codes(tree)?;
     let mut findings = Vec::new();
+    let codes = codes(tree, &mut findings)?;
     for (code, path) in &codes {
         let page = Path::new(PAGES).join(format!("{code}.md"));
         if !tree.contains(&page) {
@@ -47,7 +48,7 @@ fn page_finding(
 }
 
 /// Every code of every `codes.rs`, with the file that lists it.
-fn codes(tree: &Tree) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+fn codes(tree: &Tree, findings: &mut Vec<Finding>) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut codes = BTreeMap::new();
     for path in tree.rust_files().filter(|path| path.starts_with("crates") && path.ends_with("codes.rs")) {
         let file = tree.parse(path)?;
@@ -55,6 +56,15 @@ fn codes(tree: &Tree) -> anyhow::Result<BTreeMap<String, PathBuf>> {
         let table = constants.get("CODES").with_context(|| format!("`{}` has no `CODES`", path.display()))?;
         let listed = table_codes(table, &constants)
             .with_context(|| format!("`CODES` in `{}` is no table of string literals", path.display()))?;
+        let is_plain = |code: &String| code.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        for code in listed.iter().filter(|code| !is_plain(code)) {
+            let message = format!("`{code}` has more than lower-case letters and `-`");
+            findings.push(Finding::of_file("error-pages", path, message).about(code));
+        }
+        if let Some(pair) = listed.windows(2).find(|pair| pair[0] >= pair[1]) {
+            let message = format!("`{}` does not come after `{}`", pair[1], pair[0]);
+            findings.push(Finding::of_file("error-pages", path, message).about(&pair[1]));
+        }
         codes.extend(listed.into_iter().map(|code| (code, path.to_path_buf())));
     }
     Ok(codes)
@@ -94,7 +104,7 @@ mod tests {
     use super::*;
     use crate::tidy::fixture::{Fixture, assert_findings};
 
-    const TABLE: &str = "pub const CODES: &[(&str, &str)] = &[(\"too_large\", \"a body\"), (GONE, \"x\")];\nconst GONE: &str = \"gone\";";
+    const TABLE: &str = "pub const CODES: &[(&str, &str)] = &[(GONE, \"x\"), (\"too-large\", \"a body\")];\nconst GONE: &str = \"gone\";";
 
     #[test]
     fn codes_and_pages_are_equal() {
@@ -103,7 +113,7 @@ mod tests {
             &[
                 ("crates/x/src/answer/codes.rs", TABLE),
                 ("docs/errors/README.md", ""),
-                ("docs/errors/too_large.md", "# too_large\n"),
+                ("docs/errors/too-large.md", "# too-large\n"),
                 ("docs/errors/gone.md", "# gone\n"),
             ],
             &[],
@@ -116,16 +126,35 @@ mod tests {
             check,
             &[
                 ("crates/x/src/codes.rs", TABLE),
-                ("docs/errors/too_large.md", "# Too large\n"),
+                ("docs/errors/too-large.md", "# Too large\n"),
                 ("docs/errors/old.md", "# old\n"),
             ],
             &[
                 "crates/x/src/codes.rs: `gone` has no page `docs/errors/gone.md` [error-pages]",
                 "docs/errors/old.md: no `CODES` table lists this code [error-pages]",
-                "docs/errors/too_large.md: does not start with `# too_large` [error-pages]",
+                "docs/errors/too-large.md: does not start with `# too-large` [error-pages]",
             ],
         );
     }
+
+    #[test]
+    fn codes_are_in_order_and_of_plain_signs() {
+        let table = "pub const CODES: &[(&str, &str)] = &[(\"b\", \"x\"), (\"a\", \"x\"), (\"C_1\", \"x\")];";
+        assert_findings(
+            check,
+            &[
+                ("crates/x/src/codes.rs", table),
+                ("docs/errors/C_1.md", "# C_1\n"),
+                ("docs/errors/a.md", "# a\n"),
+                ("docs/errors/b.md", "# b\n"),
+            ],
+            &[
+                "crates/x/src/codes.rs: `C_1` has more than lower-case letters and `-` [error-pages]",
+                "crates/x/src/codes.rs: `a` does not come after `b` [error-pages]",
+            ],
+        );
+    }
+
     #[test]
     fn a_table_that_can_not_be_read_is_an_error() {
         for table in ["pub const OTHER: u8 = 1;", "pub const CODES: &[(&str, &str)] = &[(gone(), \"x\")];"] {

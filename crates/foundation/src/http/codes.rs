@@ -15,16 +15,3 @@ pub(super) const CERTIFICATE_EXPIRED: &str = "certificate-expired";
 pub(super) const DISTRUSTED_CERTIFICATE: &str = "distrusted-certificate";
 pub(super) const MALFORMED_CERTIFICATE: &str = "malformed-certificate";
 pub(super) const NO_CERTIFICATE: &str = "no-certificate";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_sorted_and_kebab_case() {
-        assert!(CODES.is_sorted_by(|(a, _), (b, _)| a < b));
-        for (code, _) in CODES {
-            assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
-        }
-    }
-}

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use weir_auth::AgentName;
 use weir_fleet::{
     AgentState, AgentStatus, AgentView, Attendance, ConfigurationView, Fleet, InputStatus, Report,
-    RevocationReason,
 };
 use weir_model::AppName;
 
@@ -118,7 +117,7 @@ impl Picture {
     /// The first state that fits, and why; of one that is well only what is odd.
     pub(super) fn standing(&self, now: SystemTime) -> (api::AgentState, Option<String>) {
         if let AgentState::Revoked(revoked) = &self.view.state {
-            return (api::AgentState::Revoked, Some(revocation(&revoked.reason)));
+            return (api::AgentState::Revoked, Some(revoked.reason.to_string()));
         }
         if self.attendance().is_none() {
             return (api::AgentState::Away, Some(self.absence(now)));
@@ -218,18 +217,6 @@ impl Picture {
         let left = certificate.not_after.duration_since(now).unwrap_or_default();
         let is_overdue = left < life.mul_f64(1.0 - UNRENEWED);
         is_overdue.then(|| format!("its certificate ends in {} and was not renewed yet", span(left)))
-    }
-}
-
-fn revocation(reason: &RevocationReason) -> String {
-    match reason {
-        RevocationReason::Cloned { how } => format!("two had its key, and both are out: {how}"),
-        RevocationReason::Operator { by, note } if note.is_empty() => format!("revoked by `{by}`"),
-        RevocationReason::Operator { by, note } => format!("revoked by `{by}`: {note}"),
-        RevocationReason::AccessKey { by } => {
-            format!("revoked by `{by}`, with the access key that it joined with")
-        }
-        RevocationReason::Forgotten { by } => format!("forgotten by `{by}`"),
     }
 }
 

@@ -158,6 +158,23 @@ fn inputs(logs: &Path, scan: &str) -> String {
     )
 }
 
+/// The server makes it.
+async fn a_producer_waits_for_the_instance(roles: &Roles) -> Weir {
+    let early = Running::start(roles.command(&roles.producers[0], "producer"), b"");
+    until("it says what it waits for", PATIENCE, async || {
+        early.err().contains("waiting for an instance: `weir server`").then_some(())
+    })
+    .await;
+    let server = roles.server().await;
+    until("it goes on by itself", PATIENCE, async || {
+        let url = format!("http://{}/readyz", roles.producers[0].addresses.ops);
+        reqwest::get(url).await.ok()?.status().is_success().then_some(())
+    })
+    .await;
+    drop(early);
+    server
+}
+
 /// What a user does with an instance is done where the API is, and has its effect where agents and clients are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_in_roles_is_one_instance() {
@@ -165,13 +182,7 @@ async fn an_instance_in_roles_is_one_instance() {
     let directory = directory.path();
     let state = json!({ "directory": directory.join("state") });
     let roles = Roles::new(directory, "roles-", &state, |address| address);
-    // Who makes the instance is said, and nothing is made.
-    let early = roles.producers[0].run(&["producer", "--config", &roles.settings]);
-    assert_eq!(early.status.code(), Some(1), "{early:?}");
-    assert!(early.err.contains("there is no instance in the state yet"), "{early:?}");
-    assert!(early.err.contains("start `weir server`"), "{early:?}");
-
-    let _server = roles.server().await;
+    let _server = a_producer_waits_for_the_instance(&roles).await;
     let mut producers = vec![roles.producer(0).await, roles.producer(1).await];
     let _consumer = roles.consumer().await;
     roles.run(&["app", "create", "shop"]);
@@ -201,9 +212,11 @@ async fn an_instance_in_roles_is_one_instance() {
     let send = |secret: Option<&str>| send_this(secret, &format!("{{\"time\":\"{time}\",\"sum\":1}}\n"));
     until("the producer knows the app", PATIENCE, async || send(Some(secret)).status.success().then_some(()))
         .await;
-    for other in [None, Some("weira1_other")] {
-        let refused = send(other);
-        assert!(refused.err.contains("this is not the secret of app `bank`"), "{refused:?}");
+    let refused =
+        [(None, "app `bank` has a secret"), (Some("weira1_x"), "this is not the secret of app `bank`")];
+    for (secret, expected) in refused {
+        let refused = send(secret);
+        assert!(refused.err.contains(expected), "{refused:?}");
     }
     delivered(roles.server.addresses).await;
     roles.refresh().await;

@@ -115,7 +115,8 @@ impl Doors {
         }
         let asked = rest.http.post(&url, headers, body, ANSWER);
         let answer = timeout(&SystemClock, TIMEOUT, asked).await.map_err(|error| later(error.to_string()))?;
-        let answer = answer.map_err(|error| later(chain(&error).to_string()))?;
+        let failed = |error| later(format!("the producer at {}: {}", rest.address, chain(&error)));
+        let answer = answer.map_err(failed)?;
         let status = answer.status;
         if status.is_success() {
             return Ok(());

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 use tokio::sync::watch;
 use weir_auth::pki::Certificate;
 use weir_auth::tls;
-use weir_fleet::{Doors, Fleet, FleetListen, FleetSettings, InstanceView, OpenError, Opened, ServerIdentity};
+use weir_fleet::{
+    Doors, Fleet, FleetListen, FleetSettings, InstanceView, OpenError, Opened, ServerIdentity, StoreError,
+};
 use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::file;
 use weir_foundation::http::{Plaintext, Proxies, Security, TlsConfig, Verifier};
+use weir_foundation::ops::StatusBoard;
 use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, Policy};
 use weir_foundation::tls::VERSIONS;
@@ -23,7 +27,6 @@ use weir_state::State;
 
 use super::Process;
 use super::state::Kept;
-use crate::console::Advised;
 use crate::host;
 use crate::settings::{Settings, StateSettings};
 
@@ -32,6 +35,9 @@ pub(crate) const FIRST_TOKEN: &str = "operator.token";
 
 /// How often it is looked whether keys or certificates have to be renewed.
 const MAINTENANCE: Duration = Duration::from_secs(60);
+
+/// How long after a look for an instance the next one is.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often other processes are told what agents say at this one.
 const TELLING: Duration = Duration::from_secs(2);
@@ -96,7 +102,7 @@ impl Instance {
         Self::of(fleet, own, process)
     }
 
-    /// Opens the instance of the state, which another process has made.
+    /// Opens the instance of the state, once another process has made it.
     pub(super) async fn join(
         state: &StateSettings,
         settings: &Settings,
@@ -104,14 +110,18 @@ impl Instance {
         process: &Process,
     ) -> Result<Self> {
         let own = Belonging::find(state, settings, doors.agents, doors, process).await?;
-        let joined = Fleet::join(Arc::clone(&own.state), Arc::clone(&process.clock), own.fleet.clone()).await;
-        let fleet = joined.map_err(|error| match error {
-            OpenError::Absent => anyhow::Error::from(Advised {
-                what: error.to_string(),
-                hint: "start `weir server` with the same `state` first: it makes the instance".to_owned(),
-            }),
-            error => anyhow::Error::from(error).context("open the instance"),
-        })?;
+        let mut is_told = false;
+        let fleet = loop {
+            let clock = Arc::clone(&process.clock);
+            match Fleet::join(Arc::clone(&own.state), clock, own.fleet.clone()).await {
+                Err(OpenError::Absent) => {}
+                joined => break joined.context("open the instance")?,
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(%state, "waiting for an instance: `weir server` with the same `state` makes it");
+            }
+            process.clock.sleep(AGAIN).await;
+        };
         Self::of(fleet, own, process)
     }
 
@@ -134,10 +144,17 @@ impl Instance {
             enrolment: showing.enrolment.subscribe(),
             clients: showing.clients.subscribe(),
         };
+        tracing::info!(instance = %fleet.instance().id, "belongs to an instance");
         follow(&fleet, process);
         tell(&fleet, process);
         maintain(fleet, own.names, shown, showing, process);
         Ok(instance)
+    }
+
+    /// Says which instance this is, so that it can be told from others.
+    pub(super) fn tell(&self, status: &StatusBoard, state: &StateSettings) {
+        let (id, state) = (self.fleet.instance().id.to_string(), state.to_string());
+        status.section("instance", move || json!({ "id": id, "state": state }));
     }
 
     /// Of the listener of agents. From this machine they may come without a certificate, if the settings let them; by
@@ -169,7 +186,7 @@ impl Belonging {
         doors: Doors,
         process: &Process,
     ) -> Result<Self> {
-        let state = Kept::open(state, Arc::clone(&process.clock), &process.spawner).await?.seam();
+        let state = Kept::await_open(state, &process.clock, &process.spawner).await?.seam();
         let host = host::name().context("find out what this machine is called")?;
         let names = settings.fleet.names(reached, &host);
         let told = settings.fleet.told(doors, &names);
@@ -240,9 +257,14 @@ fn follow(fleet: &Fleet, process: &Process) {
     });
 }
 
-/// What agents say here is seen by others; at the end that they do not attend here any more.
+/// It is never busy for long enough to be stuck.
+const STALL: Duration = Duration::from_secs(600);
+
+/// What agents say here is seen by others, and it is looked whether the state is there; at the end that they do not attend here any more.
 fn tell(fleet: &Fleet, process: &Process) {
     let (fleet, clock) = (fleet.clone(), Arc::clone(&process.clock));
+    let progress = process.health.register("state", STALL);
+    progress.idle();
     process.spawner.spawn("fleet.tell", Policy::essential(DrainPhase::Commit), |drain| async move {
         let mut failing = false;
         let mut draining = false;
@@ -251,12 +273,17 @@ fn tell(fleet: &Fleet, process: &Process) {
                 () = clock.sleep(TELLING) => {}
                 () = drain.draining() => draining = true,
             }
-            match fleet.write_reports().await {
-                Ok(()) => failing = false,
-                Err(error) if !std::mem::replace(&mut failing, true) => {
-                    tracing::warn!(error = %chain(&error), "other processes are not told how the agents of this one are");
+            let looked = async { Ok::<_, StoreError>(fleet.refresh().await?) }.await;
+            let Err(error) = looked.and(fleet.write_reports().await) else {
+                if std::mem::replace(&mut failing, false) {
+                    progress.recovered();
+                    tracing::info!("the state can be read and written again");
                 }
-                Err(_) => {}
+                continue;
+            };
+            progress.degraded(format!("what was known last counts: {}", chain(&error)));
+            if !std::mem::replace(&mut failing, true) {
+                tracing::warn!(error = %chain(&error), "the state can not be used: nobody joins, and changes are not seen");
             }
         }
         Ok::<(), Infallible>(())

@@ -58,6 +58,9 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     };
     let producer = Producer::start(settings.producer.clone(), parts).await.context("start the producer")?;
     let status = status(process, [&listening, &grpc], [rest.as_ref(), ingest.as_ref()])?;
+    if let Some((instance, state)) = instance.as_ref().zip(settings.state.as_ref()) {
+        instance.tell(&status, state);
+    }
     let ops = show(listening, status, process, metrics)?;
     let of_instance = instance.as_ref().map(Instance::clients);
     let certificates = Certificates::open(&settings.listen.tls, of_instance, process)?;

@@ -40,11 +40,13 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
         agents: settings.producer.ingest_listen.unwrap_or(INGEST),
         enrolment: enrolment.local_addr().context("ask for a bound address")?,
     };
-    let instance = Instance::open(of_instance(settings)?, settings, doors, process).await?;
+    let state = of_instance(settings)?;
+    let instance = Instance::open(state, settings, doors, process).await?;
     let fleet = Fleet::open(settings, process, &mut metrics).await?;
     let parts = parts(&fleet, &instance, settings, process);
     let server = Server::new(parts, settings.server.clone(), metrics.weir());
     let status = status(process, [&listening, &http, &enrolment])?;
+    instance.tell(&status, state);
     let ops = show(listening, status, process, metrics)?;
     // No tail may show what the rules would have taken out.
     fleet.redaction.known().await.context("find out what to redact")?;

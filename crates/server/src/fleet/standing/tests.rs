@@ -2,8 +2,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weir_auth::access_key::KeyId;
 use weir_fleet::{
-    CertificateView, ConfigurationHash, FailedConfiguration, Labels, OperatorName, ReportView, Revoked,
-    Selector,
+    CertificateView, ConfigurationHash, FailedConfiguration, Labels, OperatorName, ReportView,
+    RevocationReason, Revoked, Selector,
 };
 
 use super::*;
