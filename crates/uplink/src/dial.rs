@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
+use weir_foundation::tls::{Distrust, DistrustKind};
 
 /// A connection over which nothing came for this long is pinged.
 const PING_AFTER: Duration = Duration::from_secs(20);
@@ -26,6 +27,9 @@ pub enum DialError {
     Address(String),
     #[error("could not connect to `{address}`")]
     Connect { address: String, source: tonic::transport::Error },
+    /// Such as one that was made anew, or has another state than the one where the agent joined.
+    #[error("what answers at `{address}` is no server of the instance that this agent joined")]
+    Stranger { address: String, source: Distrust },
 }
 
 /// Connects without TLS.
@@ -47,7 +51,10 @@ pub(crate) async fn dial(address: &str, tls: ClientConfig) -> Result<Channel, Di
     watched(endpoint)
         .connect_with_connector(connect)
         .await
-        .map_err(|source| DialError::Connect { address: address.to_owned(), source })
+        .map_err(|source| match Distrust::of(&source).filter(|why| why.kind == DistrustKind::Stranger) {
+            Some(source) => DialError::Stranger { address: address.to_owned(), source },
+            None => DialError::Connect { address: address.to_owned(), source },
+        })
 }
 
 async fn secured(address: &str, connector: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
