@@ -48,13 +48,12 @@ pub(crate) async fn dial(address: &str, tls: ClientConfig) -> Result<Channel, Di
         let (target, connector) = (target.clone(), connector.clone());
         async move { secured(&target, &connector).await.map(TokioIo::new) }
     });
-    watched(endpoint)
-        .connect_with_connector(connect)
-        .await
-        .map_err(|source| match Distrust::of(&source).filter(|why| why.kind == DistrustKind::Stranger) {
+    watched(endpoint).connect_with_connector(connect).await.map_err(|source| {
+        match Distrust::of(&source).filter(|why| why.kind == DistrustKind::Stranger) {
             Some(source) => DialError::Stranger { address: address.to_owned(), source },
             None => DialError::Connect { address: address.to_owned(), source },
-        })
+        }
+    })
 }
 
 async fn secured(address: &str, connector: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {

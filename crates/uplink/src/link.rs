@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -74,7 +74,9 @@ impl Connector {
     pub(crate) async fn run(mut self, drain: &DrainToken) {
         let backoff = self.settings.backoff;
         let mut delays = backoff.delays(StdRng::from_rng(&mut rand::rng()));
-        for attempt in 0.. {
+        // So that agents are spread over the servers.
+        let first = usize::from(rand::rng().random::<u16>());
+        for attempt in first.. {
             let began = self.clock.monotonic();
             let connected = tokio::select! {
                 connected = self.connect(attempt) => connected,

@@ -203,6 +203,9 @@ impl Picture {
             let revision = wanted.revision;
             return Some(format!("runs the inputs of its own settings, and not revision {revision}"));
         }
+        if self.wanted.is_none() && !self.has_own_inputs() {
+            return Some("has nothing to run: no configuration fits its labels".to_owned());
+        }
         if let (Some(Progress::Trying), Some(wanted)) = (self.progress(), &self.wanted) {
             return Some(format!("has not said yet that it runs revision {}", wanted.revision));
         }

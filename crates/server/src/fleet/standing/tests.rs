@@ -101,7 +101,12 @@ fn one_that_is_well_says_only_what_is_odd() {
     use api::AgentState::Ok;
     check(|_| {}, Ok, None);
     check(|picture| status(picture).inputs = vec![input("/a", "shop", 59)], Ok, None);
-    check(|picture| picture.wanted = None, Ok, None);
+    check(|picture| picture.wanted = None, Ok, Some("has nothing to run: no configuration fits its labels"));
+    let reads_its_own = |picture: &mut Picture| {
+        picture.wanted = None;
+        said(picture).own_inputs = true;
+    };
+    check(reads_its_own, Ok, None);
     check(
         |picture| picture.wanted = Some(configuration(5, "new")),
         Ok,
