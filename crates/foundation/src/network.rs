@@ -1,7 +1,7 @@
-//! Sets of addresses.
+//! Sets of addresses, and where servers are.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// Addresses that begin with the same bits, such as `10.1.0.0/16` or `2001:db8::/32`, or a single one, such as
@@ -23,6 +23,63 @@ pub enum NoNetwork {
     BitsBehind { bits: u32, meant: Network },
     #[error("is an address of IPv4 written as one of IPv6: write it without `::ffff:`")]
     Mapped,
+}
+
+/// Where a server listens: a name or an IP address (of version 6 in brackets), a colon, a port, such as
+/// `postgres.internal:5432`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// Without brackets.
+    host: String,
+    port: u16,
+}
+
+/// A text that is no [`HostPort`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no host and port")]
+pub struct NoHostPort;
+
+impl HostPort {
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether nobody but this machine sees what goes there.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let is_name = self.host.eq_ignore_ascii_case("localhost");
+        is_name || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = NoHostPort;
+
+    fn from_str(text: &str) -> Result<Self, NoHostPort> {
+        let (host, port) = text.rsplit_once(':').ok_or(NoHostPort)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or(NoHostPort)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bracketed {
+            Some(ip) => ip.parse::<Ipv6Addr>().map_err(|_other| NoHostPort)?.to_string(),
+            None if !host.is_empty() && host.chars().all(plain) => host.to_owned(),
+            None => return Err(NoHostPort),
+        };
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
 }
 
 impl Network {
@@ -103,6 +160,27 @@ fn masked(address: IpAddr, bits: u32) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_at_a_host_and_a_port() {
+        let check = |text: &str, expected: Option<(&str, u16, bool)>| {
+            let read = text.parse::<HostPort>().ok();
+            let found = read.as_ref().map(|place| (place.host(), place.port(), place.is_loopback()));
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(read.map(|place| place.to_string()), expected.map(|_| text.to_owned()));
+        };
+        check("redis:6379", Some(("redis", 6379, false)));
+        check("a_b.c-d:1", Some(("a_b.c-d", 1, false)));
+        check("10.0.0.1:1", Some(("10.0.0.1", 1, false)));
+        check("127.0.0.9:65535", Some(("127.0.0.9", 65535, true)));
+        check("[::1]:6379", Some(("::1", 6379, true)));
+        check("localhost:1", Some(("localhost", 1, true)));
+        for other in
+            ["redis", ":6379", "redis:0", "redis:65536", "::1:6379", "user@redis:6379", "[a]:1", "a b:1", ""]
+        {
+            check(other, None);
+        }
+    }
 
     #[test]
     fn a_network_has_its_addresses_and_no_others() {

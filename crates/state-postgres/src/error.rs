@@ -1,10 +1,11 @@
 use tokio_postgres::error::{Severity, SqlState};
 use weir_foundation::clock::Elapsed;
 use weir_foundation::failure::BoxError;
+use weir_foundation::network::HostPort;
 use weir_foundation::tls::{Distrust, TlsError};
 use weir_state::{CommitError, StateError};
 
-use crate::section::{Address, Schema};
+use crate::section::Schema;
 
 /// Why a state in Postgres could not be opened. None of them changed anything.
 #[derive(Debug, thiserror::Error)]
@@ -14,13 +15,13 @@ pub enum OpenError {
     Tls(#[from] TlsError),
     /// Nobody is there, or does not answer. It may be there later.
     #[error("Postgres can not be reached at `{address}`")]
-    Unreachable { address: Address, source: BoxError },
+    Unreachable { address: HostPort, source: BoxError },
     #[error("the Postgres at `{address}` is not trusted; see `tls.ca_file` and the host of `address`")]
-    Untrusted { address: Address, source: Distrust },
+    Untrusted { address: HostPort, source: Distrust },
     #[error(
         "the Postgres at `{address}` speaks no TLS; switch it on there (`ssl = on`), or write `encrypt: false`"
     )]
-    NoTls { address: Address },
+    NoTls { address: HostPort },
     #[error("Postgres does not let `{username}` in; see `username`, `password` and its `pg_hba.conf`")]
     Login { username: String, source: BoxError },
     #[error("there is no database `{database}`; make it: create database \"{database}\" encoding 'UTF8'")]
@@ -28,7 +29,7 @@ pub enum OpenError {
     #[error("the database `{database}` has the encoding {found}; make one with the encoding UTF8")]
     Encoding { database: String, found: String },
     #[error("the Postgres at `{address}` is a standby, which takes no writes; name the primary server")]
-    Standby { address: Address },
+    Standby { address: HostPort },
     /// As `server_version_num` says it.
     #[error("Postgres has the version {found}, the state needs {oldest} or newer")]
     OldServer { found: i32, oldest: i32 },

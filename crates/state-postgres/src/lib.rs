@@ -45,5 +45,5 @@ mod section;
 mod state;
 
 pub use error::OpenError;
-pub use section::{Address, Encryption, PostgresSection, PostgresSettings, Schema};
+pub use section::{Encryption, PostgresSection, PostgresSettings, Schema};
 pub use state::PostgresState;

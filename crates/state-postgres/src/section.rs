@@ -1,10 +1,10 @@
 //! The settings of a state in Postgres.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use weir_foundation::network::HostPort;
 use weir_foundation::settings::{DurationText, Problem, Problems, Secret};
 use weir_foundation::tls::{TlsSection, TlsSettings};
 
@@ -38,21 +38,13 @@ pub struct PostgresSection {
 /// The validated [`PostgresSection`].
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
-    pub address: Address,
+    pub address: HostPort,
     pub database: String,
     pub username: String,
     pub password: Option<Secret>,
     pub schema: Schema,
     pub timeout: Duration,
     pub encryption: Encryption,
-}
-
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// A name or an IP address, without brackets.
-    host: String,
-    port: u16,
 }
 
 /// The name of a schema, which needs no quoting.
@@ -109,7 +101,7 @@ impl PostgresSettings {
             }
             return problems.or(None);
         };
-        let address = Address::parse(text);
+        let address = text.parse::<HostPort>().ok();
         match &address {
             // Where there is a user there may be a password, which is not for a log.
             None if text.contains('@') => {
@@ -139,45 +131,6 @@ impl PostgresSettings {
             })),
             _ => Err(problems),
         }
-    }
-}
-
-impl Address {
-    /// A name or an IP address (of version 6 in brackets), a colon, a port.
-    fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let port = port.parse().ok().filter(|port| *port > 0)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bracketed {
-            Some(ip) => ip.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
-            None if !host.is_empty() && host.chars().all(plain) => host.to_owned(),
-            None => return None,
-        };
-        Some(Self { host, port })
-    }
-
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Whether nobody but this machine sees what goes there.
-    fn is_loopback(&self) -> bool {
-        let is_name = self.host.eq_ignore_ascii_case("localhost");
-        is_name || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 
