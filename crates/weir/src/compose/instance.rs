@@ -144,7 +144,6 @@ impl Instance {
             enrolment: showing.enrolment.subscribe(),
             clients: showing.clients.subscribe(),
         };
-        tracing::info!(instance = %fleet.instance().id, "belongs to an instance");
         follow(&fleet, process);
         tell(&fleet, process);
         maintain(fleet, own.names, shown, showing, process);
@@ -154,6 +153,7 @@ impl Instance {
     /// Says which instance this is, so that it can be told from others.
     pub(super) fn tell(&self, status: &StatusBoard, state: &StateSettings) {
         let (id, state) = (self.fleet.instance().id.to_string(), state.to_string());
+        tracing::info!(instance = id, state, "belongs to an instance");
         status.section("instance", move || json!({ "id": id, "state": state }));
     }
 
