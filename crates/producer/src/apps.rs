@@ -22,6 +22,8 @@ pub(crate) struct Known {
     pub(crate) max_tps: Option<NonZeroU32>,
     /// Where its events are filed that do not say it themselves; absent where its name says so.
     pub(crate) index_prefix: Option<IndexPrefix>,
+    /// Whether a process of the instance sends. What it shows is not the secret of an app.
+    pub(crate) by_pass: bool,
 }
 
 /// Nobody, or not this client, may send in the name of the app.
@@ -41,7 +43,7 @@ pub(crate) enum AppRefused {
 
 impl From<AppTerms> for Known {
     fn from(AppTerms { max_tps, index_prefix, .. }: AppTerms) -> Self {
-        Self { max_tps, index_prefix }
+        Self { max_tps, index_prefix, by_pass: false }
     }
 }
 
@@ -53,8 +55,9 @@ impl Apps {
     /// For a client that shows a secret, or none. An app that has secrets wants one of them, or the pass of a process of
     /// the instance: what was taken before is not judged again.
     pub(crate) fn of_client(&self, app: &str, secret: Option<&str>) -> Result<Known, AppRefused> {
-        if secret.is_some_and(|secret| self.is_pass(secret)) {
-            return Ok(Known::default());
+        let is_pass = |fleet: &Fleet| secret.is_some_and(|secret| fleet.is_pass(secret));
+        if self.fleet.as_ref().is_some_and(is_pass) {
+            return Ok(Known { by_pass: true, ..Known::default() });
         }
         let Some((fleet, name, terms)) = self.find(app) else { return self.unknown(app) };
         if !terms.enabled {
@@ -71,11 +74,6 @@ impl Apps {
             })?;
         }
         Ok(Known::from(terms))
-    }
-
-    /// Whether a process of the instance shows it.
-    pub(crate) fn is_pass(&self, secret: &str) -> bool {
-        self.fleet.as_ref().is_some_and(|fleet| fleet.is_pass(secret))
     }
 
     /// For an agent whose token names the app.

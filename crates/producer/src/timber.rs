@@ -66,10 +66,9 @@ impl Admission {
         let context = scanned.context().unwrap_or(&none);
         let known = self.apps.of_client(context.topic, context.app_secret)?;
         let terms = Terms::of_context(context, &known, &self.streams, &self.settings)?;
-        let is_ours = context.app_secret.is_some_and(|secret| self.apps.is_pass(secret));
-        let secrets = if is_ours { Secrets::Remove } else { self.settings.secrets };
+        let secrets = if known.by_pass { Secrets::Remove } else { self.settings.secrets };
         // Passes change; the batch is the same.
-        let known_by = is_ours.then(|| scanned.without_app_secret()).flatten();
+        let known_by = known.by_pass.then(|| scanned.without_app_secret()).flatten();
         let records = match self.records {
             Records::AsReceived => vec![as_received(&scanned, bytes, secrets)],
             Records::Shaped { limit } => scanned.shape(&self.shape(limit, secrets))?,
