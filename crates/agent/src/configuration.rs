@@ -125,6 +125,11 @@ impl Configurations {
         self.document.trying.is_some()
     }
 
+    /// Whether there is one to go back to.
+    pub(crate) fn has_good(&self) -> bool {
+        self.document.good.is_some()
+    }
+
     /// Whether an offer is one that neither runs nor has failed. What failed is tried again once the server has set it
     /// again, under another revision.
     pub(crate) fn is_new(&self, offer: &Offer) -> bool {
@@ -288,11 +293,13 @@ mod tests {
         found.tries(&offer(1)).expect("there is space");
         found.applied().expect("there is space");
         found.tries(&offer(2)).expect("there is space");
-        check(&open(&folder), 2, true, None);
         // An orderly end does not count.
-        for _ in 0..3 {
-            open(&folder).interrupted().expect("there is space");
+        for _ in 0..5 {
+            found.interrupted().expect("there is space");
+            found = open(&folder);
+            check(&found, 2, true, None);
         }
+        check(&open(&folder), 2, true, None);
         let found = open(&folder);
         check(&found, 1, false, Some((2, false)));
         let error = found.outcome().and_then(|outcome| outcome.error).expect("it failed");

@@ -90,7 +90,8 @@ impl Steward {
                 Event::Report => stage,
                 Event::Offer => self.offered(stage, &mut again),
                 Event::ProbationOver { generation, begun } => {
-                    self.judge(generation, begun, &report.borrow().clone())
+                    let judged = self.judge(generation, begun, &report.borrow().clone());
+                    self.offered(judged, &mut again)
                 }
             };
         }
@@ -121,7 +122,8 @@ impl Steward {
         }
     }
 
-    /// The last offer counts; one that is tried may be left for it. `again` is when it is to be looked at again.
+    /// The last offer counts; one that is tried is left for it, unless it is the first and there would be nothing to go back
+    /// to. `again` is when it is to be looked at again.
     fn offered(&mut self, stage: Stage, again: &mut Option<Instant>) -> Stage {
         *again = None;
         let offer = self.offers.as_mut().and_then(|offers| offers.borrow_and_update().clone());
@@ -140,6 +142,9 @@ impl Steward {
                 return stage;
             }
         };
+        if matches!(stage, Stage::Probation { .. }) && !self.configurations.has_good() && !inputs.is_empty() {
+            return stage;
+        }
         if let Err(error) = self.configurations.tries(&offer) {
             // Nothing may run that could not be gone back from.
             self.noted(Err(error));

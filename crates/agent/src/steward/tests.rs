@@ -228,11 +228,40 @@ async fn a_slow_beginning_is_waited_for_and_one_that_never_comes_is_not() {
 async fn the_last_offer_counts() {
     let mut world = World::new();
     world.tries(1, "/a").await;
+    world.is_good(1).await;
     world.tries(2, "/b").await;
-    world.is_good(2).await;
+    world.tries(3, "/c").await;
+    world.is_good(3).await;
     // Nothing is to be read any more.
     world.offers(0, "");
     world.until("nothing is read", |world| world.reads().is_empty()).await;
+}
+
+/// Or a second one that does not work would leave an agent with nothing that reads.
+#[tokio::test]
+async fn the_first_one_is_not_left_before_it_is_known_how_it_is() {
+    let mut world = World::new();
+    world.tries(1, "/a").await;
+    world.offers(2, &text("/b"));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert_eq!(world.reads(), ["/a"]);
+    }
+    world.has_looked(1, 0);
+    world.clock.advance(PROBATION);
+    world.reads_soon("/b").await;
+    world.has_looked(0, 1);
+    world.clock.advance(PROBATION);
+    world.outcome(2).await.expect("it fails");
+    world.reads_soon("/a").await;
+    // One that does not work itself is left for the next.
+    let mut world = World::new();
+    world.tries(1, "/a").await;
+    world.offers(2, &text("/b"));
+    world.has_looked(0, 1);
+    world.clock.advance(PROBATION);
+    world.reads_soon("/b").await;
+    world.is_good(2).await;
 }
 
 #[tokio::test]
@@ -290,9 +319,11 @@ async fn an_offer_that_can_not_be_written_down_is_looked_at_again() {
 #[tokio::test]
 async fn what_never_ran_is_not_taken_for_good() {
     let mut world = World::new();
-    world.tries(1, "/a").await;
+    world.tries(1, "/first").await;
+    world.is_good(1).await;
+    world.tries(2, "/a").await;
     let full = FullDisk::of(world.folder.path());
-    world.offers(2, &text("/never-run"));
+    world.offers(3, &text("/never-run"));
     world.until("it is told", |world| world.condition.borrow().error.is_some()).await;
     world.has_looked(1, 0);
     world.clock.advance(PROBATION);
