@@ -19,8 +19,10 @@ mod steward;
 
 pub use agent::{Agent, Parts, Standing, StartError};
 pub use configuration::ConfigurationError;
-pub use files::{Behind, InputReport, Inputs, Preview, PreviewEvent, RegisterError, Report, Scan};
-pub use remote::{RemoteConfiguration, RemoteSection, check};
+pub use files::{
+    Behind, InputReport, Inputs, Preview, PreviewEvent, RegisterError, Report, Scan, Sighting, Survey, Unseen,
+};
+pub use remote::{RemoteConfiguration, RemoteSection, check, of_any_agent};
 pub use section::{
     Access, AgentSection, ConditionSection, FieldsSection, FilesSettings, FormatName, InputKind,
     InputSection, LanguageName, MultilineSection, Node, ParserName, ParserSection, SampleSection, Settings,

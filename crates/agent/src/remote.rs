@@ -65,8 +65,12 @@ pub fn check(text: &str) -> Result<(), Problems> {
         let hint = "`weir config withdraw` takes a configuration back";
         return Err(Problem::at("inputs", message).hint(hint).into());
     }
-    let any = Terms { apps: Vec::new(), paths: None };
-    any.with_any_app().read(text).map(drop)
+    Terms::default().with_any_app().read(text).map(drop)
+}
+
+/// Inputs that may leave out the app, which each agent has of its own. Problems are at their place in the list.
+pub fn of_any_agent(inputs: &[InputSection]) -> Result<Vec<FilesSettings>, Problems> {
+    Terms::default().with_any_app().inputs(inputs)
 }
 
 impl Terms {

@@ -23,7 +23,7 @@ use weir_limits_redis::RedisLimitsSettings;
 use weir_redaction::RedactionSettings;
 use weir_server::ServerSettings;
 
-pub(crate) use self::agent::AgentSettings;
+pub(crate) use self::agent::{AgentSettings, read_inputs};
 pub(crate) use self::aliases::ALIASES;
 use self::barito::PRESET;
 use self::section::Compat;

@@ -169,7 +169,7 @@ impl Feed {
 
 impl Input {
     /// None for settings that were not validated.
-    fn new(settings: &FilesSettings) -> Option<Self> {
+    pub(super) fn new(settings: &FilesSettings) -> Option<Self> {
         let prefix = IndexPrefix::new(&settings.app).ok()?;
         let patterns = settings.paths.iter().map(|path| Pattern::new(path).ok()).collect::<Option<_>>()?;
         let walks = settings.paths.iter().map(|path| Walk::new(path)).collect::<Option<_>>()?;

@@ -5,6 +5,7 @@ mod key;
 mod list;
 mod run;
 mod show;
+mod trial;
 
 use std::io::Write as _;
 
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
 enum Command {
     /// Read files and send what they say, each line once
     Run(run::Arguments),
-    /// Ask the agent on this machine how it is
+    /// Ask the agent on this machine how it is, or try what inputs would read here
     ///
     /// Ends with exit code 1 if anything is wrong.
     Check(check::Arguments),

@@ -73,6 +73,21 @@ impl AgentSettings {
     }
 }
 
+/// The inputs of a file that an agent may be started with, or be told by its server.
+pub(crate) fn read_inputs(file: &Path) -> Result<Vec<FilesSettings>, Problems> {
+    let mut loaded: Loaded<RawAgentSettings> = load(Sources {
+        presets: &[],
+        implied: &[],
+        file: Some(file),
+        environment: &Environment::default(),
+        aliases: &[],
+        wrong_aliases: WrongAliases::Refused,
+        flags: &[],
+    });
+    let inputs = loaded.section("inputs", |raw| weir_agent::of_any_agent(&raw.inputs));
+    loaded.finish().and_then(|_| inputs.ok_or_else(super::unexplained))
+}
+
 fn validate(loaded: &mut Loaded<RawAgentSettings>, host: &str) -> Option<AgentSettings> {
     let data_dir = loaded.raw.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);

@@ -1,7 +1,8 @@
-//! `weir agent check`: how the agent on this machine is, by its own word.
+//! `weir agent check`: how the agent on this machine is, by its own word, and what inputs would read here.
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use weir_foundation::exit::ExitCode;
 use weir_foundation::fetch::Fetcher;
 
 use super::super::{OutputArgs, block_on, zone};
+use super::trial;
 use crate::compose::CONNECTED;
 use crate::console::{self, Advised};
 use crate::output::{Column, Format, Row, Zone, json_line, left, print_rows, printable, right};
@@ -24,6 +26,12 @@ pub(super) struct Arguments {
     /// Where the agent shows its health: `listen.ops` of its settings
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8009")]
     ops: SocketAddr,
+    /// Ask no agent: show which files the inputs of this file would read here, and their first events as they would be sent
+    #[arg(long, value_name = "FILE", conflicts_with = "ops")]
+    inputs: Option<PathBuf>,
+    /// How many events of each file at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 2, requires = "inputs")]
+    events: usize,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -110,6 +118,9 @@ struct Finding {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(file) = &arguments.inputs {
+        return trial::run(file, arguments.events, arguments.output.output, &zone());
+    }
     let page = block_on(ask(arguments.ops))?;
     let finding = Finding::of(page, arguments.ops)?;
     print(&mut console::stdout(), arguments.output.output, &zone(), &finding)?;
