@@ -53,7 +53,9 @@ pub use labels::{IllegalLabels, Labels, Selector};
 pub use logs::{LogAnswer, LogRequest};
 pub use maintenance::MaintainError;
 pub use names::{IllegalOperatorName, IllegalTitle, OperatorName, Title};
-pub use operators::{CreateOperatorError, OperatorRefused, OperatorView, RemoveOperatorError};
+pub use operators::{
+    CreateOperatorError, CreatedOperator, OperatorRefused, OperatorView, RemoveOperatorError,
+};
 pub use recover::{RecoverError, RecoverRequest};
 pub use renew::{RenewError, RenewRequest};
 pub use reports::{

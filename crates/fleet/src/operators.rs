@@ -21,6 +21,14 @@ pub struct OperatorView {
     pub expires: Option<SystemTime>,
 }
 
+/// A new operator.
+#[derive(Debug, Clone)]
+pub struct CreatedOperator {
+    /// To be shown once.
+    pub token: Secret,
+    pub expires: Option<SystemTime>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum CreateOperatorError {
     #[error("there is an operator `{0}` already")]
@@ -79,21 +87,18 @@ impl Operator {
 }
 
 impl Fleet {
-    /// A new operator, and the token to be shown once. `by` is absent if somebody at the machine itself does it.
+    /// A new operator. `by` is absent if somebody at the machine itself does it.
     pub async fn create_operator(
         &self,
         name: &OperatorName,
         life: Option<Duration>,
         by: Option<&OperatorName>,
-    ) -> Result<Secret, CreateOperatorError> {
+    ) -> Result<CreatedOperator, CreateOperatorError> {
         let token = operator_token();
         let now = self.now();
-        let operator = Operator {
-            hash: SecretHash::of(token.reveal()),
-            made: now,
-            made_by: by.cloned(),
-            expires: life.and_then(|life| now.checked_add(life)),
-        };
+        let expires = life.and_then(|life| now.checked_add(life));
+        let hash = SecretHash::of(token.reveal());
+        let operator = Operator { hash, made: now, made_by: by.cloned(), expires };
         let operator = &operator;
         self.change(|| async move {
             match self.find::<Operator>(name.as_str()).await? {
@@ -103,7 +108,7 @@ impl Fleet {
         })
         .await?;
         tracing::info!(operator = %name, by = by.map(OperatorName::as_str), "created an operator");
-        Ok(token)
+        Ok(CreatedOperator { token, expires })
     }
 
     /// His token is refused from now on. One whose token does not expire always stays.

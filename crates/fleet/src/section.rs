@@ -18,7 +18,8 @@ pub struct FleetSection {
     /// Address where nodes enrol, by TLS. Default: `127.0.0.1:8084`.
     pub enrol_listen: Option<SocketAddr>,
     /// Names or addresses by which nodes reach this machine, without ports; they stand in access keys. Default: the
-    /// address of `producer.ingest_listen`; where that is all addresses, the name of this machine.
+    /// address of `producer.ingest_listen`, for `weir server` that of `fleet.enrol_listen`; where that is all addresses,
+    /// the name of this machine.
     pub names: Option<Vec<String>>,
     /// Whether programs on this machine may send as agents without a key; never from an address of `proxies`. Default:
     /// `true`.
@@ -128,13 +129,13 @@ impl FleetListen {
         })
     }
 
-    /// By which nodes reach this machine, which is called `host`, where agents are listened for at this address.
+    /// By which nodes reach this machine, which is called `host`, where they are listened for at this address.
     #[must_use]
-    pub fn names(&self, agents: SocketAddr, host: &str) -> Vec<String> {
+    pub fn names(&self, at: SocketAddr, host: &str) -> Vec<String> {
         match &self.names {
             Some(names) => names.clone(),
-            None if agents.ip().is_unspecified() => vec![host.to_owned()],
-            None => vec![agents.ip().to_canonical().to_string()],
+            None if at.ip().is_unspecified() => vec![host.to_owned()],
+            None => vec![at.ip().to_canonical().to_string()],
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod query;
 pub(crate) mod role;
 pub(crate) mod send;
 pub(crate) mod server;
+mod state;
 pub(crate) mod stores;
 pub(crate) mod streams;
 pub(crate) mod tail;

@@ -48,13 +48,13 @@ pub(crate) use self::agent::{CONNECTED, agent};
 use self::auditor::Books;
 pub(crate) use self::consumer::consumer;
 use self::door::Doors;
-use self::instance::Instance;
+use self::instance::{Instance, Reached};
 pub(crate) use self::listeners::Addresses;
 use self::listeners::Listeners;
 pub(crate) use self::producer::producer;
 use self::secure::Certificates;
 pub(crate) use self::server::server;
-use crate::settings::{Settings, StateSettings};
+use crate::settings::Settings;
 
 /// What every component gets from the process.
 #[derive(Debug, Clone)]
@@ -96,8 +96,9 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     directory::prepare(&settings.data_dir)?;
     let mut metrics = Builder::new();
     let doors = weir_fleet::Doors { agents: addresses.ingest, enrolment: addresses.enrolment };
-    let state = of_instance(settings)?;
-    let instance = Instance::open(state, settings, doors, process).await?;
+    let reached = Reached { at: doors.agents, doors };
+    let state = settings.instance_state();
+    let instance = Instance::open(&state, settings, reached, process).await?;
     weir_server::agents::register_metrics(metrics.weir(), &instance.agents);
     let storage = Storage::open(settings, process, &mut metrics)?;
 
@@ -109,7 +110,7 @@ pub(crate) async fn up(settings: &Settings, process: &Process) -> Result<Running
     let server = embedded_server(settings, process, &storage, &instance, redactor, door, &mut metrics);
 
     let status = status(process, &storage, addresses);
-    instance.tell(&status, state);
+    instance.show(&status, &state);
     let ops = show(listeners.ops, status, process, metrics)?;
     // Neither the index nor a tail may have what the rules would have taken out.
     redaction.known().await.context("find out what to redact")?;
@@ -294,11 +295,6 @@ fn identity(role: &str, durability: &str) -> Identity {
         role: role.to_owned(),
         durability: durability.to_owned(),
     }
-}
-
-/// Where the instance is kept of a role that has one.
-fn of_instance(settings: &Settings) -> Result<&StateSettings> {
-    settings.state.as_ref().context("find the state of the instance")
 }
 
 /// Opens the door of agents.

@@ -73,6 +73,13 @@ pub(crate) struct Settings {
     pub(crate) redaction: RedactionSettings,
 }
 
+impl Settings {
+    /// Where the instance is kept, for roles that make one.
+    pub(crate) fn instance_state(&self) -> StateSettings {
+        self.state.clone().unwrap_or_else(|| StateSettings::of(&self.data_dir))
+    }
+}
+
 /// What reading the settings came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {

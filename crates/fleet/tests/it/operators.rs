@@ -1,4 +1,5 @@
-use weir_fleet::{CreateOperatorError, OperatorRefused, RemoveOperatorError};
+use weir_fleet::{CreateOperatorError, CreatedOperator, OperatorRefused, RemoveOperatorError};
+use weir_foundation::clock::Clock;
 use weir_foundation::failure::Failure;
 use weir_foundation::settings::Secret;
 use weir_state::{Kind, State};
@@ -9,9 +10,14 @@ use crate::support::{DAY, HOUR, admin, operator, world};
 async fn tokens_are_of_operators() {
     let world = world().await;
     let fleet = &world.fleet;
-    let ann = fleet.create_operator(&operator("ann"), None, Some(&admin())).await.expect("created");
-    let bob =
-        fleet.create_operator(&operator("bob"), Some(DAY), Some(&operator("ann"))).await.expect("created");
+    let create = async |name: &str, life, by: &str| {
+        fleet.create_operator(&operator(name), life, Some(&operator(by))).await.expect("created")
+    };
+    let CreatedOperator { token: ann, expires: None } = create("ann", None, "admin").await else {
+        panic!("there is no end to her token");
+    };
+    let CreatedOperator { token: bob, expires } = create("bob", Some(DAY), "ann").await;
+    assert_eq!(expires, Some(world.clock.now() + DAY));
     assert!(ann.reveal().starts_with("weiro1_"));
     assert_eq!(fleet.check_operator(&ann), Ok(operator("ann")));
     assert_eq!(fleet.check_operator(&bob), Ok(operator("bob")));
@@ -53,7 +59,7 @@ async fn the_last_operator_stays() {
     fleet.create_operator(&operator("guest"), Some(HOUR), Some(&admin())).await.expect("created");
     let last = remove("admin").await.expect_err("a guest is gone in an hour");
     assert_eq!(last.code(), "last-operator");
-    let ann = fleet.create_operator(&operator("ann"), None, Some(&admin())).await.expect("created");
+    let ann = fleet.create_operator(&operator("ann"), None, Some(&admin())).await.expect("created").token;
     remove("admin").await.expect("ann stays");
     remove("guest").await.expect("ann stays");
     assert!(matches!(remove("ann").await, Err(RemoveOperatorError::Last(_))));

@@ -151,3 +151,15 @@ impl fmt::Debug for FleetNumbers {
         f.debug_struct("FleetNumbers").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_have_the_words_of_the_api() {
+        for state in STATES {
+            assert_eq!(serde_json::to_value(state).expect("is JSON"), word(state));
+        }
+    }
+}

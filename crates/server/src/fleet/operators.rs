@@ -1,7 +1,7 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use http::StatusCode;
-use weir_fleet::{OperatorName, OperatorView};
+use weir_fleet::{CreatedOperator, OperatorName, OperatorView};
 
 use super::{InPath, in_path, life, named, time};
 use crate::api;
@@ -40,11 +40,10 @@ async fn create(
 ) -> Result<Json<api::CreatedOperator>, Failure> {
     let Json(api::NewOperator { operator: name, ttl }) = body?;
     let name = named("an operator", &name, OperatorName::new)?;
-    let token = asking.fleet().create_operator(&name, life(ttl)?, Some(&asking.by)).await;
-    let token = token.map_err(|error| Failure::of_fleet(&error))?;
-    let made = asking.fleet().operators().into_iter().find(|view| view.name == name);
-    let expires = made.and_then(|view| view.expires).map(time);
-    Ok(Json(api::CreatedOperator { operator: name.to_string(), token: (&token).into(), expires }))
+    let created = asking.fleet().create_operator(&name, life(ttl)?, Some(&asking.by)).await;
+    let CreatedOperator { token, expires } = created.map_err(|error| Failure::of_fleet(&error))?;
+    let (operator, expires) = (name.to_string(), expires.map(time));
+    Ok(Json(api::CreatedOperator { operator, token: (&token).into(), expires }))
 }
 
 async fn remove(asking: Asking, name: InPath) -> Result<StatusCode, Failure> {

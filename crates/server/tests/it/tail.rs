@@ -221,7 +221,7 @@ async fn a_tail_ends_with_the_token_of_its_operator() {
     let world = World::public().await;
     let partition = world.create_stream("shop_logs").await;
     let [admin, ann] = ["admin", "ann"].map(|name| OperatorName::new(name).expect("a name"));
-    let token = world.fleet().create_operator(&ann, None, Some(&admin)).await.expect("there is none");
+    let token = world.fleet().create_operator(&ann, None, Some(&admin)).await.expect("there is none").token;
     let mut of_admin = Tail::open_as(&world, Some(world.token()), "shop").await;
     let mut of_ann = Tail::open_as(&world, Some(token.reveal()), "shop").await;
     world.append(&partition, 0, &events(0..2)).await;

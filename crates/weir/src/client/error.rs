@@ -99,9 +99,11 @@ impl ClientError {
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreachable { .. } => {
-                Some("start it with `weir up`, or name another address with `--server URL`".to_owned())
-            }
+            Self::Unreachable { .. } => Some(
+                "see whether weir runs there (`weir up` starts one on this machine), or name another address with \
+                 `--server URL`"
+                    .to_owned(),
+            ),
             Self::Untrusted { hint, .. } => Some(hint.to_string()),
             Self::Broken { server, source } if server.scheme() == "http" && is_no_http(&**source) => {
                 Some(format!("if TLS is spoken there, write `https://{}`", server.authority()))
@@ -141,8 +143,8 @@ impl Refusal {
 /// What to do where a token is wanted and none was shown.
 pub(crate) fn how_to_show_a_token() -> String {
     format!(
-        "show a token: set `{TOKEN}`, or name its file by `--token-file FILE`; weir leaves it in \
-         `operator.token` of its data directory"
+        "show a token: set `{TOKEN}`, or name its file by `--token-file FILE`; that of the first operator is in \
+         `operator.token` of weir's data directory, if it was not printed by `weir server init`"
     )
 }
 

@@ -303,7 +303,7 @@ async fn a_token_that_is_wanted_is_asked_for() {
     };
     insta::assert_snapshot!(asked(client(&server.url("http"), []).expect("is good")).await, @r"
     error: a token is needed
-    next: show a token: set `WEIR_TOKEN`, or name its file by `--token-file FILE`; weir leaves it in `operator.token` of its data directory
+    next: show a token: set `WEIR_TOKEN`, or name its file by `--token-file FILE`; that of the first operator is in `operator.token` of weir's data directory, if it was not printed by `weir server init`
     ");
     let client = client(&server.url("http"), [("WEIR_TOKEN", TOKEN)]).expect("is good");
     insta::assert_snapshot!(asked(client).await, @r"
@@ -354,7 +354,7 @@ async fn a_grpc_door_is_known_as_weir_is_and_shown_the_token() {
     let nobody = client(&door.url("https"), [("WEIR_CA_PIN", &*pin.to_string())]).expect("is good");
     insta::assert_snapshot!(printed(send(&nobody).await.expect_err("shows no token"), &door), @r"
     error: the door refused a batch: The request does not have valid authentication credentials: 
-    next: show a token: set `WEIR_TOKEN`, or name its file by `--token-file FILE`; weir leaves it in `operator.token` of its data directory
+    next: show a token: set `WEIR_TOKEN`, or name its file by `--token-file FILE`; that of the first operator is in `operator.token` of weir's data directory, if it was not printed by `weir server init`
     ");
 
     let other = client(&door.url("https"), []).expect("is good");

@@ -1,26 +1,25 @@
 //! `weir operator`: who may change anything.
 
-use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
-use rustix::process::geteuid;
 use weir_fleet::{Fleet, FleetSettings, OpenError, OperatorName};
 use weir_foundation::exit::ExitCode;
-use weir_foundation::settings::{DurationText, Environment, Problems};
+use weir_foundation::settings::DurationText;
 use weir_foundation::umask;
 use weir_model::Timestamp;
 use weir_server::api::{CreatedOperator, NewOperator, Operator, Operators};
 
 use super::fleet::{Ttl, time_or};
+use super::state::{StateArgs, is_ours};
 use super::{OutputArgs, block_on, refuse, zone};
 use crate::client::{Client, ClientArgs};
 use crate::compose::offline::with_state;
 use crate::console::{self, Advised};
 use crate::output::{Column, Format, Row, Zone, left, local_text, print_rows};
-use crate::settings::{Given, Role, StateSettings};
+use crate::settings::{Role, StateSettings};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -31,18 +30,20 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make an operator and print the token, this once
+    ///
+    /// With `--data-dir` or `--config` it is done in the state of the instance itself, without asking a server and without
+    /// a token, for when none is left, and whether weir runs or not. The environment counts as for `weir up`.
     Create {
         /// The name
         operator: String,
         /// How long the token is good: `12h`, `30d`, or `never` for no end
         #[arg(long, default_value = "never")]
         ttl: Ttl,
-        /// Data directory of a weir on this machine, running or not: the operator is made there, without asking a server
-        /// and without a token, for when none is left
+        /// Data directory of `weir up` or `weir server` on this machine
         #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ca_file", "ca_pin", "token_file"])]
         data_dir: Option<PathBuf>,
-        /// The same, where the YAML file with the settings of `weir up` or `weir server` says where the instance is kept
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "ca_file", "ca_pin", "token_file", "data_dir"])]
+        /// The YAML file with the settings of `weir up` or `weir server`, which say where the instance is kept
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "ca_file", "ca_pin", "token_file"])]
         config: Option<PathBuf>,
         #[command(flatten)]
         output: OutputArgs,
@@ -69,25 +70,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = console::stdout();
     match arguments.command {
         Command::Create { operator, ttl, data_dir, config, output, server } => {
-            let state = match (data_dir, config) {
-                (Some(data_dir), _) => Some(StateSettings::of(&data_dir)),
-                (None, Some(file)) => match state_of(file) {
-                    Ok(state) => Some(state),
+            let answer = if data_dir.is_some() || config.is_some() {
+                let state = match (StateArgs { data_dir, config }).settings() {
+                    Ok(settings) => settings.instance_state(),
                     Err(problems) => return Ok(refuse(&problems, Role::Up)),
-                },
-                (None, None) => None,
-            };
-            let answer = match state {
-                Some(state) => {
-                    let created = create_in(&state, &operator, ttl)?;
-                    console::note("a weir that runs over this state knows it within a second");
-                    created
-                }
-                None => {
-                    let client = Client::of(&server)?;
-                    let new = NewOperator { operator, ttl: ttl.text() };
-                    block_on(async { Ok(client.post(&["operators"], &new).await?) })?
-                }
+                };
+                let created = create_in(&state, &operator, ttl)?;
+                console::note("a weir that runs over this state knows it within a second");
+                created
+            } else {
+                let client = Client::of(&server)?;
+                let new = NewOperator { operator, ttl: ttl.text() };
+                block_on(async { Ok(client.post(&["operators"], &new).await?) })?
             };
             print_token(&mut out, output.output, &zone(), &answer)?;
         }
@@ -105,19 +99,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::Good)
 }
 
-/// Where the settings put the instance.
-fn state_of(file: PathBuf) -> Result<StateSettings, Problems> {
-    let environment = Environment::of_process();
-    let given = Given { role: Role::Up, file: Some(file), environment, flags: Vec::new() };
-    let settings = given.read().settings?;
-    Ok(settings.state.unwrap_or_else(|| StateSettings::of(&settings.data_dir)))
-}
-
 /// Whoever may write to the state needs no token to be an operator.
 fn create_in(state: &StateSettings, operator: &str, ttl: Ttl) -> Result<CreatedOperator> {
     let name = OperatorName::new(operator).map_err(|error| anyhow!("`{operator}` is no name: {error}"))?;
-    if let StateSettings::Directory(directory) = state {
-        is_ours(directory)?;
+    if !is_ours(state)? {
+        return Err(absent(state));
     }
     umask::keep_files_private();
     let life = ttl.text().map(DurationText::duration);
@@ -127,35 +113,19 @@ fn create_in(state: &StateSettings, operator: &str, ttl: Ttl) -> Result<CreatedO
                 OpenError::Absent => absent(state),
                 error => anyhow::Error::from(error).context("open the instance"),
             })?;
-        let token = fleet.create_operator(&name, life, None).await?;
-        let made = fleet.operators().into_iter().find(|view| view.name == name);
-        let expires = made.and_then(|view| view.expires).map(|expires| Timestamp::from(expires).into());
-        Ok(CreatedOperator { operator: name.to_string(), token: (&token).into(), expires })
+        let created = fleet.create_operator(&name, life, None).await?;
+        let expires = created.expires.map(|expires| Timestamp::from(expires).into());
+        Ok(CreatedOperator { operator: name.to_string(), token: (&created.token).into(), expires })
     });
     block_on(create)
-}
-
-/// Fails where there is no state, which is not made here, and where it is that of another user, who could not use it any
-/// more if files of ours were beside it.
-fn is_ours(directory: &Path) -> Result<()> {
-    let shown = directory.display();
-    let found = directory.metadata().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => absent(&StateSettings::Directory(directory.to_owned())),
-        _ => anyhow::Error::from(error).context(format!("look at `{shown}`")),
-    })?;
-    if found.uid() == geteuid().as_raw() {
-        return Ok(());
-    }
-    Err(anyhow::Error::from(Advised {
-        what: format!("the instance in `{shown}` belongs to another user"),
-        hint: format!("run this as the user with the id {}", found.uid()),
-    }))
 }
 
 fn absent(state: &StateSettings) -> anyhow::Error {
     anyhow::Error::from(Advised {
         what: format!("there is no instance in {state}"),
-        hint: "`weir up` and `weir server` make one when they start for the first time".to_owned(),
+        hint: "name it with the `--config` and the `WEIR_` variables of `weir up` or `weir server`, which make one when they \
+               start for the first time"
+            .to_owned(),
     })
 }
 

@@ -19,10 +19,10 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the instance in the data directory and print the token of its first operator, this once
+    /// Make the instance and print the token of its first operator, this once
     ///
-    /// Without it `weir up` makes the instance when it starts for the first time, and leaves the token in `operator.token` of
-    /// the data directory. Ends with exit code 1 if there is an instance already.
+    /// Without it `weir up` or `weir server` makes the instance when it starts for the first time, and leaves the token in
+    /// `operator.token` of its data directory. Ends with exit code 1 if there is an instance already.
     Init(init::Arguments),
 }
 

@@ -23,7 +23,7 @@ use weir_foundation::settings::Secret;
 use weir_foundation::supervise::{DrainPhase, Policy};
 use weir_foundation::tls::VERSIONS;
 use weir_server::agents::{AgentParts, Hub};
-use weir_state::State;
+use weir_state::{CommitError, State, StateError};
 
 use super::Process;
 use super::state::Kept;
@@ -76,6 +76,20 @@ struct Showing {
     clients: watch::Sender<Arc<TlsConfig>>,
 }
 
+/// Where others come to this process.
+pub(super) struct Reached {
+    /// The address of its own whose host stands in its certificate and in access keys, where the settings name none.
+    pub(super) at: SocketAddr,
+    pub(super) doors: Doors,
+}
+
+/// Why an instance can not be opened yet.
+#[derive(PartialEq)]
+enum Hitch {
+    Absent,
+    Away(String),
+}
+
 /// What a process belongs to an instance with.
 struct Belonging {
     state: Arc<dyn State>,
@@ -90,12 +104,14 @@ impl Instance {
     pub(super) async fn open(
         state: &StateSettings,
         settings: &Settings,
-        doors: Doors,
+        reached: Reached,
         process: &Process,
     ) -> Result<Self> {
-        let own = Belonging::find(state, settings, doors.enrolment, doors, process).await?;
-        let opened = Fleet::open(Arc::clone(&own.state), Arc::clone(&process.clock), own.fleet.clone()).await;
-        let Opened { fleet, first_operator } = opened.context("open the instance")?;
+        let own = Belonging::find(state, settings, reached, process).await?;
+        let Opened { fleet, first_operator } = patiently(state, process, || {
+            Fleet::open(Arc::clone(&own.state), Arc::clone(&process.clock), own.fleet.clone())
+        })
+        .await?;
         if let Some(token) = &first_operator {
             keep_first_token(&settings.data_dir, token)?;
         }
@@ -106,22 +122,14 @@ impl Instance {
     pub(super) async fn join(
         state: &StateSettings,
         settings: &Settings,
-        doors: Doors,
+        reached: Reached,
         process: &Process,
     ) -> Result<Self> {
-        let own = Belonging::find(state, settings, doors.agents, doors, process).await?;
-        let mut is_told = false;
-        let fleet = loop {
-            let clock = Arc::clone(&process.clock);
-            match Fleet::join(Arc::clone(&own.state), clock, own.fleet.clone()).await {
-                Err(OpenError::Absent) => {}
-                joined => break joined.context("open the instance")?,
-            }
-            if !std::mem::replace(&mut is_told, true) {
-                tracing::warn!(%state, "waiting for an instance: `weir server` with the same `state` makes it");
-            }
-            process.clock.sleep(AGAIN).await;
-        };
+        let own = Belonging::find(state, settings, reached, process).await?;
+        let fleet = patiently(state, process, || {
+            Fleet::join(Arc::clone(&own.state), Arc::clone(&process.clock), own.fleet.clone())
+        })
+        .await?;
         Self::of(fleet, own, process)
     }
 
@@ -145,13 +153,13 @@ impl Instance {
             clients: showing.clients.subscribe(),
         };
         follow(&fleet, process);
-        tell(&fleet, process);
+        exchange(&fleet, process);
         maintain(fleet, own.names, shown, showing, process);
         Ok(instance)
     }
 
     /// Says which instance this is, so that it can be told from others.
-    pub(super) fn tell(&self, status: &StatusBoard, state: &StateSettings) {
+    pub(super) fn show(&self, status: &StatusBoard, state: &StateSettings) {
         let (id, state) = (self.fleet.instance().id.to_string(), state.to_string());
         tracing::info!(instance = id, state, "belongs to an instance");
         status.section("instance", move || json!({ "id": id, "state": state }));
@@ -178,17 +186,16 @@ impl Instance {
 }
 
 impl Belonging {
-    /// Where the settings do not say by which names this machine is reached, `reached` does.
     async fn find(
         state: &StateSettings,
         settings: &Settings,
-        reached: SocketAddr,
-        doors: Doors,
+        reached: Reached,
         process: &Process,
     ) -> Result<Self> {
+        let Reached { at, doors } = reached;
         let state = Kept::await_open(state, &process.clock, &process.spawner).await?.seam();
         let host = host::name().context("find out what this machine is called")?;
-        let names = settings.fleet.names(reached, &host);
+        let names = settings.fleet.names(at, &host);
         let told = settings.fleet.told(doors, &names);
         let fleet = FleetSettings { enrol: told.enrolment, ..settings.fleet.fleet.clone() };
         Ok(Self { state, names, agents: told.agents, fleet })
@@ -245,6 +252,44 @@ impl Showing {
     }
 }
 
+/// Opens an instance, however long that takes: another process may have to make it, and a Postgres may be about to come back.
+async fn patiently<T>(
+    state: &StateSettings,
+    process: &Process,
+    mut open: impl AsyncFnMut() -> Result<T, OpenError>,
+) -> Result<T> {
+    let mut told = None;
+    loop {
+        let hitch = match open().await {
+            Ok(opened) => return Ok(opened),
+            Err(OpenError::Absent) => Hitch::Absent,
+            Err(error) if state.is_remote() && is_passing(&error) => Hitch::Away(chain(&error).to_string()),
+            Err(error) => return Err(anyhow::Error::from(error).context("open the instance")),
+        };
+        if told.as_ref() != Some(&hitch) {
+            match &hitch {
+                Hitch::Absent => {
+                    tracing::warn!(%state, "waiting for an instance: `weir server` with the same `state` makes it");
+                }
+                Hitch::Away(error) => tracing::warn!(%state, error, "the state is away, trying again"),
+            }
+        }
+        told = Some(hitch);
+        process.clock.sleep(AGAIN).await;
+    }
+}
+
+/// Whether nothing was changed, and the same may work later. A change of which that is not known is none of these: an
+/// instance may have been made, and its first token with it.
+fn is_passing(error: &OpenError) -> bool {
+    matches!(
+        error,
+        OpenError::Store(
+            StoreError::Read(StateError::Failed(_)) | StoreError::Commit(CommitError::Unavailable(_))
+        )
+    )
+}
+
 /// What others change is seen here.
 fn follow(fleet: &Fleet, process: &Process) {
     let fleet = fleet.clone();
@@ -260,12 +305,13 @@ fn follow(fleet: &Fleet, process: &Process) {
 /// It is never busy for long enough to be stuck.
 const STALL: Duration = Duration::from_secs(600);
 
-/// What agents say here is seen by others, and it is looked whether the state is there; at the end that they do not attend here any more.
-fn tell(fleet: &Fleet, process: &Process) {
+/// What agents say here is seen by others, and it is looked whether the state is there; at the end that they do not attend
+/// here any more.
+fn exchange(fleet: &Fleet, process: &Process) {
     let (fleet, clock) = (fleet.clone(), Arc::clone(&process.clock));
     let progress = process.health.register("state", STALL);
     progress.idle();
-    process.spawner.spawn("fleet.tell", Policy::essential(DrainPhase::Commit), |drain| async move {
+    process.spawner.spawn("fleet.exchange", Policy::essential(DrainPhase::Commit), |drain| async move {
         let mut failing = false;
         let mut draining = false;
         while !draining {
@@ -273,17 +319,23 @@ fn tell(fleet: &Fleet, process: &Process) {
                 () = clock.sleep(TELLING) => {}
                 () = drain.draining() => draining = true,
             }
-            let looked = async { Ok::<_, StoreError>(fleet.refresh().await?) }.await;
-            let Err(error) = looked.and(fleet.write_reports().await) else {
-                if std::mem::replace(&mut failing, false) {
+            let exchanged = async {
+                fleet.refresh().await?;
+                fleet.write_reports().await
+            };
+            match exchanged.await {
+                Ok(()) if std::mem::replace(&mut failing, false) => {
                     progress.recovered();
                     tracing::info!("the state can be read and written again");
                 }
-                continue;
-            };
-            progress.degraded(format!("what was known last counts: {}", chain(&error)));
-            if !std::mem::replace(&mut failing, true) {
-                tracing::warn!(error = %chain(&error), "the state can not be used: nobody joins, and changes are not seen");
+                Ok(()) => {}
+                Err(error) => {
+                    let error = chain(&error);
+                    progress.degraded(format!("what was known last counts: {error}"));
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "the state can not be used: nobody joins, and changes are not seen");
+                    }
+                }
             }
         }
         Ok::<(), Infallible>(())

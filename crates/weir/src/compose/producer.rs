@@ -16,7 +16,7 @@ use weir_limits_redis::RedisLimiter;
 use weir_producer::{Producer, Records, RestGateway};
 
 use super::discovery::Discovery;
-use super::instance::Instance;
+use super::instance::{Instance, Reached};
 use super::secure::Certificates;
 use super::{Process, announce, identity, serve_agents, show};
 use crate::settings::{INGEST, Settings, StateSettings};
@@ -59,7 +59,7 @@ pub(crate) async fn producer(settings: &Settings, process: &Process) -> Result<O
     let producer = Producer::start(settings.producer.clone(), parts).await.context("start the producer")?;
     let status = status(process, [&listening, &grpc], [rest.as_ref(), ingest.as_ref()])?;
     if let Some((instance, state)) = instance.as_ref().zip(settings.state.as_ref()) {
-        instance.tell(&status, state);
+        instance.show(&status, state);
     }
     let ops = show(listening, status, process, metrics)?;
     let of_instance = instance.as_ref().map(Instance::clients);
@@ -95,7 +95,7 @@ async fn join(
         None => INGEST,
     };
     let doors = weir_fleet::Doors { agents, enrolment: settings.fleet.enrol };
-    Instance::join(state, settings, doors, process).await
+    Instance::join(state, settings, Reached { at: agents, doors }, process).await
 }
 
 /// The limits that this process shares with others, if it does.

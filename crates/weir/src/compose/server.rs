@@ -18,10 +18,10 @@ use weir_store_elastic::ElasticStore;
 use super::auditor::SharedBooks;
 use super::door::Doors;
 use super::fleet::Fleet;
-use super::instance::Instance;
+use super::instance::{Instance, Reached};
 use super::secure::Certificates;
 use super::ways::Places;
-use super::{Process, announce, directory, identity, listeners, of_instance, serve_enrolment, show};
+use super::{Process, announce, directory, identity, listeners, serve_enrolment, show};
 use crate::settings::{INGEST, Settings};
 
 /// Search, tail, audit and dead letters of what a group of consumers delivers, and retention of the store; and the control
@@ -40,13 +40,14 @@ pub(crate) async fn server(settings: &Settings, process: &Process) -> Result<Ops
         agents: settings.producer.ingest_listen.unwrap_or(INGEST),
         enrolment: enrolment.local_addr().context("ask for a bound address")?,
     };
-    let state = of_instance(settings)?;
-    let instance = Instance::open(state, settings, doors, process).await?;
+    let reached = Reached { at: doors.enrolment, doors };
+    let state = settings.instance_state();
+    let instance = Instance::open(&state, settings, reached, process).await?;
     let fleet = Fleet::open(settings, process, &mut metrics).await?;
     let parts = parts(&fleet, &instance, settings, process);
     let server = Server::new(parts, settings.server.clone(), metrics.weir());
     let status = status(process, [&listening, &http, &enrolment])?;
-    instance.tell(&status, state);
+    instance.show(&status, &state);
     let ops = show(listening, status, process, metrics)?;
     // No tail may show what the rules would have taken out.
     fleet.redaction.known().await.context("find out what to redact")?;

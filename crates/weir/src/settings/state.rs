@@ -61,6 +61,11 @@ impl StateSettings {
         })
     }
 
+    /// Whether it may be away for a while.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// That of a data directory, where nothing else is said.
     pub(crate) fn of(data_dir: &Path) -> Self {
         Self::Directory(data_dir.join(STATE))

@@ -33,7 +33,7 @@ async fn whoever_shows_no_good_token_learns_nothing() {
     let admin = OperatorName::new("admin").expect("is legal");
     let create = async |name: &str, life| {
         let name = OperatorName::new(name).expect("is legal");
-        let token = world.fleet().create_operator(&name, life, Some(&admin)).await.expect("it is new");
+        let token = world.fleet().create_operator(&name, life, Some(&admin)).await.expect("it is new").token;
         (name, token.reveal().to_owned())
     };
     let (removed_name, removed) = create("removed", None).await;

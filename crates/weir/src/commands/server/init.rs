@@ -1,50 +1,38 @@
 //! `weir server init`: an instance, and nothing that runs.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use weir_fleet::{Fleet, FleetSettings, Opened};
 use weir_foundation::exit::ExitCode;
-use weir_foundation::settings::{Environment, FlagValue, Secret};
+use weir_foundation::settings::Secret;
 use weir_foundation::umask;
 
+use super::super::state::{StateArgs, is_ours};
 use super::super::{block_on, refuse};
 use crate::compose;
 use crate::compose::offline::with_state;
 use crate::console::{self, Advised};
-use crate::settings::{Given, Role, StateSettings};
+use crate::settings::{Role, StateSettings};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where weir keeps its files [default: weir-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The YAML file with the settings of `weir up` or `weir server`
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateArgs,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let data_dir = arguments.data_dir.as_ref().map(|path| FlagValue {
-        path: "data_dir",
-        flag: "--data-dir",
-        value: path.display().to_string(),
-    });
-    let given = Given {
-        role: Role::Up,
-        file: arguments.config.clone(),
-        environment: Environment::of_process(),
-        flags: data_dir.into_iter().collect(),
-    };
-    let settings = match given.read().settings {
+    let settings = match arguments.state.settings() {
         Ok(settings) => settings,
         Err(problems) => return Ok(refuse(&problems, Role::Up)),
     };
     umask::keep_files_private();
-    let state = settings.state.unwrap_or_else(|| StateSettings::of(&settings.data_dir));
-    compose::directory::prepare(&settings.data_dir)?;
+    let state = settings.instance_state();
+    is_ours(&state)?;
+    if matches!(&state, StateSettings::Directory(directory) if directory.starts_with(&settings.data_dir)) {
+        compose::directory::prepare(&settings.data_dir)?;
+    }
     let (instance, token) = block_on(make(&state, settings.fleet.fleet))?;
     console::note(&format!(
         "instance {instance} is made in {state}; the token of operator `admin`, which is not shown again:"

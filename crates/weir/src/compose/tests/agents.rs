@@ -5,11 +5,12 @@ use std::path::Path;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use weir_agent::{Agent, AgentSection, FilesSettings, Link, Node, OwnLog, Standing};
+use weir_agent::{Agent, AgentSection, FilesSettings, Link, Node, OwnLog, RemoteSection, Standing};
 use weir_auth::AgentName;
 use weir_fleet::{AppLimits, Finish, Fleet, KeySpec, Labels, NewSecret, OperatorName, Selector, Title, Uses};
 use weir_foundation::settings::Secret;
 use weir_model::AppName;
+use weir_server::api::Hit;
 use weir_testkit::FastClock;
 
 use super::*;
@@ -56,6 +57,8 @@ pub(super) fn operator() -> OperatorName {
 /// A machine with files, and an agent that runs on it.
 pub(super) struct Machine {
     directory: tempfile::TempDir,
+    /// What it lets the server read: everything, unless something is said.
+    remote: RemoteSection,
     running: Option<Alive>,
 }
 
@@ -76,7 +79,13 @@ impl OwnLog for Log {
 
 impl Machine {
     pub(super) fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("there is space"), running: None }
+        let directory = tempfile::tempdir().expect("there is space");
+        Self { directory, remote: RemoteSection::default(), running: None }
+    }
+
+    /// Of its logs the server may read those that the pattern stands for.
+    pub(super) fn lets_read(&mut self, pattern: &str) {
+        self.remote.paths = Some(vec![self.path(pattern).display().to_string()]);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -106,6 +115,7 @@ impl Machine {
             key: key.cloned(),
             retry_longest: Some("250ms".parse().expect("a duration")),
             probation: Some("200ms".parse().expect("a duration")),
+            remote: self.remote.clone(),
             ..AgentSection::default()
         };
         let inputs: Vec<FilesSettings> = Vec::new();
@@ -183,6 +193,9 @@ async fn a_node_with_nothing_but_a_key_sends_what_the_server_says() {
     assert_eq!(world.drain().await.1, ExitCode::Good);
 }
 
+/// Lines that are written at a time.
+const BURST: usize = 20;
+
 /// Writes lines from that number on as long as the work goes on; gives the next number.
 async fn while_lines_are_written(
     world: &World,
@@ -195,8 +208,9 @@ async fn while_lines_are_written(
         tokio::select! {
             () = work.as_mut() => return lines,
             () = world.process.clock.sleep(Duration::from_secs(1)) => {
-                machine.append("a.log", &format!("line {lines}\n"));
-                lines += 1;
+                let burst = lines..lines + BURST;
+                lines = burst.end;
+                machine.append("a.log", &burst.map(|line| format!("line {line}\n")).collect::<String>());
             }
         }
     }
@@ -217,27 +231,42 @@ impl World {
 
     /// All lines are stored, each once and in their order.
     pub(super) async fn has_lines(&self, count: usize) {
-        let query = [("prefix", SHOP), ("q", ""), ("limit", "1000")];
-        let answer: SearchAnswer = self
+        let hits = self
             .until(async || {
-                let answer: SearchAnswer = self.client.get(&["search"], &query).await.expect("it answers");
-                (answer.hits.len() >= count).then_some(answer)
+                let hits = self.hits().await;
+                (hits.len() >= count).then_some(hits)
             })
             .await;
-        let mut messages: Vec<String> = answer
-            .hits
-            .iter()
-            .map(|hit| {
-                let content: serde_json::Value = serde_json::from_str(hit.content.get()).expect("is JSON");
-                content["message"].as_str().expect("a line").to_owned()
-            })
-            .collect();
-        let number =
-            |message: &String| message.trim_start_matches("line ").parse::<usize>().expect("a number");
-        messages.sort_by_key(number);
+        let mut lines: Vec<((u64, u64), String)> = hits.iter().map(placed).collect();
+        lines.sort_unstable();
+        let messages: Vec<String> = lines.into_iter().map(|(_, message)| message).collect();
         let expected: Vec<String> = (0..count).map(|number| format!("line {number}")).collect();
         assert_eq!(messages, expected);
     }
+
+    /// Everything that is stored of the app.
+    async fn hits(&self) -> Vec<Hit> {
+        let (mut hits, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = vec![("prefix", SHOP.to_owned()), ("limit", "10000".to_owned())];
+            query.extend(after.take().map(|cursor| ("after", cursor)));
+            let answer: SearchAnswer = self.client.get(&["search"], &query).await.expect("it answers");
+            hits.extend(answer.hits);
+            match answer.next {
+                Some(next) => after = Some(next),
+                None => return hits,
+            }
+        }
+    }
+}
+
+/// Where a line is in the partition of its file, and the line.
+fn placed(hit: &Hit) -> ((u64, u64), String) {
+    let place = hit.id.rsplit('-').next().and_then(|place| place.split_once('.')).expect("offset.index");
+    let number = |text: &str| text.parse().expect("a number");
+    let content: serde_json::Value = serde_json::from_str(hit.content.get()).expect("is JSON");
+    let message = content["message"].as_str().expect("a line").to_owned();
+    ((number(place.0), number(place.1)), message)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,3 +116,28 @@ async fn a_fleet_is_looked_after_by_its_operators() {
     assert_eq!(agent["why"], "revoked by `admin`: stolen");
     machine.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_reads_only_what_the_node_lets_it() {
+    let world = World::new().await;
+    let mut machine = Machine::new();
+    machine.append("a.log", "one\n");
+    machine.append("secret.txt", "hunter2\n");
+    machine.lets_read("*.log");
+    let operator = Operator::of(&world);
+    let key = world.key(false).await;
+    machine.start(&world.process.clock, Some(&key));
+    let name = world.until(async || connected(machine.agent())).await;
+    let set = json!({ "labels": { "role": "web" }, "text": machine.configuration() });
+    operator.tell("configurations", set).await;
+    world.found(SHOP, "", 1).await;
+    let text = machine.configuration().replace("*.log", "*");
+    operator.tell("configurations", json!({ "labels": { "role": "web" }, "text": text })).await;
+    let agent = operator.agent(&name, |agent| agent["state"] == "failed-configuration").await;
+    let why = agent["why"].as_str().expect("is said");
+    assert!(why.contains("this node does not let the server read"), "{why}");
+    machine.append("a.log", "two\n");
+    world.found(SHOP, "", 2).await;
+    world.found(SHOP, "hunter2", 0).await;
+    machine.stop().await;
+}

@@ -1,5 +1,6 @@
 //! A weir that other machines reach.
 
+use weir_auth::access_key::AccessKey;
 use weir_server::api::Streams;
 use weir_testkit::Authority;
 
@@ -79,5 +80,17 @@ async fn without_a_certificate_of_its_own_it_shows_one_of_the_instance() {
     let other = format!("sha256:{}", "0".repeat(64));
     let refused = streams(&["--server", &by_tls, "--ca-pin", &other, "--token-file", &token]).await;
     assert!(matches!(refused, Err(ClientError::Untrusted { .. })), "{refused:?}");
+    assert_eq!(world.drain().await.1, ExitCode::Good);
+}
+
+/// Where nothing else is said nodes come to where agents do.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_told_by_which_address_agents_come() {
+    let settings = [("producer.ingest_listen", "127.0.0.2:0"), ("fleet.enrol_listen", "127.0.0.3:0")];
+    let directory = tempfile::tempdir().expect("there is space");
+    let world = World::with(directory, Arc::new(SystemClock), &settings).await;
+    let key: AccessKey = world.key(false).await.reveal().parse().expect("it is one");
+    let port = world.running.addresses.enrolment.port();
+    assert_eq!(key.enrol, [format!("127.0.0.2:{port}")]);
     assert_eq!(world.drain().await.1, ExitCode::Good);
 }
