@@ -55,7 +55,7 @@ const FULL: Extent = Extent {
     runs: 3,
     events: 2_000_000,
     seconds: 4,
-    idle_seconds: 10,
+    idle_seconds: 30,
     probes: 500,
     journal_bytes: 10 << 30,
     documents: 4_000_000,

@@ -4,8 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -74,7 +73,7 @@ impl Cable {
         }
     }
 
-    /// Ends all connections that there are; new ones are as the cable is.
+    /// Ends all connections that there are, in turn in good order and by a reset; new ones are as the cable is.
     pub fn snap(&self) {
         self.snaps.send_modify(|snaps| *snaps += 1);
     }
@@ -87,7 +86,7 @@ impl Drop for Cable {
 }
 
 async fn carry(
-    client: TcpStream,
+    mut client: TcpStream,
     server: SocketAddr,
     states: watch::Receiver<State>,
     mut snapped: watch::Receiver<u64>,
@@ -96,15 +95,19 @@ async fn carry(
     if *states.borrow() == State::Cut {
         return;
     }
-    tokio::select! {
-        _snapped = snapped.changed() => {}
-        () = connect(client, server, states) => {}
+    let is_snapped = tokio::select! {
+        _snapped = snapped.changed() => true,
+        () = connect(&mut client, server, states) => false,
+    };
+    // Some end in good order, others are reset.
+    if is_snapped && snapped.borrow().is_multiple_of(2) {
+        client.set_zero_linger().ok();
     }
 }
 
 /// Until both sides have ended.
-async fn connect(client: TcpStream, server: SocketAddr, mut states: watch::Receiver<State>) {
-    let (mut from_client, mut to_client) = client.into_split();
+async fn connect(client: &mut TcpStream, server: SocketAddr, mut states: watch::Receiver<State>) {
+    let (mut from_client, mut to_client) = client.split();
     let (one, another) = (states.clone(), states.clone());
     let both = async {
         let (mut from_server, mut to_server) = TcpStream::connect(server).await?.into_split();
@@ -125,8 +128,8 @@ async fn connect(client: TcpStream, server: SocketAddr, mut states: watch::Recei
 const PIECE: usize = 1_460;
 
 async fn one_way(
-    from: &mut OwnedReadHalf,
-    to: &mut OwnedWriteHalf,
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
     mut states: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];

@@ -142,3 +142,22 @@ async fn more_files_than_can_be_open_are_read() {
         }
     }
 }
+
+/// One file that has very much to say does not keep ten thousand others waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_file_does_not_hold_up_ten_thousand_others() {
+    const OTHERS: usize = 10_000;
+    const LINES: usize = 200_000;
+    let (node, door) = (Node::new(), Door::taking(64 << 10).await);
+    let large: String = (0..LINES).map(|line| format!("{line:0100}\n")).collect();
+    node.append("large.log", large);
+    for file in 0..OTHERS {
+        node.append(&format!("{file}.log"), "small\n");
+    }
+    let agent = node.start(&door, r#"[{"app": "shop", "paths": ["LOGS/*.log"], "scan_interval": "1s"}]"#);
+    let messages = arrived(&door, LINES + OTHERS).await;
+    let last = messages.iter().rposition(|message| message == "small").expect("they came");
+    let large = last + 1 - OTHERS;
+    assert!(large < LINES / 4, "{large} lines of the large file were before the last of the others");
+    agent.end().await;
+}

@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod bad_configuration;
 mod bad_events;
 mod bad_records;
 mod bad_settings;

@@ -21,7 +21,7 @@ type Found = BTreeMap<(usize, usize), Vec<(Place, u64)>>;
 /// An event as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
-    place: Place,
+    pub(crate) place: Place,
     pub(crate) content: Value,
 }
 
