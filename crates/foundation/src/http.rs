@@ -35,7 +35,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 pub use self::body::{Pace, Stalled};
 pub use self::codes::CODES;
@@ -132,7 +132,7 @@ pub fn serve(
     let spawner = process.spawner.clone();
     let most = descriptors::most_connections();
     if limits.connections > most {
-        info!(name, limit = most, "fewer connections than were asked for: more would use up the open files");
+        debug!(name, limit = most, "fewer connections at a time than the settings allow: more would use up the open files");
         limits.connections = most;
     }
     limits.drain = limits.drain.min(spawner.deadline(phase) / 5 * 4);
