@@ -64,12 +64,19 @@ pub enum OpenError {
     Make(#[source] IssueError),
     #[error("the keys of the instance can not be used")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Whether the instance was made is not known, or it was made and nothing more: nobody is shown a token of it.
+    #[error(
+        "an instance may have been made, and the token of its first operator is lost: if there is one, `weir operator \
+         create NAME --config FILE`, or `--data-dir DIR`, makes an operator"
+    )]
+    TokenLost(#[source] Box<Self>),
 }
 
 impl OpenError {
     fn nature(&self) -> Nature<'_> {
         match self {
             Self::Store(error) => Nature::Store(error),
+            Self::TokenLost(error) => error.nature(),
             Self::Absent | Self::Make(_) | Self::Keys(_) => Nature::Broken,
         }
     }
@@ -103,7 +110,9 @@ impl Fleet {
     ) -> Result<Opened, OpenError> {
         let mut first_operator = None;
         let snapshot = loop {
-            if let Some(snapshot) = read(&*state).await? {
+            let found = read(&*state).await;
+            let found = if first_operator.is_some() { found.map_err(token_lost) } else { found };
+            if let Some(snapshot) = found? {
                 break snapshot;
             }
             first_operator = make(&*state, clock.now(), &settings).await?;
@@ -167,6 +176,8 @@ impl Fleet {
         let mut revision = self.shared.state.revision();
         let mut failing = false;
         loop {
+            // Before the state is read: what is told from here on may not be in it.
+            revision.mark_unchanged();
             match self.refresh().await {
                 Ok(()) => failing = false,
                 Err(StateError::Closing) => return,
@@ -178,8 +189,8 @@ impl Fleet {
                     continue;
                 }
             }
-            let seen = self.snapshot().revision;
-            if revision.wait_for(|revision| *revision > seen).await.is_err() {
+            // A revision is not compared with what was told: a state that lost something is behind that for good.
+            if revision.changed().await.is_err() {
                 return;
             }
         }
@@ -301,8 +312,13 @@ async fn make(
             Ok(Some(token))
         }
         Err(error) if error.is_conflict() => Ok(None),
+        Err(error) if error.outcome_unknown() => Err(token_lost(StoreError::from(error).into())),
         Err(error) => Err(StoreError::from(error).into()),
     }
+}
+
+fn token_lost(error: OpenError) -> OpenError {
+    OpenError::TokenLost(Box::new(error))
 }
 
 impl fmt::Debug for Fleet {

@@ -11,7 +11,7 @@ use weir_foundation::failure::{Audience, Disposition, Failure};
 use weir_state::memory::MemoryState;
 use weir_state::{Changes, CommitError, Entry, Kind, State, StateError, Write};
 
-use crate::support::{HOUR, MINUTE, Node, admin, clock, enrol, open, operator, spec, world};
+use crate::support::{HOUR, MINUTE, Node, admin, clock, enrol, open, operator, settings, spec, world};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -26,10 +26,20 @@ enum Mood {
     Unreadable,
     /// Somebody else is always faster.
     Busy,
+    /// It is stored, and then nothing can be read.
+    Blinded,
 }
 
-const MOODS: [Mood; 7] =
-    [Mood::Good, Mood::Full, Mood::Lost, Mood::Unknown, Mood::Closing, Mood::Unreadable, Mood::Busy];
+const MOODS: [Mood; 8] = [
+    Mood::Good,
+    Mood::Full,
+    Mood::Lost,
+    Mood::Unknown,
+    Mood::Closing,
+    Mood::Unreadable,
+    Mood::Busy,
+    Mood::Blinded,
+];
 
 #[derive(Debug, Clone)]
 struct Moody {
@@ -77,6 +87,10 @@ impl State for Moody {
                 self.inner.commit(writes).await?;
                 Err(CommitError::Failed("the disk is on fire".into()))
             }
+            Mood::Blinded => {
+                self.be(Mood::Unreadable);
+                self.inner.commit(writes).await
+            }
             Mood::Good => self.inner.commit(writes).await,
         }
     }
@@ -86,8 +100,13 @@ impl State for Moody {
     }
 }
 
+/// In which nothing is.
+fn empty() -> Moody {
+    Moody { inner: MemoryState::default(), mood: Arc::default() }
+}
+
 async fn moody() -> (Moody, Fleet, weir_foundation::clock::ManualClock) {
-    let (state, clock) = (Moody { inner: MemoryState::default(), mood: Arc::default() }, clock());
+    let (state, clock) = (empty(), clock());
     let (fleet, _) = open(state.clone(), &clock).await;
     fleet
         .create_app(&crate::support::app("shop"), &weir_fleet::AppLimits::default(), None, &admin())
@@ -152,6 +171,35 @@ async fn what_was_stored_unknowingly_is_not_done_twice() {
     assert_eq!(node.generation, 2);
     clock.advance(14 * HOUR);
     node.renew(&fleet).await.expect("it goes on");
+}
+
+/// An instance that nobody has a token of says how to get one; what was not made says nothing of that.
+#[tokio::test]
+async fn who_loses_the_first_token_is_told_what_to_do() {
+    let check = async |mood: Mood, code: &str, may_be_made: bool, is_made: bool| {
+        let (state, clock) = (empty(), clock());
+        state.be(mood);
+        let opened = Fleet::open(Arc::new(state.clone()), Arc::new(clock.clone()), settings()).await;
+        let error = opened.expect_err("nobody has a token");
+        assert_eq!(error.code(), code, "{mood:?}");
+        let told = format!("{error}");
+        assert_eq!(
+            told.contains("`weir operator create NAME --config FILE`"),
+            may_be_made,
+            "{mood:?} {told}"
+        );
+        state.be(Mood::Good);
+        let (fleet, first) = open(state, &clock).await;
+        assert_eq!(first.is_none(), is_made, "{mood:?}");
+        // As that command does.
+        let token = fleet.create_operator(&operator("ann"), None, None).await.expect("created");
+        assert_eq!(fleet.check_operator(&token), Ok(operator("ann")));
+    };
+    check(Mood::Lost, "state-outcome-unknown", true, true).await;
+    check(Mood::Unknown, "state-outcome-unknown", true, false).await;
+    check(Mood::Blinded, "state-unavailable", true, true).await;
+    check(Mood::Full, "state-full", false, false).await;
+    check(Mood::Unreadable, "state-unavailable", false, false).await;
 }
 
 /// Decisions go on without the state, and what is due is done when it is back.

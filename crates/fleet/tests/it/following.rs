@@ -1,17 +1,88 @@
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::future::{self, Either};
+use tokio::sync::watch;
+use tokio::task::yield_now;
 use weir_auth::token::Audience;
 use weir_fleet::{AppLimits, Fleet};
 use weir_foundation::clock::{SystemClock, timeout};
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
-use weir_state::State;
+use weir_state::memory::MemoryState;
 use weir_state::sqlite::{SqliteSettings, SqliteState};
+use weir_state::{Changes, CommitError, Entry, Expect, Kind, State, StateError, Write};
 
 use crate::support::{admin, agent, app, clock, labels, open, out, settings, spec, world};
 
 const DEADLINE: Duration = Duration::from_secs(20);
+
+const APP: Kind = Kind::new("app");
+
+/// A state in place of which another one can be put, as where a server takes over that did not have everything. What was
+/// told stays.
+#[derive(Debug, Clone)]
+struct Replaced {
+    now: Arc<Mutex<MemoryState>>,
+    told: watch::Sender<u64>,
+    /// How often it was asked for changes.
+    reads: Arc<AtomicUsize>,
+    /// What another process writes after the next read, before that is answered.
+    meanwhile: Arc<Mutex<Option<Write>>>,
+}
+
+impl Replaced {
+    fn of(state: MemoryState) -> Self {
+        let told = watch::Sender::new(*state.revision().borrow());
+        let now = Arc::new(Mutex::new(state));
+        Self { now, told, reads: Arc::default(), meanwhile: Arc::default() }
+    }
+
+    fn by(&self, state: MemoryState) {
+        *self.now.lock().expect("no test panics with it") = state;
+    }
+
+    fn now(&self) -> MemoryState {
+        self.now.lock().expect("no test panics with it").clone()
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl State for Replaced {
+    async fn get(&self, kind: Kind, name: &str) -> Result<Option<Entry>, StateError> {
+        self.now().get(kind, name).await
+    }
+
+    async fn changes(&self, kinds: &[Kind], since: u64) -> Result<Changes, StateError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let changes = self.now().changes(kinds, since).await;
+        yield_now().await;
+        let meanwhile = self.meanwhile.lock().expect("no test panics with it").take();
+        if let Some(write) = meanwhile {
+            self.commit(&[write]).await.expect("written");
+        }
+        changes
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<u64, CommitError> {
+        let revision = self.now().commit(writes).await?;
+        self.told.send_if_modified(|told| {
+            let is_news = revision > *told;
+            *told = revision.max(*told);
+            is_news
+        });
+        Ok(revision)
+    }
+
+    fn revision(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
+    }
+}
 
 /// Waits until the fleet is as wanted, looking whenever it tells of a change.
 async fn until(fleet: &Fleet, what: &str, is: impl Fn(&Fleet) -> bool) {
@@ -67,6 +138,52 @@ async fn own_changes_are_seen_at_once() {
     let node = world.node("node").await;
     assert!(changes.has_changed().expect("the fleet lives"));
     assert_eq!(world.fleet.agent(&node.name).map(|view| view.labels), Some(labels("zone=eu")));
+}
+
+/// It is taken as it is, and not read again and again because more had been told.
+#[tokio::test]
+async fn a_state_that_went_back_is_read_when_it_tells_of_something() {
+    let world = world().await;
+    let kinds = ["instance", "operator", "app"].map(Kind::new);
+    let documents = world.state.changes(&kinds, 0).await.expect("read").changes;
+    let writes: Vec<Write> = documents
+        .into_iter()
+        .map(|change| change.kind.key(change.name).put(Expect::Any, change.value.expect("it is there")))
+        .collect();
+    let copy = MemoryState::default();
+    copy.commit(&writes).await.expect("written");
+    world.fleet.create_app(&app("cafe"), &AppLimits::default(), None, &admin()).await.expect("created");
+    let state = Replaced::of(world.state.clone());
+    let (fleet, _) = open(state.clone(), &world.clock).await;
+    assert!(fleet.app(&app("cafe")).is_some());
+    state.by(copy);
+    let before = state.reads();
+    let rest = async || {
+        for _ in 0..1_000 {
+            yield_now().await;
+        }
+    };
+    following(&fleet, async {
+        until(&fleet, "the app was lost", |fleet| fleet.app(&app("cafe")).is_none()).await;
+        rest().await;
+        assert_eq!(state.reads() - before, 1, "nothing was told since");
+        state.commit(&[APP.key("shop").delete(Expect::Any)]).await.expect("written");
+        state.told.send_modify(|told| *told += 1);
+        until(&fleet, "the other one is gone", |fleet| fleet.app(&app("shop")).is_none()).await;
+        rest().await;
+        assert_eq!(state.reads() - before, 2);
+    })
+    .await;
+}
+
+/// What was told of while it was read may not be in what was read.
+#[tokio::test]
+async fn what_is_written_during_a_read_is_read_next() {
+    let world = world().await;
+    let state = Replaced::of(world.state.clone());
+    let (fleet, _) = open(state.clone(), &world.clock).await;
+    *state.meanwhile.lock().expect("no test panics with it") = Some(APP.key("shop").delete(Expect::Any));
+    following(&fleet, until(&fleet, "there is no app", |fleet| fleet.app(&app("shop")).is_none())).await;
 }
 
 /// Two processes over one file.
