@@ -53,8 +53,7 @@ impl HostPort {
     /// Whether nobody but this machine sees what goes there.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let is_name = self.host.eq_ignore_ascii_case("localhost");
-        is_name || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+        is_this_machine(&self.host)
     }
 }
 
@@ -128,6 +127,15 @@ impl fmt::Display for Network {
     }
 }
 
+/// Whether what goes to a host stays on this machine: `localhost`, or a loopback address, with brackets or without. No
+/// other name is looked up.
+#[must_use]
+pub fn is_this_machine(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let ip = bracketed.unwrap_or(host).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 fn width(address: IpAddr) -> u32 {
     match address {
         IpAddr::V4(_) => u32::BITS,
@@ -179,6 +187,18 @@ mod tests {
             ["redis", ":6379", "redis:0", "redis:65536", "::1:6379", "user@redis:6379", "[a]:1", "a b:1", ""]
         {
             check(other, None);
+        }
+    }
+
+    #[test]
+    fn this_machine_has_names_and_addresses() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "::ffff:127.0.0.1"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in
+            ["", "localhost.", "localhost.evil.org", "[localhost]", "[::1", "::2", "0.0.0.0", "10.0.0.1"]
+        {
+            assert!(!is_this_machine(host), "{host}");
         }
     }
 

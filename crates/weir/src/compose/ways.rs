@@ -1,6 +1,5 @@
 //! How the doors of a producer are reached: plainly, or by TLS with what is trusted now.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use weir_foundation::clock::SystemClock;
 use weir_foundation::connect::{self, Connector, Limits, Versions};
 use weir_foundation::failure::BoxError;
 use weir_foundation::fetch::Fetcher;
+use weir_foundation::network::is_this_machine;
 use weir_foundation::tls::TlsSettings;
 
 /// How long a door may take to answer.
@@ -41,9 +41,7 @@ pub(super) struct Rest {
 
 /// Whether nobody listens in on the way to a door.
 pub(super) fn is_private(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = || host.parse::<IpAddr>().is_ok_and(|host| host.to_canonical().is_loopback());
-    url.scheme_str() == Some("https") || host == "localhost" || is_here()
+    url.scheme_str() == Some("https") || url.host().is_some_and(is_this_machine)
 }
 
 /// Finds the ways, and finds them anew when the roots of the instance are others.
@@ -117,5 +115,7 @@ mod tests {
         check("http://127.0.0.1:8082", true);
         check("http://[::1]:8082", true);
         check("http://localhost:8082", true);
+        check("http://LOCALHOST:8082", true);
+        check("http://localhost.evil.org:8082", false);
     }
 }
