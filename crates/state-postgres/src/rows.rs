@@ -28,13 +28,6 @@ pub(crate) struct Statements {
     forget: String,
 }
 
-/// The row of the table `store`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Store {
-    pub(crate) format: i32,
-    pub(crate) revision: u64,
-}
-
 /// What a commit makes of documents.
 #[derive(Debug, Default)]
 struct Edits<'a> {
@@ -122,19 +115,17 @@ fn only<T>(rows: Vec<T>) -> Result<T, Trouble> {
     rows.into_iter().next().ok_or(Trouble::Damaged("the row of `store` is missing"))
 }
 
-impl Store {
-    /// Of a row that begins with format and revision; an error if a newer weir has been there.
-    fn of(row: &Row) -> Result<Self, Trouble> {
-        match column(row, 0)? {
-            format @ ..=FORMAT => Ok(Self { format, revision: number(row, 1)? }),
-            found => Err(Trouble::NewerFormat { found, known: FORMAT }),
-        }
+/// The revision of the store, in a row that begins with format and revision; an error if a newer weir has been there.
+fn store_revision(row: &Row) -> Result<u64, Trouble> {
+    match column(row, 0)? {
+        ..=FORMAT => number(row, 1),
+        found => Err(Trouble::NewerFormat { found, known: FORMAT }),
     }
 }
 
 pub(crate) async fn revision(pool: &Pool, statements: &Statements) -> Result<u64, NoAnswer> {
-    let stores = pool.read(&statements.revision, &[], Store::of).await?;
-    Ok(only(stores)?.revision)
+    let stores = pool.read(&statements.revision, &[], store_revision).await?;
+    Ok(only(stores)?)
 }
 
 pub(crate) async fn get(pool: &Pool, statements: &Statements, key: &Key) -> Result<Option<Entry>, NoAnswer> {
@@ -173,14 +164,14 @@ async fn read_changes(
         parameters.push((since, Type::INT8));
     }
     let change = |row: &Row| {
-        let (store, whole) = (Store::of(row)?, column::<bool>(row, 2)?);
+        let (revision, whole) = (store_revision(row)?, column::<bool>(row, 2)?);
         let found: Option<&str> = column(row, 3)?;
         let kind = found.and_then(|found| kinds.iter().find(|kind| kind.as_str() == found));
         let change = |kind: &Kind| {
             let (name, version, value) = (column(row, 4)?, number(row, 5)?, column(row, 6)?);
             Ok::<_, Trouble>(Change { kind: *kind, name, version, value })
         };
-        Ok((store.revision, whole, kind.map(change).transpose()?))
+        Ok((revision, whole, kind.map(change).transpose()?))
     };
     let rows = pool.read(statement, &parameters, change).await?;
     let (revision, whole) =
@@ -238,7 +229,7 @@ async fn undo(taken: Taken<'_>) {
 
 /// Decides by what the documents are, which nobody changes meanwhile.
 fn stand<'a>(writes: &'a [Write], stores: &[Row], found: &[Row]) -> Result<Stand<'a>, Trouble> {
-    let store = only(stores.iter().map(Store::of).collect::<Result<Vec<_>, _>>()?)?;
+    let before = only(stores.iter().map(store_revision).collect::<Result<Vec<_>, _>>()?)?;
     let mut versions = vec![None; writes.len()];
     for row in found {
         // From 1.
@@ -259,9 +250,9 @@ fn stand<'a>(writes: &'a [Write], stores: &[Row], found: &[Row]) -> Result<Stand
         }
     }
     if edits.put.is_empty() && edits.deleted.is_empty() {
-        return Ok(Stand::Settled(store.revision));
+        return Ok(Stand::Settled(before));
     }
-    Ok(Stand::Changes { revision: store.revision + 1, edits })
+    Ok(Stand::Changes { revision: before + 1, edits })
 }
 
 async fn apply(
