@@ -1,6 +1,7 @@
 //! How Postgres is reached and asked.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,10 @@ use weir_foundation::tls::TlsError;
 
 use crate::error::Trouble;
 use crate::section::{Encryption, PostgresSettings};
+
+/// A name may have several addresses, which are tried one after the other: so many of them can be silent within the time
+/// that an answer may take.
+const SILENT_ADDRESSES: u32 = 2;
 
 /// Makes connections.
 pub(crate) struct Connector {
@@ -62,6 +67,9 @@ impl Connector {
         config.dbname(&settings.database).user(&settings.username).application_name("weir");
         if let Some(password) = &settings.password {
             config.password(password.reveal());
+        }
+        if settings.address.host().parse::<IpAddr>().is_err() {
+            config.connect_timeout(settings.timeout / (SILENT_ADDRESSES + 1));
         }
         // A server that is gone without a word is noticed by those who wait for it; this is for connections that idle.
         config.keepalives_idle(Duration::from_secs(30)).keepalives_interval(Duration::from_secs(10));
@@ -274,5 +282,68 @@ impl Progress {
 
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::{TcpSocket, TcpStream};
+    use tokio::runtime::Handle;
+    use weir_foundation::clock::SystemClock;
+    use weir_foundation::settings::{DurationText, Secret};
+    use weir_foundation::supervise::{DrainDeadlines, Supervisor};
+    use weir_services::Postgres;
+
+    use super::*;
+    use crate::section::PostgresSection;
+
+    fn connector(section: &PostgresSection) -> Connector {
+        let settings = PostgresSettings::validate(section).expect("is valid").expect("has an address");
+        let supervisor = Supervisor::new(Handle::current(), Arc::new(SystemClock), DrainDeadlines::default());
+        let connector = Connector::new(&settings, Arc::new(SystemClock), supervisor.spawner());
+        connector.expect("it has no TLS to fail")
+    }
+
+    #[tokio::test]
+    async fn an_address_has_all_the_time_and_one_of_several_a_part() {
+        let check = |address: &str, expected: Option<Duration>| {
+            let section = PostgresSection {
+                address: Some(address.to_owned()),
+                timeout: Some(DurationText::from_secs(6)),
+                ..PostgresSection::default()
+            };
+            assert_eq!(connector(&section).config.get_connect_timeout(), expected.as_ref(), "{address}");
+        };
+        check("localhost:1", Some(Duration::from_secs(2)));
+        check("127.0.0.1:1", None);
+        check("[::1]:1", None);
+    }
+
+    /// Addresses of a name stand here as hosts of their own, which the driver goes through in the same way.
+    #[tokio::test]
+    async fn silent_addresses_hide_no_other() {
+        let postgres = Postgres::start_lasting().expect("Postgres starts");
+        // Where one waits to be accepted, the system leaves others without an answer.
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let listener = socket.listen(0).expect("it listens");
+        let silent = listener.local_addr().expect("it has one");
+        let _first = TcpStream::connect(silent).await.expect("there is room for one");
+        let section = PostgresSection {
+            address: Some(format!("localhost:{}", silent.port())),
+            database: Some("postgres".to_owned()),
+            username: Some(Postgres::USER.to_owned()),
+            password: Some(Secret::new(Postgres::PASSWORD)),
+            timeout: Some(DurationText::from_secs(12)),
+            ..PostgresSection::default()
+        };
+        let mut connector = connector(&section);
+        for address in [silent, postgres] {
+            connector.config.host(address.ip().to_string()).port(address.port());
+        }
+        let connection = connector.connect().await.expect("the last one answers");
+        connection.run("select 1").await.expect("it is Postgres");
     }
 }
