@@ -73,16 +73,30 @@ impl PostgresState {
     }
 }
 
+/// What a look at the revision found.
+enum Seen {
+    /// What there is was told.
+    All,
+    WentBack(WentBack),
+}
+
+/// What the log has of the looks until now.
+#[derive(Default)]
+struct Noted {
+    failing: bool,
+    went_back: bool,
+}
+
 impl Shared {
-    async fn look(&self) -> Result<(), StateError> {
+    async fn look(&self) -> Result<Seen, StateError> {
         let told = *self.revision.borrow();
         let revision = rows::revision(&self.readers, &self.statements).await.map_err(unread)?;
         // A read sees whatever was told before it began.
         if revision < told {
-            return Err(StateError::Failed(Box::new(WentBack { told, revision })));
+            return Ok(Seen::WentBack(WentBack { told, revision }));
         }
         self.tell(revision);
-        Ok(())
+        Ok(Seen::All)
     }
 
     fn tell(&self, revision: u64) {
@@ -105,6 +119,30 @@ struct WentBack {
     revision: u64,
 }
 
+impl Noted {
+    /// Each turn of things once. That the store went back is not one of the failures that pass, and is said beside them.
+    fn note(&mut self, looked: &Result<Seen, StateError>) {
+        match looked {
+            Ok(Seen::All) => {
+                self.went_back = false;
+                if std::mem::replace(&mut self.failing, false) {
+                    tracing::info!("it is known again what others write into the state");
+                }
+            }
+            Ok(Seen::WentBack(went_back)) => {
+                if !std::mem::replace(&mut self.went_back, true) {
+                    tracing::error!(error = %chain(went_back), "the state is older than it was");
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!(error = %chain(error), "it is not known what others write into the state");
+                }
+            }
+        }
+    }
+}
+
 fn unread(no_answer: NoAnswer) -> StateError {
     match no_answer {
         NoAnswer::Closing => StateError::Closing,
@@ -114,7 +152,7 @@ fn unread(no_answer: NoAnswer) -> StateError {
 
 /// Tells what other processes wrote, until the state is dropped or closed; closes it when the process drains.
 async fn look(shared: Weak<Shared>, clock: Arc<dyn Clock>, drain: DrainToken) -> Result<(), StateError> {
-    let mut failing = false;
+    let mut noted = Noted::default();
     loop {
         tokio::select! {
             () = drain.draining() => break,
@@ -125,18 +163,10 @@ async fn look(shared: Weak<Shared>, clock: Arc<dyn Clock>, drain: DrainToken) ->
             () = drain.draining() => break,
             looked = shared.look() => looked,
         };
-        match looked {
-            Ok(()) if std::mem::replace(&mut failing, false) => {
-                tracing::info!("it is known again what others write into the state");
-            }
-            Ok(()) => {}
-            Err(StateError::Closing) => return Ok(()),
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(error = %chain(&error), "it is not known what others write into the state");
-                }
-            }
+        if matches!(looked, Err(StateError::Closing)) {
+            return Ok(());
         }
+        noted.note(&looked);
     }
     if let Some(shared) = shared.upgrade() {
         shared.writers.stop();

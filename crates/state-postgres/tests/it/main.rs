@@ -5,4 +5,5 @@ mod life;
 mod outage;
 mod refused;
 mod tls;
+mod went_back;
 mod world;
