@@ -13,7 +13,7 @@ pub enum OpenError {
     /// The files of the settings.
     #[error("TLS to Postgres can not be used as `tls` says")]
     Tls(#[from] TlsError),
-    /// Nobody is there, or does not answer. It may be there later.
+    /// Nobody is there, or does not answer, or another process has the tables. It may be otherwise later.
     #[error("Postgres can not be reached at `{address}`")]
     Unreachable { address: HostPort, source: BoxError },
     #[error("the Postgres at `{address}` is not trusted; see `tls.ca_file` and the host of `address`")]
@@ -24,9 +24,15 @@ pub enum OpenError {
     NoTls { address: HostPort },
     #[error("Postgres does not let `{username}` in; see `username`, `password` and its `pg_hba.conf`")]
     Login { username: String, source: BoxError },
-    #[error("there is no database `{database}`; make it: create database \"{database}\" encoding 'UTF8'")]
+    /// Only `template0` has an encoding of one's choice, whatever is the custom of the server.
+    #[error(
+        "there is no database `{database}`; make it: create database \"{database}\" encoding 'UTF8' template template0"
+    )]
     NoDatabase { database: String },
-    #[error("the database `{database}` has the encoding {found}; make one with the encoding UTF8")]
+    #[error(
+        "the database `{database}` has the encoding {found}; make another one, and name it in `database`: create \
+         database NAME encoding 'UTF8' template template0"
+    )]
     Encoding { database: String, found: String },
     #[error("the Postgres at `{address}` is a standby, which takes no writes; name the primary server")]
     Standby { address: HostPort },
@@ -57,7 +63,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether it is worth to try again later: nobody is there.
+    /// Whether it is worth to try again later: nobody is there, or it is not their time.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. })

@@ -62,7 +62,8 @@ async fn those_who_may_not_come_in_are_told() {
         assert!(matches!(error, OpenError::Login { .. }), "{error:?}");
     }
     let error = refusal(try_open(&PostgresSection { database: Some("none".to_owned()), ..section }).await);
-    let text = "there is no database `none`; make it: create database \"none\" encoding 'UTF8'";
+    let text =
+        "there is no database `none`; make it: create database \"none\" encoding 'UTF8' template template0";
     assert_eq!(error.to_string(), text);
 }
 
@@ -140,8 +141,33 @@ async fn an_encoding_that_does_not_hold_every_name_is_refused() {
     run(&admin, "create database latin encoding 'LATIN1' locale 'C' template template0").await;
     let section = PostgresSection { database: Some("latin".to_owned()), ..section(*SERVER) };
     let error = refusal(try_open(&section).await);
-    let text = "the database `latin` has the encoding LATIN1; make one with the encoding UTF8";
+    let text = "the database `latin` has the encoding LATIN1; make another one, and name it in `database`: \
+                create database NAME encoding 'UTF8' template template0";
     assert_eq!(error.to_string(), text);
+}
+
+/// Where new databases have another encoding.
+#[tokio::test]
+async fn what_it_says_to_do_about_a_database_helps() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let postgres = weir_services::Postgres::start(directory.path()).expect("it starts");
+    let admin = sql(postgres.address(), "postgres").await;
+    for statement in [
+        "update pg_database set datistemplate = false where datname = 'template1'",
+        "drop database template1",
+        "create database template1 encoding 'LATIN1' locale 'C' template template0",
+        "create database latin",
+    ] {
+        run(&admin, statement).await;
+    }
+    let section = section(postgres.address());
+    let of = |database: &str| PostgresSection { database: Some(database.to_owned()), ..section.clone() };
+    for (database, made) in [("none", "none"), ("latin", "other")] {
+        let error = refusal(try_open(&of(database)).await).to_string();
+        let advice = error.find("create database").map(|begin| error[begin..].replace("NAME", made));
+        run(&admin, &advice.expect("it says what to do")).await;
+        open(&of(made)).await.commit(&[put("a", "1")]).await.expect("committed");
+    }
 }
 
 #[tokio::test]
