@@ -245,7 +245,12 @@ pub(crate) fn refused(trouble: Trouble, settings: &PostgresSettings) -> OpenErro
         }
         SqlState::INVALID_CATALOG_NAME => OpenError::NoDatabase { database: settings.database.clone() },
         SqlState::INSUFFICIENT_PRIVILEGE => OpenError::NotPermitted { username, schema, source },
-        SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS => {
+        // It starts, ends or is full, or another process has the tables, which it may be making.
+        SqlState::CANNOT_CONNECT_NOW
+        | SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::TOO_MANY_CONNECTIONS
+        | SqlState::LOCK_NOT_AVAILABLE => {
             OpenError::Unreachable { address: settings.address.clone(), source }
         }
         _ => OpenError::Failed { schema, source },
@@ -255,6 +260,7 @@ pub(crate) fn refused(trouble: Trouble, settings: &PostgresSettings) -> OpenErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::section::PostgresSection;
 
     fn found(relations: &[&str]) -> Found {
         Found {
@@ -291,5 +297,24 @@ mod tests {
         check(Found { is_standby: true, ..found(&[]) }, None, Verdict::Refuse(Why::Standby));
         check(Found { encoding: "LATIN1".to_owned(), ..found(&[]) }, None, Verdict::Refuse(Why::Encoding));
         check(Found { version: 129_999, ..whole() }, Some(1), Verdict::Refuse(Why::OldServer));
+    }
+
+    #[test]
+    fn what_a_server_refuses_passes_or_stays() {
+        let section =
+            PostgresSection { address: Some("localhost:1".to_owned()), ..PostgresSection::default() };
+        let settings = PostgresSettings::validate(&section).expect("is valid").expect("has an address");
+        let check = |code: &str, expected: bool| {
+            let message = "no".to_owned();
+            let trouble = Trouble::Refused { code: SqlState::from_code(code), message, goes_on: false };
+            assert_eq!(refused(trouble, &settings).is_passing(), expected, "{code}");
+        };
+        for code in ["57P01", "57P02", "57P03", "53300", "55P03"] {
+            check(code, true);
+        }
+        // The password, the database, rights, a database that was dropped, a table that is not there.
+        for code in ["28P01", "28000", "3D000", "42501", "57P04", "42P01"] {
+            check(code, false);
+        }
     }
 }

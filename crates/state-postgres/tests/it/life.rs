@@ -1,4 +1,9 @@
+use std::task::Poll;
+
 use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use weir_foundation::clock::{Clock, SystemClock};
 use weir_foundation::settings::Secret;
 use weir_state::{CommitError, Edit, Expect, MAX_VALUE, State, StateError, Write};
 use weir_state_postgres::PostgresSection;
@@ -105,28 +110,55 @@ async fn enough_deletions_are_remembered_however_they_were_grouped() {
     }
 }
 
-/// A call that is given up leaves nothing half, and nobody waits for it.
+/// A call that is given up, at whatever step, leaves nothing half, and nobody waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_that_are_dropped_are_whole_or_nothing() {
+    let seed = rand::random();
+    eprintln!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
     let section = section(*SERVER);
     let (state, other) = (open(&section).await, open(&section).await);
+    let (mut stored, mut undone) = (0, 0);
     for turn in 0..200_u32 {
+        // It leaves its connection for the next one, and says how long one takes.
+        let before = [put("left", "before"), put("right", "before"), put("gone", "")];
+        let begun = SystemClock.monotonic();
+        state.commit(&before).await.expect("committed");
+        let whole = SystemClock.monotonic().saturating_duration_since(begun);
+        let cut = whole.mul_f64(random.random_range(0.0..1.6));
         let text = turn.to_string();
-        let writes = [put("left", text.clone()), put("right", text)];
+        // The three are more than one statement.
+        let writes =
+            [put("left", text.clone()), put("right", text.clone()), CUP.key("gone").delete(Expect::Any)];
+        let begun = SystemClock.monotonic();
         let mut commit = state.commit(&writes);
-        // So many steps, then no more.
-        for _ in 0..turn % 8 {
-            if futures_util::poll!(&mut commit).is_ready() {
-                break;
+        let answer = loop {
+            match futures_util::poll!(&mut commit) {
+                Poll::Ready(answer) => break Some(answer),
+                Poll::Pending if SystemClock.monotonic().saturating_duration_since(begun) >= cut => {
+                    break None;
+                }
+                Poll::Pending => tokio::task::yield_now().await,
             }
-            tokio::task::yield_now().await;
-        }
+        };
         drop(commit);
-        let changes = other.changes(&[CUP], 0).await.expect("it can be read").changes;
-        assert!(changes.is_empty() || changes.len() == 2 && changes[0].value == changes[1].value);
+        // No other commit is made before that one is decided.
+        other.commit(&[put("turn", text.clone())]).await.expect("nothing is in the way");
+        let left = value(&*other, "left").await;
+        let is_stored = left.as_ref() == Some(&text);
+        assert!(is_stored || left.as_deref() == Some("before"), "{left:?}");
+        assert_eq!(value(&*other, "right").await, left);
+        assert_eq!(value(&*other, "gone").await.is_none(), is_stored, "all of it or nothing");
+        match answer {
+            Some(answer) => {
+                answer.expect("nothing is in the way");
+                assert!(is_stored, "it was answered");
+            }
+            None if is_stored => stored += 1,
+            None => undone += 1,
+        }
     }
-    other.commit(&[put("left", "")]).await.expect("nothing is in the way");
-    state.commit(&[put("left", "")]).await.expect("nothing is in the way");
+    assert!(stored > 0 && undone > 0, "of those that were dropped {stored} are stored, {undone} are not");
 }
 
 #[tokio::test]

@@ -6,13 +6,14 @@ use futures_util::future::{join, join3};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use weir_foundation::clock::{Clock, SystemClock};
+use weir_foundation::failure::chain;
 use weir_foundation::settings::{DurationText, Secret};
 use weir_services::Postgres;
 use weir_state::{CommitError, State, StateError, Write};
 use weir_state_postgres::{PostgresSection, PostgresState};
 use weir_testkit::{Cable, CableState};
 
-use crate::world::{CUP, SERVER, eventually, open, put, run, section, sql, value};
+use crate::world::{CUP, SERVER, eventually, open, put, run, section, sql, try_open, value};
 
 /// Counts in two documents until it is told to stop, and on when the server is away; says how far it is.
 async fn count(state: &PostgresState, counted: &AtomicU64, until: &AtomicU64) {
@@ -184,26 +185,82 @@ async fn one_that_stands_still_while_it_writes_does_not_stop_the_others() {
     assert_eq!(value(&*other, "a").await.as_deref(), Some("0"));
 }
 
-/// The same of one whose connections are lost at some step of a commit.
+/// The same of one whose connections are lost at some step of a commit; what it is told then is so.
 #[tokio::test]
 async fn one_that_is_gone_while_it_writes_does_not_stop_the_others() {
+    const STEPS: u32 = 10;
+    let seed = rand::random();
+    eprintln!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
     let (cable, state, direct) = by_cable().await;
     let other = open(&direct).await;
-    state.commit(&[put("a", "0")]).await.expect("committed");
-    cable.becomes(CableState::Slow(Duration::from_millis(20)));
-    let writes = [put("a", "1")];
-    for pause in (0..200).step_by(40) {
+    // Of those that were not answered.
+    let (mut stored, mut undone) = (0, 0);
+    let mut turn = 0;
+    // At each step once, and on while one of the outcomes is missing.
+    while turn < STEPS || turn < 10 * STEPS && (stored == 0 || undone == 0) {
+        cable.becomes(CableState::Slow(Duration::from_millis(20)));
+        // The first one makes a connection, which the others find.
+        eventually("it writes again", async || state.commit(&[put("a", "before")]).await.is_ok()).await;
+        let begun = SystemClock.monotonic();
+        state.commit(&[put("a", "before")]).await.expect("committed");
+        let whole = SystemClock.monotonic().saturating_duration_since(begun);
+        // From the begin to a little beyond the end, and then where the commit itself is asked for and answered.
+        let part = match turn {
+            ..STEPS => 1.2 * (f64::from(turn) + random.random_range(0.0..1.0)) / f64::from(STEPS),
+            _ => random.random_range(0.7..1.1),
+        };
+        let cut = whole.mul_f64(part);
         let gone = async {
-            SystemClock.sleep(Duration::from_millis(pause)).await;
+            SystemClock.sleep(cut).await;
             cable.becomes(CableState::HalfOpen);
         };
+        let text = turn.to_string();
+        let writes = [put("a", text.clone())];
         let (committed, ()) = join(state.commit(&writes), gone).await;
-        if let Err(error) = &committed {
-            assert!(matches!(error, CommitError::Unavailable(_) | CommitError::Failed(_)), "{error:?}");
+        other.commit(&[put("b", text.clone())]).await.expect("nobody is in the way for long");
+        let is_stored = value(&*other, "a").await == Some(text);
+        match committed {
+            Ok(_) => assert!(is_stored, "it was answered"),
+            Err(CommitError::Failed(_)) if is_stored => stored += 1,
+            Err(CommitError::Unavailable(_) | CommitError::Failed(_)) => {
+                assert!(!is_stored, "it was said that it is not");
+                undone += 1;
+            }
+            Err(other) => unreachable!("{other:?}"),
         }
-        other.commit(&[put("b", pause.to_string())]).await.expect("nobody is in the way for long");
-        cable.becomes(CableState::Slow(Duration::from_millis(20)));
+        turn += 1;
     }
+    assert!(stored > 0 && undone > 0, "of those that were cut {stored} are stored, {undone} are not");
+}
+
+/// Who opens it waits for a server that ends, and for another process that makes the tables.
+#[tokio::test]
+async fn an_opening_that_is_in_the_way_of_others_is_worth_another_one() {
+    let admin = sql(*SERVER, "postgres").await;
+    run(&admin, "create database busy encoding 'UTF8' template template0").await;
+    let section = PostgresSection { database: Some("busy".to_owned()), ..section(*SERVER) };
+    // As one has it that makes tables: "weis".
+    let maker = sql(*SERVER, "busy").await;
+    run(&maker, "select pg_advisory_lock(2003134835)").await;
+    let hasty = PostgresSection { timeout: Some(DurationText::from_secs(4)), ..section.clone() };
+    let error = try_open(&hasty).await.expect_err("somebody is before it");
+    assert!(error.is_passing(), "{error:?}");
+
+    // As where the server is told to end.
+    let of_opening = "from pg_stat_activity where datname = 'busy' and wait_event_type = 'Lock'";
+    let end = async {
+        let waits = format!("select {of_opening}");
+        eventually("it waits", async || admin.query(&waits, &[]).await.expect("it is seen").len() == 1).await;
+        run(&admin, &format!("select pg_terminate_backend(pid) {of_opening}")).await;
+    };
+    let (opened, ()) = join(try_open(&section), end).await;
+    let error = opened.expect_err("its connection was ended");
+    assert!(chain(&error).to_string().contains("57P01"), "{}", chain(&error));
+    assert!(error.is_passing(), "{error:?}");
+
+    run(&maker, "select pg_advisory_unlock(2003134835)").await;
+    open(&section).await.commit(&[put("a", "1")]).await.expect("committed");
 }
 
 /// The answer to the commit itself is lost: whether it is stored is not known to the one who asked.
