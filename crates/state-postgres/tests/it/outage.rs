@@ -236,7 +236,7 @@ async fn one_that_is_gone_while_it_writes_does_not_stop_the_others() {
 
 /// Who opens it waits for a server that ends, and for another process that makes the tables.
 #[tokio::test]
-async fn an_opening_that_is_in_the_way_of_others_is_worth_another_one() {
+async fn an_opening_that_others_end_or_hold_up_is_worth_another_one() {
     let admin = sql(*SERVER, "postgres").await;
     run(&admin, "create database busy encoding 'UTF8' template template0").await;
     let section = PostgresSection { database: Some("busy".to_owned()), ..section(*SERVER) };
