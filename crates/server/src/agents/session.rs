@@ -249,6 +249,7 @@ impl Session {
         } else if !std::mem::replace(&mut self.is_told, true) {
             self.report.offered = self::hash(&hash);
             self.tell(Kind::Unchanged(Unchanged {}))?;
+            self.parts.fleet.report(self.caller.name(), self.report.clone());
         }
         if !self.is_to_renew && self.parts.fleet.is_behind(self.caller.name()) {
             self.is_to_renew = true;

@@ -17,7 +17,7 @@ use weir_wire::proto::control::control_client::ControlClient;
 use weir_wire::proto::control::instruction::Kind as Told;
 use weir_wire::proto::control::report::Kind as Said;
 use weir_wire::proto::control::{
-    Configuration, Instruction, Introduction, LogLines, Report, Status, TokenRequest,
+    Configuration, Instruction, Introduction, LogLines, Outcome, Report, Status, TokenRequest,
 };
 
 use crate::world::World;
@@ -30,13 +30,35 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Joins with the key and attends.
+    /// Joins with the key and attends. It runs nothing.
     pub(crate) async fn attend(world: &World, key: &str, name: &str) -> Self {
         Self::attend_at(world, &world.agents(), key, name).await
     }
 
     /// As [`Node::attend`], at another process.
     pub(crate) async fn attend_at(world: &World, parts: &AgentParts, key: &str, name: &str) -> Self {
+        Self::introduced(world, parts, key, name, Introduction::default()).await
+    }
+
+    /// As [`Node::attend`], and says this of what it runs and of what has failed.
+    pub(crate) async fn running(
+        world: &World,
+        key: &str,
+        name: &str,
+        running: &str,
+        failed: Option<Outcome>,
+    ) -> Self {
+        let introduction = Introduction { running: running.to_owned(), failed, ..Introduction::default() };
+        Self::introduced(world, &world.agents(), key, name, introduction).await
+    }
+
+    async fn introduced(
+        world: &World,
+        parts: &AgentParts,
+        key: &str,
+        name: &str,
+        introduction: Introduction,
+    ) -> Self {
         let own = PrivateKey::generate();
         let key: AccessKey = key.parse().expect("it was just made");
         let csr = own.request();
@@ -51,7 +73,7 @@ impl Node {
             version: "1.2.3".to_owned(),
             host: format!("{name}.example"),
             os: "Linux".to_owned(),
-            ..Introduction::default()
+            ..introduction
         };
         reports.send(report(Said::Introduction(introduction))).await.expect("there is room");
         let mut request = Request::new(ReceiverStream::new(sent));

@@ -151,6 +151,80 @@ async fn an_agent_that_can_not_run_what_it_should_says_why() {
     assert_eq!((&agent["revision"], &agent["configuration"]["failed"]["reason"]), (&json!(1), &json!(error)));
 }
 
+/// The first thing after it says how far the server has gone: nothing else was told before.
+async fn is_asked_next(world: &World, node: &mut Node, name: &str) {
+    let path = format!("/api/v1/agents/{name}/log?lines=1");
+    let asked = world.look(&path);
+    let answering = async {
+        let Told::ReadLog(wanted) = node.told().await.expect("it is welcome") else {
+            unreachable!("nothing is to be told before")
+        };
+        node.says(Said::LogLines(LogLines { request: wanted.request, lines: Vec::new() })).await;
+    };
+    tokio::join!(asked, answering);
+}
+
+#[tokio::test]
+async fn an_agent_that_runs_what_it_should_is_sent_nothing() {
+    let world = World::new().await;
+    let key = world.key(json!({})).await;
+    let text = "inputs: [{paths: [/a]}]";
+    let set = world.tell("/api/v1/configurations", json!({ "labels": {}, "text": text })).await;
+    let hash = super::text(&set["configuration"]["hash"]).to_owned();
+    let mut node = Node::running(&world, &key, "web-1", &hash, None).await;
+    assert!(matches!(node.told().await, Ok(Told::Unchanged(_))));
+    is_asked_next(&world, &mut node, "web-1").await;
+    let agent = world.agent("web-1").await;
+    assert_eq!((&agent["state"], agent.get("why"), &agent["revision"]), (&json!("ok"), None, &json!(1)));
+    let expected = json!({
+        "wanted": { "revision": 1, "labels": {}, "hash": hash },
+        "offered": hash,
+        "running": hash,
+    });
+    assert_eq!(agent["configuration"], expected);
+    // It is told what is new, and once.
+    world.tell("/api/v1/configurations", json!({ "labels": {}, "text": "inputs: [{paths: [/b]}]" })).await;
+    let told = node.configuration().await;
+    assert_eq!((told.revision, told.text.as_str()), (2, "inputs: [{paths: [/b]}]"));
+    is_asked_next(&world, &mut node, "web-1").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_with_what_failed_is_shown_so() {
+    let world = World::new().await;
+    let key = world.key(json!({})).await;
+    let set = async |path: &str| {
+        let text = format!("inputs: [{{paths: [{path}]}}]");
+        let set = world.tell("/api/v1/configurations", json!({ "labels": {}, "text": text })).await;
+        super::text(&set["configuration"]["hash"]).to_owned()
+    };
+    let (good, bad) = (set("/a").await, set("/b").await);
+    let error = "the input `/b` can not start: permission denied".to_owned();
+    let failed = Outcome { hash: bad.clone(), revision: 2, error: error.clone() };
+    let mut node = Node::running(&world, &key, "web-1", &good, Some(failed)).await;
+    // Which of them it was is for the agent to know: the same text may have been set again meanwhile.
+    let told = node.configuration().await;
+    assert_eq!((told.revision, &told.hash), (2, &bad));
+    is_asked_next(&world, &mut node, "web-1").await;
+    let agent = world.agent("web-1").await;
+    assert_eq!(
+        (&agent["state"], &agent["why"]),
+        (
+            &json!("failed-configuration"),
+            &json!(format!("revision 2 does not work, it runs the one before: {error}"))
+        )
+    );
+    let configuration = &agent["configuration"];
+    assert_eq!((&configuration["running"], &configuration["offered"]), (&json!(good), &json!(bad)));
+    assert_eq!(configuration["failed"], json!({ "hash": bad, "reason": error }));
+    // What failed before is no matter for one that runs what it should.
+    let failed = Outcome { hash: good, revision: 1, error };
+    let mut node = Node::running(&world, &key, "web-2", &bad, Some(failed)).await;
+    assert!(matches!(node.told().await, Ok(Told::Unchanged(_))));
+    is_asked_next(&world, &mut node, "web-2").await;
+    assert_eq!(world.agent("web-2").await["state"], "ok");
+}
+
 #[tokio::test]
 async fn an_agent_of_a_disabled_app_is_refused() {
     let world = World::new().await;
