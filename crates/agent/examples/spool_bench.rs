@@ -20,7 +20,7 @@ use weir_foundation::metrics;
 use weir_foundation::retry::{Attempts, Backoff};
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_model::{ByteSize, IndexPrefix, Timestamp};
-use weir_uplink::{Server, Settings, Uplink};
+use weir_uplink::{Pings, Server, Settings, Uplink};
 use weir_wire::EventsBuilder;
 
 type Failed = Box<dyn std::error::Error>;
@@ -87,6 +87,7 @@ async fn open(folder: &Path, clock: &Arc<dyn Clock>, supervisor: &Supervisor) ->
         connect_timeout: pause,
         answer_timeout: pause,
         backoff: Backoff::new(pause, pause, Attempts::Unlimited)?,
+        pings: Pings::default(),
     };
     let parts = SpoolParts {
         uplink: Uplink::start(settings, Arc::clone(clock), &supervisor.spawner()),

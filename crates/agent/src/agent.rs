@@ -15,7 +15,9 @@ use weir_foundation::health::{Health, Progress};
 use weir_foundation::lock::{DirectoryLock, LockError};
 use weir_foundation::metrics::Builder;
 use weir_foundation::supervise::{DrainPhase, DrainToken, Policy, Spawner};
-use weir_uplink::{Attendance, Condition, EnrolError, Enrolment, IdentityFile, Link, OwnLog, Server, Uplink};
+use weir_uplink::{
+    Attendance, Condition, EnrolError, Enrolment, IdentityFile, Link, OwnLog, Pings, Server, Uplink,
+};
 
 use crate::configuration::{ConfigurationError, Configurations};
 use crate::files::{self, Feed, Inputs, RegisterError, Worker};
@@ -221,6 +223,7 @@ impl Beginning {
             connect_timeout: CONNECT.min(settings.answer_timeout),
             answer_timeout: settings.answer_timeout,
             backoff: settings.retry,
+            pings: Pings::default(),
         };
         let uplink = Uplink::start(uplink, Arc::clone(&self.clock), &self.spawner);
         follow(uplink.link(), name.to_owned(), self.standing, &self.spawner);

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
-use weir_foundation::clock::{Clock, timeout, until};
+use weir_foundation::clock::{Clock, until};
 use weir_foundation::failure::chain;
 use weir_foundation::settings::Secret;
 use weir_wire::proto::control::control_client::ControlClient;
@@ -21,6 +21,7 @@ use weir_wire::proto::control::{
 use crate::condition::{Condition, Offer, millis};
 use crate::identity::{IdentityError, IdentityFile};
 use crate::link::Broken;
+use crate::patience::{Patience, Step};
 
 /// Without anything new the agent says so often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -133,9 +134,10 @@ impl Control {
         offers: watch::Sender<Option<Arc<Offer>>>,
         clock: Arc<dyn Clock>,
         patience: Duration,
+        beginning: &Patience<'_>,
     ) -> Result<(Self, mpsc::Receiver<Word>), Broken> {
         let mut client = ControlClient::new(channel).max_decoding_message_size(CONFIGURATION_BYTES);
-        let (token, skew) = token(&mut client, &*clock).await?;
+        let (token, skew) = beginning.wait(Step::Token, token(&mut client, &*clock)).await??;
         let condition = attendance.condition.borrow_and_update().clone();
         let (reports, messages) = mpsc::channel(QUEUE);
         let introduction = Introduction {
@@ -149,7 +151,7 @@ impl Control {
         // There is room.
         drop(reports.try_send(Report { kind: Some(report::Kind::Introduction(introduction)) }));
         let request = with_token(ReceiverStream::new(messages), &token.secret)?;
-        let instructions = client.attend(request).await?.into_inner();
+        let instructions = beginning.wait(Step::Attend, client.attend(request)).await??.into_inner();
         let (words, hears) = mpsc::channel(QUEUE);
         let now = clock.monotonic();
         let renew_at = attendance.identity.renew_at(now, clock.now());
@@ -249,8 +251,9 @@ impl Control {
     }
 
     async fn renew_token(&mut self) -> Result<(), Broken> {
-        let asked = timeout(&*self.clock, self.patience, token(&mut self.client, &*self.clock)).await;
-        let (token, skew) = asked.map_err(|_elapsed| Broken::Silent(self.patience))??;
+        let patience = Patience::new(&*self.clock, self.patience);
+        let asking = token(&mut self.client, &*self.clock);
+        let (token, skew) = patience.wait(Step::RenewToken, asking).await??;
         self.skew = skew;
         self.words.send(Word::Token(token.secret.clone())).await.map_err(|_gone| Broken::Ended)?;
         self.report(report::Kind::Token(NewToken { token: token.secret.reveal().to_owned() })).await?;
@@ -284,8 +287,8 @@ impl Control {
     async fn ask_for_certificate(&mut self, identity: &IdentityFile) -> Result<(), Broken> {
         let (generation, certificate_request) = identity.request()?;
         let request = with_token(RenewRequest { certificate_request, generation }, &self.token.secret)?;
-        let asked = timeout(&*self.clock, self.patience, self.client.renew(request)).await;
-        let answer = asked.map_err(|_elapsed| Broken::Silent(self.patience))??;
+        let patience = Patience::new(&*self.clock, self.patience);
+        let answer = patience.wait(Step::Renew, self.client.renew(request)).await??;
         Ok(identity.renewed(answer.into_inner(), self.clock.now())?)
     }
 

@@ -14,11 +14,20 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 use weir_foundation::tls::{Distrust, DistrustKind};
 
-/// A connection over which nothing came for this long is pinged.
-const PING_AFTER: Duration = Duration::from_secs(20);
+/// How it is found out that nobody is at the other end any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pings {
+    /// A connection over which nothing came for this long is pinged.
+    pub after: Duration,
+    /// One that does not answer a ping for this long is given up.
+    pub timeout: Duration,
+}
 
-/// One that does not answer a ping for this long is given up.
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+impl Default for Pings {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(20), timeout: Duration::from_secs(10) }
+    }
+}
 
 /// There is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +42,13 @@ pub enum DialError {
 }
 
 /// Connects without TLS.
-pub(crate) async fn open(endpoint: Endpoint) -> Result<Channel, DialError> {
+pub(crate) async fn open(endpoint: Endpoint, pings: Pings) -> Result<Channel, DialError> {
     let address = endpoint.uri().to_string();
-    watched(endpoint).connect().await.map_err(|source| DialError::Connect { address, source })
+    watched(endpoint, pings).connect().await.map_err(|source| DialError::Connect { address, source })
 }
 
 /// Connects to `host:port` by TLS.
-pub(crate) async fn dial(address: &str, tls: ClientConfig) -> Result<Channel, DialError> {
+pub(crate) async fn dial(address: &str, tls: ClientConfig, pings: Pings) -> Result<Channel, DialError> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_illegal| DialError::Address(address.to_owned()))?;
     let target = address.to_owned();
@@ -48,7 +57,7 @@ pub(crate) async fn dial(address: &str, tls: ClientConfig) -> Result<Channel, Di
         let (target, connector) = (target.clone(), connector.clone());
         async move { secured(&target, &connector).await.map(TokioIo::new) }
     });
-    watched(endpoint).connect_with_connector(connect).await.map_err(|source| {
+    watched(endpoint, pings).connect_with_connector(connect).await.map_err(|source| {
         match Distrust::of(&source).filter(|why| why.kind == DistrustKind::Stranger) {
             Some(source) => DialError::Stranger { address: address.to_owned(), source },
             None => DialError::Connect { address: address.to_owned(), source },
@@ -64,9 +73,9 @@ async fn secured(address: &str, connector: &TlsConnector) -> io::Result<TlsStrea
     connector.connect(name, stream).await
 }
 
-fn watched(endpoint: Endpoint) -> Endpoint {
+fn watched(endpoint: Endpoint, pings: Pings) -> Endpoint {
     endpoint
-        .http2_keep_alive_interval(PING_AFTER)
-        .keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_interval(pings.after)
+        .keep_alive_timeout(pings.timeout)
         .keep_alive_while_idle(true)
 }

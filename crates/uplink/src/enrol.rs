@@ -8,12 +8,13 @@ use rustls::ClientConfig;
 use tonic::{Code, Request, Status};
 use weir_auth::access_key::AccessKey;
 use weir_auth::tls::{self, TlsError};
-use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::clock::Clock;
 use weir_wire::proto::control::enrolment_client::EnrolmentClient;
 use weir_wire::proto::control::{EnrolRequest, RecoverRequest, RenewResponse};
 
-use crate::dial::{DialError, dial};
+use crate::dial::{DialError, Pings, dial};
 use crate::identity::{Candidate, IdentityError, IdentityFile};
+use crate::patience::{Patience, Silent, Step};
 
 /// A node could not become an agent.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +29,8 @@ pub enum EnrolError {
     Refused(Status),
     #[error("the server could not be asked")]
     Status(#[source] Status),
-    #[error("the server did not answer within {0:?}")]
-    Silent(Duration),
+    #[error(transparent)]
+    Silent(#[from] Silent),
     #[error("the access key names no server")]
     Nowhere,
 }
@@ -96,10 +97,7 @@ impl Enrolment<'_> {
         let Some(mut candidate) = Candidate::open(self.folder, self.key)? else { return Ok(None) };
         if let Some(key) = self.key.filter(|_| !candidate.is_enrolled()) {
             let address = key.enrol.get(attempt % key.enrol.len().max(1)).ok_or(EnrolError::Nowhere)?;
-            let asking = self.enrol(&mut candidate, key, address);
-            timeout(&*self.clock, self.patience, asking)
-                .await
-                .map_err(|_elapsed| EnrolError::Silent(self.patience))??;
+            self.enrol(&mut candidate, key, address).await?;
         }
         Ok(Some(candidate.file(Arc::clone(&self.clock), self.patience)?))
     }
@@ -111,7 +109,9 @@ impl Enrolment<'_> {
         address: &str,
     ) -> Result<(), EnrolError> {
         let tls = tls::client_pinned(&key.pins, Arc::clone(&self.clock))?;
-        let mut client = EnrolmentClient::new(dial(address, tls).await?);
+        let patience = Patience::new(&*self.clock, self.patience);
+        let channel = patience.wait(Step::Connect, dial(address, tls, Pings::default())).await??;
+        let mut client = EnrolmentClient::new(channel);
         let request = EnrolRequest {
             key_id: key.id.to_string(),
             secret: key.secret.reveal().to_owned(),
@@ -119,7 +119,8 @@ impl Enrolment<'_> {
             certificate_request: candidate.request()?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let answer = client.enrol(Request::new(request)).await?.into_inner();
+        let asking = client.enrol(Request::new(request));
+        let answer = patience.wait(Step::Enrol, asking).await??.into_inner();
         candidate.enrolled(answer, key, self.clock.now())?;
         Ok(())
     }
@@ -130,15 +131,13 @@ impl Lost {
         self,
         address: &str,
         tls: ClientConfig,
-        clock: &dyn Clock,
-        patience: Duration,
+        patience: Patience<'_>,
     ) -> Result<RenewResponse, EnrolError> {
         let Self { certificate, generation, request, signature } = self;
-        let asking = async {
-            let mut client = EnrolmentClient::new(dial(address, tls).await?);
-            let request = RecoverRequest { certificate, generation, certificate_request: request, signature };
-            Ok(client.recover(Request::new(request)).await?.into_inner())
-        };
-        timeout(clock, patience, asking).await.unwrap_or(Err(EnrolError::Silent(patience)))
+        let channel = patience.wait(Step::Connect, dial(address, tls, Pings::default())).await??;
+        let mut client = EnrolmentClient::new(channel);
+        let request = RecoverRequest { certificate, generation, certificate_request: request, signature };
+        let asking = client.recover(Request::new(request));
+        Ok(patience.wait(Step::Recover, asking).await??.into_inner())
     }
 }

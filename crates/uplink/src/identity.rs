@@ -33,6 +33,7 @@ use weir_foundation::file;
 use weir_wire::proto::control::{Credentials, EnrolResponse, RenewResponse};
 
 use crate::enrol::{EnrolError, Lost};
+use crate::patience::Patience;
 
 const FORMAT: u32 = 1;
 const NAME: &str = "identity.json";
@@ -382,7 +383,8 @@ impl IdentityFile {
             (who.shown.certificate().der().to_vec(), who.shown.key().sign(&request));
         let asked = Lost { certificate, generation, request, signature };
         let address = enrolment.get(attempt % enrolment.len().max(1)).cloned().unwrap_or_default();
-        let answer = asked.ask(&address, tls, &*self.0.clock, self.0.patience).await;
+        let patience = Patience::new(&*self.0.clock, self.0.patience);
+        let answer = asked.ask(&address, tls, patience).await;
         let answer = answer.map_err(|error| IdentityError::Recover(Box::new(error)))?;
         self.renewed(answer, self.0.clock.now())
     }

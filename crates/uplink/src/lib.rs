@@ -15,14 +15,16 @@ mod flight;
 mod identity;
 mod link;
 mod parcel;
+mod patience;
 mod stream;
 mod uplink;
 
 pub use condition::{Condition, InputCondition, Offer, Outcome};
 pub use control::{Attendance, OwnLog};
 pub use course::{Course, Effect};
-pub use dial::DialError;
+pub use dial::{DialError, Pings};
 pub use enrol::{EnrolError, Enrolment};
 pub use identity::{IdentityError, IdentityFile, is_enrolled};
 pub use parcel::{Parcel, Place, Verdict};
+pub use patience::{Silent, Step};
 pub use uplink::{Link, Server, Settings, Uplink};

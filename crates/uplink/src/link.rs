@@ -9,15 +9,16 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use weir_auth::seal::WeakKey;
-use weir_foundation::clock::{Clock, timeout};
+use weir_foundation::clock::Clock;
 use weir_foundation::failure::chain;
 use weir_foundation::supervise::DrainToken;
 
 use crate::condition::Offer;
 use crate::control::{Attendance, Control, Word};
-use crate::dial::{DialError, dial, open};
+use crate::dial::{DialError, Pings, dial, open};
 use crate::flight::{Flight, Nonsense, Sending};
 use crate::identity::IdentityError;
+use crate::patience::{Patience, Silent, Step};
 use crate::stream::{Exchange, Stream};
 use crate::uplink::{Link, Server, Settings};
 
@@ -50,8 +51,8 @@ pub(crate) enum Broken {
     Status(Status),
     #[error("the server ended the connection")]
     Ended,
-    #[error("the server did not answer within {0:?}")]
-    Silent(Duration),
+    #[error(transparent)]
+    Silent(#[from] Silent),
     #[error("the server does not keep to the protocol")]
     Nonsense(#[from] Nonsense),
     #[error("the server does not begin with a welcome")]
@@ -130,25 +131,24 @@ impl Connector {
     }
 
     async fn connect(&mut self, attempt: usize) -> Result<Connection, Broken> {
-        let (limit, clock) = (self.settings.connect_timeout, Arc::clone(&self.clock));
-        let connecting = self.begin(attempt);
-        timeout(&*clock, limit, connecting).await.unwrap_or(Err(Broken::Silent(limit)))
-    }
-
-    async fn begin(&mut self, attempt: usize) -> Result<Connection, Broken> {
-        let patience = self.settings.answer_timeout;
+        let (clock, pings) = (Arc::clone(&self.clock), self.settings.pings);
+        let patience = Patience::new(&*clock, self.settings.connect_timeout);
         match &mut self.settings.server {
             Server::Open { endpoint, agent } => {
-                let channel = open(Endpoint::clone(endpoint)).await?;
-                let stream = Stream::open(channel, agent, None, None).await?;
+                let opening = open(Endpoint::clone(endpoint), pings);
+                let channel = patience.wait(Step::Connect, opening).await??;
+                let stream = Stream::open(channel, agent, None, None, &patience).await?;
                 Ok(Connection { stream, control: None })
             }
             Server::Secured(attendance) => {
-                let channel = secured(attendance, &*self.clock, attempt).await?;
-                let (offers, clock) = (self.offers.clone(), Arc::clone(&self.clock));
-                let control = Control::begin(channel.clone(), attendance, offers, clock, patience).await?;
+                let channel = secured(attendance, &*clock, &patience, attempt, pings).await?;
+                let (offers, clock) = (self.offers.clone(), Arc::clone(&clock));
+                let answers = self.settings.answer_timeout;
+                let begun = Control::begin(channel.clone(), attendance, offers, clock, answers, &patience);
+                let control = begun.await?;
                 let (agent, seal) = (attendance.identity.agent(), attendance.identity.seal());
-                let stream = Stream::open(channel, &agent, Some(control.0.token()), seal).await?;
+                let token = Some(control.0.token());
+                let stream = Stream::open(channel, &agent, token, seal, &patience).await?;
                 Ok(Connection { stream, control: Some(control) })
             }
         }
@@ -178,16 +178,22 @@ impl Connector {
 
 /// Each attempt goes to another one of the servers. A certificate that is not good by our clock is made good first; one that
 /// has not ended is tried all the same, for the clock may be wrong.
-async fn secured(attendance: &Attendance, clock: &dyn Clock, attempt: usize) -> Result<Channel, Broken> {
+async fn secured(
+    attendance: &Attendance,
+    clock: &dyn Clock,
+    patience: &Patience<'_>,
+    attempt: usize,
+    pings: Pings,
+) -> Result<Channel, Broken> {
     let identity = &attendance.identity;
     if !identity.is_timely() {
-        let recovered = identity.recover(attempt).await;
+        let recovered = patience.wait(Step::Recover, identity.recover(attempt)).await?;
         if identity.not_after() <= clock.now() {
             recovered?;
         }
     }
     let (address, tls) = identity.way(attempt)?;
-    Ok(dial(&address, tls).await?)
+    Ok(patience.wait(Step::Connect, dial(&address, tls, pings)).await??)
 }
 
 impl From<Status> for Broken {

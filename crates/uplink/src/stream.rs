@@ -19,6 +19,7 @@ use weir_wire::proto::ingest::{
 use crate::control::{Word, with_token};
 use crate::flight::{Flight, Seal, Sending};
 use crate::link::Broken;
+use crate::patience::{Patience, Silent, Step};
 use crate::uplink::Link;
 
 /// Batches that a server must take: a long line has to fit.
@@ -88,6 +89,7 @@ impl Stream {
         agent: &str,
         token: Option<&Secret>,
         seal: Option<(SealPublic, AgentIdentity)>,
+        patience: &Patience<'_>,
     ) -> Result<Self, Broken> {
         let mut client = IngestClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
         let (outgoing, messages) = mpsc::channel(1);
@@ -104,8 +106,9 @@ impl Stream {
             Some(token) => with_token(messages, token)?,
             None => Request::new(messages),
         };
-        let mut incoming = client.stream(request).await?.into_inner();
-        let window = match incoming.message().await?.and_then(|message| message.kind) {
+        let mut incoming = patience.wait(Step::Stream, client.stream(request)).await??.into_inner();
+        let first = patience.wait(Step::Welcome, incoming.message()).await??;
+        let window = match first.and_then(|message| message.kind) {
             Some(server_message::Kind::Welcome(window)) => window,
             _ => return Err(Broken::NoWelcome),
         };
@@ -165,7 +168,7 @@ impl Exchange<'_> {
                     throttled = None;
                     self.tell.send_replace(stream.link());
                 }
-                Event::Overdue => return Broken::Silent(self.patience),
+                Event::Overdue => return Silent { step: Step::Store, limit: self.patience }.into(),
                 Event::Word(Word::Leave) if stage == Stage::Open => stage = Stage::Renewing,
                 Event::Word(Word::Leave) => {}
                 Event::Word(Word::Token(token)) => {

@@ -11,6 +11,7 @@ use weir_foundation::supervise::{DrainPhase, Policy, Spawner};
 
 use crate::condition::Offer;
 use crate::control::Attendance;
+use crate::dial::Pings;
 use crate::flight::Sending;
 use crate::link::Connector;
 use crate::parcel::{Parcel, Verdict};
@@ -28,6 +29,7 @@ pub struct Settings {
     pub answer_timeout: Duration,
     /// Between attempts to connect.
     pub backoff: Backoff,
+    pub pings: Pings,
 }
 
 /// What is at the other end, and as whom it is asked.

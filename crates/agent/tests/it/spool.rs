@@ -21,7 +21,7 @@ use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_journal::sqlite::{Disk, SystemDisk};
 use weir_model::{ByteSize, IndexPrefix};
 use weir_testkit::Cable;
-use weir_uplink::{Server, Settings, Uplink};
+use weir_uplink::{Pings, Server, Settings, Uplink};
 use weir_wire::EventsBuilder;
 
 use crate::door::Door;
@@ -85,6 +85,7 @@ impl Node {
             connect_timeout: milliseconds(60_000),
             answer_timeout: milliseconds(600_000),
             backoff: Backoff::new(milliseconds(5), milliseconds(50), Attempts::Unlimited).expect("is valid"),
+            pings: Pings::default(),
         };
         let uplink = Uplink::start(uplink, Arc::clone(&clock), &supervisor.spawner());
         let mut metrics = Builder::new();

@@ -16,7 +16,7 @@ use weir_foundation::retry::{Attempts, Backoff};
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_model::IndexPrefix;
 use weir_testkit::{Cable, CableState};
-use weir_uplink::{Course, Effect, Link, Parcel, Place, Server, Settings, Uplink, Verdict};
+use weir_uplink::{Course, Effect, Link, Parcel, Pings, Place, Server, Settings, Uplink, Verdict};
 use weir_wire::{EventsBuilder, decode_record};
 
 use crate::harness::World;
@@ -36,6 +36,10 @@ struct Agent {
 
 impl Agent {
     fn start(cable: &Cable) -> Self {
+        Self::pinging(cable, Pings::default())
+    }
+
+    fn pinging(cable: &Cable, pings: Pings) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let supervisor = Supervisor::new(Handle::current(), Arc::clone(&clock), DrainDeadlines::default());
         let milliseconds = Duration::from_millis;
@@ -46,6 +50,7 @@ impl Agent {
             connect_timeout: milliseconds(600),
             answer_timeout: milliseconds(600),
             backoff: Backoff::new(milliseconds(5), milliseconds(50), Attempts::Unlimited).expect("is valid"),
+            pings,
         };
         let uplink = Uplink::start(settings, Arc::clone(&clock), &supervisor.spawner());
         Self { uplink, supervisor, clock }
@@ -201,6 +206,30 @@ async fn the_link_says_how_it_is_and_a_drain_waits_for_answers() {
             .expect("memory takes it"),
     );
     assert!(late.await.await.is_err(), "nothing is taken any more");
+}
+
+/// It sends nothing, and nobody tells it: neither where the cable is dead nor where the server alone has lost the connection.
+#[tokio::test]
+async fn an_agent_without_work_notices_that_nobody_is_there_and_comes_back() {
+    let world = World::new().await;
+    let cable = Cable::to(world.ingest).await.expect("there is a free port");
+    let pings = Pings { after: Duration::from_millis(100), timeout: Duration::from_secs(2) };
+    let agent = Agent::pinging(&cable, pings);
+    let mut link = agent.uplink.link();
+    let mut course = Course::new([1; 16], 0);
+    for state in [CableState::Dead, CableState::HalfOpen] {
+        let connected = link.wait_for(|link| matches!(link, Link::Connected { .. }));
+        connected.await.expect("it lives");
+        cable.becomes(state);
+        let noticing = link.wait_for(|link| matches!(link, Link::Disconnected(_)));
+        let noticed = tokio::time::timeout(Duration::from_secs(60), noticing).await;
+        assert!(noticed.is_ok_and(|link| link.is_ok()), "{state:?}: it takes nobody for somebody");
+        cable.becomes(CableState::Whole);
+        let (place, verdict) = agent.send(&mut course, 3).await;
+        let verdict = verdict.await.expect("the process goes on");
+        assert_eq!(course.arrived(place, verdict), Effect::Advanced);
+    }
+    assert_eq!(world.journal.stored_events(), 6);
 }
 
 /// Parcels that are ready are sent while others are waited for.

@@ -19,7 +19,7 @@ use weir_system_tests::process::{Setup, Weir, binary, free_address};
 use weir_system_tests::seed;
 use weir_system_tests::wait::{until, until_seldom};
 use weir_testkit::{Cable, CableState};
-use weir_uplink::{Attendance, Condition, Enrolment, Link, OwnLog, Server, Uplink};
+use weir_uplink::{Attendance, Condition, Enrolment, Link, OwnLog, Pings, Server, Uplink};
 
 use crate::writers::{Written, check_each, count, write};
 
@@ -231,6 +231,7 @@ impl Simulated {
             connect_timeout: Duration::from_secs(30),
             answer_timeout: patience,
             backoff,
+            pings: Pings::default(),
         };
         Self { uplink: Uplink::start(settings, clock, &supervisor.spawner()), condition }
     }

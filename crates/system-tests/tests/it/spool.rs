@@ -25,7 +25,7 @@ use weir_journal::{Journal as _, ReadBudget};
 use weir_model::{ByteSize, IndexPrefix, Offset, Timestamp};
 use weir_producer::{Producer, ProducerSection, Records};
 use weir_testkit::{Cable, CableState};
-use weir_uplink::{Server, Uplink};
+use weir_uplink::{Pings, Server, Uplink};
 use weir_wire::{EventsBuilder, decode_record};
 
 /// What goes wrong at least.
@@ -134,6 +134,7 @@ impl Agent {
             connect_timeout: milliseconds(600),
             answer_timeout: milliseconds(600),
             backoff: Backoff::new(milliseconds(5), milliseconds(50), Attempts::Unlimited).expect("is valid"),
+            pings: Pings::default(),
         };
         let parts = SpoolParts {
             uplink: Uplink::start(settings, clock(), &supervisor.spawner()),
