@@ -186,11 +186,11 @@ async fn secured(
     pings: Pings,
 ) -> Result<Channel, Broken> {
     let identity = &attendance.identity;
-    if !identity.is_timely() {
-        let recovered = patience.wait(Step::Recover, identity.recover(attempt)).await?;
-        if identity.not_after() <= clock.now() {
-            recovered?;
-        }
+    if identity.not_after() <= clock.now() {
+        patience.wait(Step::Recover, identity.recover(attempt)).await??;
+    } else if !identity.is_timely() {
+        // Whoever does not answer may not keep it from the server.
+        drop(patience.half().wait(Step::Recover, identity.recover(attempt)).await);
     }
     let (address, tls) = identity.way(attempt)?;
     Ok(patience.wait(Step::Connect, dial(&address, tls, pings)).await??)

@@ -42,6 +42,12 @@ impl<'a> Patience<'a> {
         Self { clock, limit, until: clock.monotonic() + limit }
     }
 
+    /// Half of what is left, so that there is time for something else.
+    pub(crate) fn half(&self) -> Self {
+        let left = self.until.saturating_duration_since(self.clock.monotonic());
+        Self::new(self.clock, left / 2)
+    }
+
     /// What a step comes to, if it is done in time.
     pub(crate) async fn wait<T>(&self, step: Step, work: impl Future<Output = T>) -> Result<T, Silent> {
         let left = self.until.saturating_duration_since(self.clock.monotonic());
