@@ -16,7 +16,7 @@ mod tls_proxy;
 
 pub use authority::Authority;
 pub use cable::{Cable, State as CableState};
-pub use clock::FastClock;
+pub use clock::{FastClock, JumpingClock, SkewedClock};
 pub use faults::{Call, Faults, Wanted};
 pub use journal::FaultyJournal;
 pub use proxy::{Action, Proxy, Request};

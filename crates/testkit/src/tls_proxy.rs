@@ -79,6 +79,9 @@ struct Shared {
     sent: Mutex<Rule>,
     answered: Mutex<Rule>,
     seen: Mutex<Vec<Message>>,
+    called: Mutex<Vec<String>>,
+    /// What nobody is answered who calls it.
+    silent: watch::Sender<Option<&'static str>>,
 }
 
 const CERTIFICATE: HeaderName = HeaderName::from_static("client-cert");
@@ -106,6 +109,8 @@ impl TlsProxy {
             sent: Mutex::new(Box::new(|_, message| vec![message])),
             answered: Mutex::new(Box::new(|_, message| vec![message])),
             seen: Mutex::default(),
+            called: Mutex::default(),
+            silent: watch::Sender::new(None),
         });
         let (snaps, snapped) = watch::channel(0);
         let of_task = Arc::clone(&shared);
@@ -152,6 +157,22 @@ impl TlsProxy {
     #[must_use]
     pub fn seen(&self) -> Vec<Message> {
         lock(&self.shared.seen).clone()
+    }
+
+    /// Who calls a path that ends so is kept waiting from now on, and nobody else: until [`TlsProxy::speaks`].
+    pub fn falls_silent(&self, method: &'static str) {
+        self.shared.silent.send_replace(Some(method));
+    }
+
+    /// Nobody is kept waiting any more.
+    pub fn speaks(&self) {
+        self.shared.silent.send_replace(None);
+    }
+
+    /// How often a path was called that ends so, by those who are kept waiting, too.
+    #[must_use]
+    pub fn calls(&self, method: &str) -> usize {
+        lock(&self.shared.called).iter().filter(|path| path.ends_with(method)).count()
     }
 
     /// Ends all connections of clients that there are.
@@ -206,6 +227,9 @@ impl Shared {
     ) -> Response<Body> {
         let (mut head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
+        lock(&self.called).push(path.clone());
+        let is_answered = |silent: &Option<&str>| silent.is_none_or(|method| !path.ends_with(method));
+        drop(self.silent.subscribe().wait_for(is_answered).await);
         let mut uri = head.uri.into_parts();
         (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.server.clone()));
         head.uri = Uri::from_parts(uri).expect("it has all its parts");

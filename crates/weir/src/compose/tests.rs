@@ -2,8 +2,13 @@
 
 mod agents;
 mod behind_proxy;
+mod certificates;
+mod clocks;
+mod frames;
+mod log;
 mod operators;
 mod reached;
+mod silent_clients;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -115,6 +120,12 @@ impl World {
             audit.streams.iter().all(|stream| stream.waiting == Some(0)).then_some(audit)
         })
         .await
+    }
+
+    /// What operators collect.
+    async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.running.addresses.ops);
+        reqwest::get(url).await.expect("it answers").text().await.expect("it is whole")
     }
 
     async fn until<T>(&self, attempt: impl AsyncFn() -> Option<T>) -> T {

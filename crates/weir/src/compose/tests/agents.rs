@@ -59,6 +59,8 @@ pub(super) struct Machine {
     directory: tempfile::TempDir,
     /// What it lets the server read: everything, unless something is said.
     remote: RemoteSection,
+    /// How long answers are waited for, unless as usual.
+    answer_timeout: Option<&'static str>,
     running: Option<Alive>,
 }
 
@@ -80,7 +82,12 @@ impl OwnLog for Log {
 impl Machine {
     pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().expect("there is space");
-        Self { directory, remote: RemoteSection::default(), running: None }
+        Self { directory, remote: RemoteSection::default(), answer_timeout: None, running: None }
+    }
+
+    /// One whose agent waits so long for answers.
+    pub(super) fn waiting(answer_timeout: &'static str) -> Self {
+        Self { answer_timeout: Some(answer_timeout), ..Self::new() }
     }
 
     /// Of its logs the server may read those that the pattern stands for.
@@ -116,6 +123,7 @@ impl Machine {
             retry_longest: Some("250ms".parse().expect("a duration")),
             probation: Some("200ms".parse().expect("a duration")),
             remote: self.remote.clone(),
+            answer_timeout: self.answer_timeout.map(|timeout| timeout.parse().expect("a duration")),
             ..AgentSection::default()
         };
         let inputs: Vec<FilesSettings> = Vec::new();

@@ -1,6 +1,8 @@
 //! Agents whose TLS ends at a proxy, which reads what it can and changes what it likes.
 
 mod attacks;
+mod renewals;
+mod silence;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,9 +72,14 @@ impl Front {
 
     /// How often agents began a stream.
     fn streams(&self) -> usize {
+        self.said(|kind| matches!(kind, Kind::Hello(_)))
+    }
+
+    /// How many such messages came on streams of events.
+    fn said(&self, is_such: impl Fn(&Kind) -> bool) -> usize {
         let messages = self.agents.seen();
         let kinds = messages.iter().filter_map(|message| AgentMessage::decode(ingest(message)?).ok()?.kind);
-        kinds.filter(|kind| matches!(kind, Kind::Hello(_))).count()
+        kinds.filter(is_such).count()
     }
 }
 

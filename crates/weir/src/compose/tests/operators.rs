@@ -18,13 +18,13 @@ struct Line {
 }
 
 /// An operator with the token that stands in the data directory.
-struct Operator<'a> {
+pub(super) struct Operator<'a> {
     world: &'a World,
     client: Client,
 }
 
 impl<'a> Operator<'a> {
-    fn of(world: &'a World) -> Self {
+    pub(super) fn of(world: &'a World) -> Self {
         let server = format!("--server=http://{}", world.running.addresses.http);
         let token = format!("--token-file={}", world.directory.path().join("data/operator.token").display());
         let line = Line::try_parse_from(["weir", &server, &token]).expect("it is one");
@@ -48,7 +48,7 @@ impl<'a> Operator<'a> {
         }
     }
 
-    async fn agent(&self, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn agent(&self, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         self.world
             .until(async || {
                 let agent = self.look(&format!("agents/{name}")).await;

@@ -24,14 +24,14 @@ use super::*;
 const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What an agent has.
-struct Credentials {
-    name: String,
-    identity: Identity,
-    token: Secret,
+pub(in crate::compose::tests) struct Credentials {
+    pub(in crate::compose::tests) name: String,
+    pub(in crate::compose::tests) identity: Identity,
+    pub(in crate::compose::tests) token: Secret,
 }
 
 impl World {
-    async fn enrolled(&self, name: &str) -> Credentials {
+    pub(in crate::compose::tests) async fn enrolled(&self, name: &str) -> Credentials {
         let key = self.key(false).await;
         let key: AccessKey = key.reveal().parse().expect("it was just made");
         let own = PrivateKey::generate();
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// TLS to the door of agents, from an address.
-    async fn by_tls(&self, address: IpAddr, shown: &Identity) -> Channel {
+    pub(in crate::compose::tests) async fn by_tls(&self, address: IpAddr, shown: &Identity) -> Channel {
         let view = self.fleet().instance();
         let clock = Arc::clone(&self.process.clock);
         let config = tls::client(&view.roots, &view.id, Some(shown), clock).expect("it is a client");
