@@ -32,6 +32,7 @@ mod kafka;
 mod overload;
 mod private_files;
 mod roles_apart;
+mod secrets;
 mod server_over_kafka;
 mod spool;
 mod store_away;
