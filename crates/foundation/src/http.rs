@@ -132,7 +132,11 @@ pub fn serve(
     let spawner = process.spawner.clone();
     let most = descriptors::most_connections();
     if limits.connections > most {
-        debug!(name, limit = most, "fewer connections at a time than the settings allow: more would use up the open files");
+        debug!(
+            name,
+            limit = most,
+            "fewer connections at a time than the settings allow: more would use up the open files"
+        );
         limits.connections = most;
     }
     limits.drain = limits.drain.min(spawner.deadline(phase) / 5 * 4);

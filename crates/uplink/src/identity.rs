@@ -3,12 +3,14 @@
 //!
 //! ```json
 //! {"format": 1, "joined_with": "20d495aaff56e2fa", "enrolment": ["weir.example:8084"], "key": "…", "identity": {"instance": "…", "agent": "web-3",
-//!   "servers": ["weir.example:8083"], "apps": ["shop"], "seal": "…", "chain": ["…"], "roots": ["…"], "generation": 2,
+//!   "servers": ["weir.example:8083"], "former": ["old.example:8083"], "apps": ["shop"], "seal": "…", "chain": ["…"], "roots": ["…"], "generation": 2,
 //!   "since": 1795910400}, "next": "…"}
 //! ```
 //!
 //! Keys are PKCS#8, certificates DER, both in base64. A key is written down before anything is asked for it: where the answer
 //! gets lost the same is asked again, and the server sees that it is the same agent.
+
+mod servers;
 
 use std::fs;
 use std::io;
@@ -32,6 +34,8 @@ use weir_foundation::failure;
 use weir_foundation::file;
 use weir_wire::proto::control::{Credentials, EnrolResponse, RenewResponse};
 
+use self::servers::Servers;
+pub(crate) use self::servers::Turn;
 use crate::enrol::{EnrolError, Lost};
 use crate::patience::Patience;
 
@@ -103,7 +107,8 @@ struct Document {
 struct Enrolled {
     instance: String,
     agent: String,
-    servers: Vec<String>,
+    #[serde(flatten)]
+    servers: Servers,
     apps: Vec<String>,
     #[serde(default)]
     seal: Option<Base64>,
@@ -196,7 +201,7 @@ impl Candidate {
         self.document.identity = Some(Enrolled {
             instance,
             agent,
-            servers,
+            servers: Servers::new(servers),
             apps,
             seal: (!seal.is_empty()).then_some(Base64(seal)),
             chain: chain.into_iter().map(Base64).collect(),
@@ -275,7 +280,8 @@ impl IdentityFile {
     /// Where agents are taken.
     #[must_use]
     pub fn servers(&self) -> Vec<String> {
-        self.kept().document.identity.as_ref().map_or_else(Vec::new, |enrolled| enrolled.servers.clone())
+        let kept = self.kept();
+        kept.document.identity.as_ref().map_or_else(Vec::new, |enrolled| enrolled.servers.present().to_vec())
     }
 
     /// When its certificate ends.
@@ -290,15 +296,27 @@ impl IdentityFile {
         Some((who.seal?, who.agent))
     }
 
-    /// The address of a server, and how to connect to it: another one for each attempt.
-    pub(crate) fn way(&self, attempt: usize) -> Result<(String, ClientConfig), IdentityError> {
-        let servers = self.servers();
-        let address = servers.get(attempt % servers.len().max(1)).cloned().ok_or(IdentityError::Foreign)?;
-        let who = self.kept().who.clone();
+    /// The address of a server, and how to connect to it.
+    pub(crate) fn way(&self, turn: Turn) -> Result<(String, ClientConfig), IdentityError> {
+        let (address, who) = {
+            let kept = self.kept();
+            let enrolled = kept.document.identity.as_ref().ok_or(IdentityError::Foreign)?;
+            (enrolled.servers.at(turn).ok_or(IdentityError::Foreign)?.to_owned(), kept.who.clone())
+        };
         Ok((
             address,
             tls::client(&who.roots, &who.agent.instance, Some(&who.shown), Arc::clone(&self.0.clock))?,
         ))
+    }
+
+    /// Notes that the server at this address has taken the agent.
+    pub(crate) fn reached(&self, address: &str) {
+        let mut kept = self.kept();
+        if kept.document.identity.as_mut().is_some_and(|enrolled| enrolled.servers.reached(address))
+            && let Err(error) = write(&self.0.path, &kept.document)
+        {
+            tracing::warn!(error = %failure::chain(&error), "it can not be written down which server was reached");
+        }
     }
 
     /// When the certificate is to be renewed: a part of a fleet at a time.
@@ -340,7 +358,7 @@ impl IdentityFile {
         let former = kept.document.identity.clone().ok_or(IdentityError::Foreign)?;
         let key = kept.document.next.clone().ok_or(IdentityError::Foreign)?;
         let enrolled = Enrolled {
-            servers: if servers.is_empty() { former.servers.clone() } else { servers },
+            servers: former.servers.clone().told(servers),
             chain: chain.into_iter().map(Base64).collect(),
             roots: roots.into_iter().map(Base64).collect(),
             generation,

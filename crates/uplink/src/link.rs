@@ -17,7 +17,7 @@ use crate::condition::Offer;
 use crate::control::{Attendance, Control, Word};
 use crate::dial::{DialError, Pings, dial, open};
 use crate::flight::{Flight, Nonsense, Sending};
-use crate::identity::IdentityError;
+use crate::identity::{IdentityError, Turn};
 use crate::patience::{Patience, Silent, Step};
 use crate::stream::{Exchange, Stream};
 use crate::uplink::{Link, Server, Settings};
@@ -76,16 +76,23 @@ impl Connector {
         let backoff = self.settings.backoff;
         let mut delays = backoff.delays(StdRng::from_rng(&mut rand::rng()));
         // So that agents are spread over the servers.
-        let first = usize::from(rand::rng().random::<u16>());
-        for attempt in first.. {
+        let mut turn = Turn { attempt: rand::rng().random::<u16>().into(), failures: 0 };
+        loop {
             let began = self.clock.monotonic();
             let connected = tokio::select! {
-                connected = self.connect(attempt) => connected,
+                connected = self.connect(turn) => connected,
                 () = drain.draining() => return,
             };
+            turn.attempt = turn.attempt.wrapping_add(1);
             let broken = match connected {
-                Ok(connection) => self.serve(connection, drain).await,
-                Err(broken) => broken,
+                Ok(connection) => {
+                    turn.failures = 0;
+                    self.serve(connection, drain).await
+                }
+                Err(broken) => {
+                    turn.failures += 1;
+                    broken
+                }
             };
             match broken {
                 Broken::Draining => return,
@@ -130,7 +137,7 @@ impl Connector {
         }
     }
 
-    async fn connect(&mut self, attempt: usize) -> Result<Connection, Broken> {
+    async fn connect(&mut self, turn: Turn) -> Result<Connection, Broken> {
         let (clock, pings) = (Arc::clone(&self.clock), self.settings.pings);
         let patience = Patience::new(&*clock, self.settings.connect_timeout);
         match &mut self.settings.server {
@@ -141,7 +148,7 @@ impl Connector {
                 Ok(Connection { stream, control: None })
             }
             Server::Secured(attendance) => {
-                let channel = secured(attendance, &*clock, &patience, attempt, pings).await?;
+                let (address, channel) = secured(attendance, &*clock, &patience, turn, pings).await?;
                 let (offers, clock) = (self.offers.clone(), Arc::clone(&clock));
                 let answers = self.settings.answer_timeout;
                 let begun = Control::begin(channel.clone(), attendance, offers, clock, answers, &patience);
@@ -149,6 +156,7 @@ impl Connector {
                 let (agent, seal) = (attendance.identity.agent(), attendance.identity.seal());
                 let token = Some(control.0.token());
                 let stream = Stream::open(channel, &agent, token, seal, &patience).await?;
+                attendance.identity.reached(&address);
                 Ok(Connection { stream, control: Some(control) })
             }
         }
@@ -176,24 +184,25 @@ impl Connector {
     }
 }
 
-/// Each attempt goes to another one of the servers. A certificate that is not good by our clock is made good first; one that
+/// A connection, and to which server. A certificate that is not good by our clock is made good first; one that
 /// has not ended is tried all the same, for the clock may be wrong.
 async fn secured(
     attendance: &Attendance,
     clock: &dyn Clock,
     patience: &Patience<'_>,
-    attempt: usize,
+    turn: Turn,
     pings: Pings,
-) -> Result<Channel, Broken> {
+) -> Result<(String, Channel), Broken> {
     let identity = &attendance.identity;
     if identity.not_after() <= clock.now() {
-        patience.wait(Step::Recover, identity.recover(attempt)).await??;
+        patience.wait(Step::Recover, identity.recover(turn.attempt)).await??;
     } else if !identity.is_timely() {
         // Whoever does not answer may not keep it from the server.
-        drop(patience.half().wait(Step::Recover, identity.recover(attempt)).await);
+        drop(patience.half().wait(Step::Recover, identity.recover(turn.attempt)).await);
     }
-    let (address, tls) = identity.way(attempt)?;
-    Ok(patience.wait(Step::Connect, dial(&address, tls, pings)).await??)
+    let (address, tls) = identity.way(turn)?;
+    let channel = patience.wait(Step::Connect, dial(&address, tls, pings)).await??;
+    Ok((address, channel))
 }
 
 impl From<Status> for Broken {

@@ -95,7 +95,8 @@ fn who_is_enrolled_needs_no_key_any_more() {
     assert_eq!((file.agent(), file.apps()), ("web-3".to_owned(), vec!["shop".to_owned()]));
     let again = Candidate::open(folder.path(), None).expect("it can be read").expect("it is enrolled");
     let again = again.file(Arc::new(clock.clone()), DAY).expect("it is enrolled");
-    let addresses: Vec<String> = (0..3).map(|attempt| again.way(attempt).expect("it is good").0).collect();
+    let addresses: Vec<String> =
+        (0..3).map(|attempt| again.way(Turn { attempt, failures: 0 }).expect("it is good").0).collect();
     assert_eq!(addresses, ["one:8083", "two:8083", "one:8083"]);
     assert!(!format!("{file:?}").contains("key"), "{file:?}");
 }
@@ -158,6 +159,26 @@ fn a_renewal_that_is_interrupted_goes_on_with_the_same_key() {
     let (generation, next) = reopened.request().expect("it can be written");
     assert_eq!(generation, 2);
     assert_ne!(pin(&next), pin(&same));
+}
+
+#[test]
+fn new_servers_may_be_wrong_until_one_was_reached() {
+    let (folder, clock) = (tempfile::tempdir().expect("there is space"), ManualClock::new(start()));
+    let instance = Instance::new(start());
+    let file = enrolled(folder.path(), &instance, &clock);
+    let (_, request) = file.request().expect("it can be written");
+    let credentials = Some(instance.credentials(&request, "web-3", 2, clock.now()));
+    let answer = RenewResponse { credentials, servers: vec!["three:8083".to_owned()] };
+    file.renewed(answer, clock.now()).expect("it is good");
+    assert_eq!(file.servers(), ["three:8083"]);
+    let asked = || {
+        let known = Candidate::open(folder.path(), None).expect("it can be read").expect("it is there");
+        let known = known.file(Arc::new(clock.clone()), DAY).expect("it is enrolled");
+        [0, 1].map(|failures| known.way(Turn { attempt: failures, failures }).expect("it is good").0)
+    };
+    assert_eq!(asked(), ["three:8083", "one:8083"]);
+    file.reached("three:8083");
+    assert_eq!(asked(), ["three:8083", "three:8083"]);
 }
 
 #[test]

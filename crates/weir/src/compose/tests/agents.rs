@@ -224,12 +224,13 @@ async fn while_lines_are_written(
     }
 }
 
+const FAST_LIVES: [(&str, &str); 2] = [("fleet.certificate_life", "1m"), ("fleet.token_life", "15s")];
+
 /// Time is fast, and lives are short: a certificate lives for two seconds, a token for half a one. Nothing of it may be seen
 /// in what is stored.
 async fn fast() -> World {
-    let lives = [("fleet.certificate_life", "1m"), ("fleet.token_life", "15s")];
     let directory = tempfile::tempdir().expect("there is space");
-    World::with(directory, Arc::new(FastClock::new(30)), &lives).await
+    World::with(directory, Arc::new(FastClock::new(30)), &FAST_LIVES).await
 }
 
 impl World {
@@ -324,6 +325,32 @@ async fn the_root_is_changed_under_load_and_nobody_is_cut_off() {
     let lines = while_lines_are_written(&world, &machine, lines, renewed).await;
     machine.stop().await;
     machine.start(&world.process.clock, None);
+    world.has_lines(lines).await;
+    machine.stop().await;
+    world.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_list_of_servers_cuts_nobody_off() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    // For the life of the test: settings are given as they are written.
+    let here: &'static str = free.expect("a port is free").to_string().leak();
+    let mut settings = vec![("producer.ingest_listen", here)];
+    settings.extend(FAST_LIVES);
+    let directory = tempfile::tempdir().expect("there is space");
+    let clock: Arc<dyn Clock> = Arc::new(FastClock::new(30));
+    let world = World::with(directory, Arc::clone(&clock), &settings).await;
+    let mut machine = Machine::new();
+    machine.start(&clock, Some(&world.key(false).await));
+    world.configure(&machine.configuration()).await;
+    machine.append("a.log", "line 0\n");
+    world.has_lines(1).await;
+    let directory = world.drain().await.0;
+    // Nobody listens where agents are told to go from now on.
+    settings.push(("fleet.advertise.agents", "127.0.0.1:1"));
+    let world = World::with(directory, clock, &settings).await;
+    let renewed = world.until(async || (world.generation("web-3") >= 4).then_some(()));
+    let lines = while_lines_are_written(&world, &machine, 1, renewed).await;
     world.has_lines(lines).await;
     machine.stop().await;
     world.drain().await;
