@@ -155,7 +155,12 @@ fn batch_id(letter: &DeadLetter) -> String {
 fn of_status(status: &Status) -> Refused {
     let reason = status.message().to_owned();
     match status.code() {
-        Code::InvalidArgument | Code::Unimplemented | Code::AlreadyExists | Code::OutOfRange => never(reason),
+        Code::InvalidArgument
+        | Code::Unimplemented
+        | Code::AlreadyExists
+        | Code::OutOfRange
+        | Code::Unauthenticated
+        | Code::PermissionDenied => never(reason),
         _ => later(reason),
     }
 }
@@ -166,4 +171,119 @@ fn never(reason: impl Into<String>) -> Refused {
 
 fn later(reason: impl Into<String>) -> Refused {
     Refused { reason: reason.into(), remedy: Remedy::TryLater }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+    use std::sync::Arc;
+
+    use tokio::runtime::Handle;
+    use weir_fleet::{AppLimits, NewSecret, OperatorName};
+    use weir_foundation::settings::FlagValue;
+    use weir_foundation::supervise::{DrainDeadlines, Supervisor};
+    use weir_foundation::telemetry::LastLines;
+    use weir_model::{
+        AppName, Incarnation, IndexPrefix, Offset, PartitionIndex, Position, StreamName, StreamPartition,
+        Timestamp,
+    };
+    use weir_store::DeadReason;
+    use weir_wire::proto::producer::Timber;
+
+    use super::super::{Process, Running, up};
+    use super::*;
+    use crate::settings::Given;
+
+    /// A weir that takes messages of apps that it knows.
+    async fn weir(directory: &tempfile::TempDir) -> Running {
+        let data = directory.path().join("data").display().to_string();
+        let flags = [
+            ("data_dir", &*data),
+            ("listen.http", "127.0.0.1:0"),
+            ("listen.ops", "127.0.0.1:0"),
+            ("producer.grpc_listen", "127.0.0.1:0"),
+            ("producer.ingest_listen", "127.0.0.1:0"),
+            ("fleet.enrol_listen", "127.0.0.1:0"),
+            ("producer.unknown_apps", "refuse"),
+        ];
+        let flag =
+            |(path, value): (&'static str, &str)| FlagValue { path, value: value.to_owned(), flag: "a test" };
+        let given = Given { flags: flags.into_iter().map(flag).collect(), ..Given::default() };
+        let settings = given.read().settings.expect("the settings are good");
+        let supervisor = Supervisor::new(Handle::current(), Arc::new(SystemClock), DrainDeadlines::default());
+        let process = Process::new(Arc::new(SystemClock), supervisor.spawner(), LastLines::default());
+        up(&settings, &process).await.expect("everything starts")
+    }
+
+    /// As somebody who is not of the instance.
+    fn doors(grpc: SocketAddr, rest: SocketAddr, fleet: &Fleet) -> Doors {
+        let url = |address| Some(format!("http://{address}").parse().expect("is a URL"));
+        let places = Places { grpc: url(grpc), rest: url(rest), tls: None };
+        let names = StreamNames { prefix: String::new(), suffix: "_logs".to_owned() };
+        Doors::at(places, names, fleet.clone())
+    }
+
+    /// The same for each of the doors.
+    fn letters(app: &str, line: &str) -> [DeadLetter; 2] {
+        let letter = |format, offset, original| DeadLetter {
+            position: Position {
+                partition: StreamPartition {
+                    stream: StreamName::new(&format!("{app}_logs")).expect("is legal"),
+                    incarnation: Incarnation(1),
+                    partition: PartitionIndex(0),
+                },
+                offset: Offset(offset),
+                index: 0,
+            },
+            events: 1,
+            received: Timestamp::from_micros(0),
+            died: Timestamp::from_micros(0),
+            prefix: Some(IndexPrefix::new(app).expect("is legal")),
+            format,
+            reason: DeadReason { code: "rejected".to_owned(), message: "no".to_owned() },
+            original,
+        };
+        let text = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(line.to_owned())) };
+        let content = prost_types::Struct { fields: [("message".to_owned(), text)].into() };
+        let timber = Timber { content: Some(content), ..Timber::default() };
+        let event = Event { content: Some(Content::Message(line.to_owned())), ..Event::default() };
+        [
+            letter(RecordFormat::TimberCollection, 0, timber.encode_to_vec().into()),
+            letter(RecordFormat::Events, 1, event.encode_to_vec().into()),
+        ]
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn both_doors_say_what_is_refused_for_good() {
+        let directory = tempfile::tempdir().expect("there is space");
+        let running = weir(&directory).await;
+        let (fleet, admin) = (&running.fleet, OperatorName::new("admin").expect("is legal"));
+        for (app, secret) in [("shop", Some(&NewSecret::Random)), ("open", None)] {
+            let app = AppName::new(app).expect("is legal");
+            fleet.create_app(&app, &AppLimits::default(), secret, &admin).await.expect("created");
+        }
+        let near = doors(running.addresses.grpc, running.addresses.http, fleet);
+        let refusals = async |doors: &Doors, app: &str, line: &str| {
+            let mut refusals = Vec::new();
+            for letter in letters(app, line) {
+                refusals.push(doors.give_again(&letter).await.expect_err("it is refused"));
+            }
+            refusals
+        };
+        let check = async |doors: &Doors, app: &str, line: &str, expected: Remedy| {
+            for refused in refusals(doors, app, line).await {
+                assert_eq!(refused.remedy, expected, "{app}: {}", refused.reason);
+            }
+        };
+        check(&near, "shop", "its secret is not shown", Remedy::None).await;
+        check(&near, "nobody", "there is no such app", Remedy::None).await;
+        for letter in letters("open", "a line") {
+            near.give_again(&letter).await.expect("it is taken");
+        }
+        // It is not bound: whoever had it is gone.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("some port is free");
+        let nobody = free.local_addr().expect("is bound");
+        drop(free);
+        check(&doors(nobody, nobody, fleet), "open", "a line", Remedy::TryLater).await;
+    }
 }
