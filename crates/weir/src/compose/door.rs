@@ -35,6 +35,13 @@ pub(super) struct Doors {
     passes: Option<Fleet>,
 }
 
+/// `google.rpc.Status`, as far as it is read here.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
 /// Of an answer that is read.
 const ANSWER: usize = 1 << 20;
 /// As large as the doors take them; the doors themselves say when a letter is too large.
@@ -161,8 +168,17 @@ fn of_status(status: &Status) -> Refused {
         | Code::OutOfRange
         | Code::Unauthenticated
         | Code::PermissionDenied => never(reason),
+        Code::ResourceExhausted | Code::FailedPrecondition if is_final(status) => never(reason),
         _ => later(reason),
     }
+}
+
+/// Whether a producer says no more than why: where something may change it says after which delay.
+fn is_final(status: &Status) -> bool {
+    // What can not be read is not from a producer.
+    let details = RpcStatus::decode(status.details()).unwrap_or_default().details;
+    let is_delay = |detail: &prost_types::Any| detail.type_url.ends_with("/google.rpc.RetryInfo");
+    !details.is_empty() && !details.iter().any(is_delay)
 }
 
 fn never(reason: impl Into<String>) -> Refused {
@@ -194,7 +210,7 @@ mod tests {
     use super::*;
     use crate::settings::Given;
 
-    /// A weir that takes messages of apps that it knows.
+    /// A weir that takes small messages of apps that it knows.
     async fn weir(directory: &tempfile::TempDir) -> Running {
         let data = directory.path().join("data").display().to_string();
         let flags = [
@@ -205,6 +221,7 @@ mod tests {
             ("producer.ingest_listen", "127.0.0.1:0"),
             ("fleet.enrol_listen", "127.0.0.1:0"),
             ("producer.unknown_apps", "refuse"),
+            ("producer.max_message", "1KiB"),
         ];
         let flag =
             |(path, value): (&'static str, &str)| FlagValue { path, value: value.to_owned(), flag: "a test" };
@@ -277,6 +294,7 @@ mod tests {
         };
         check(&near, "shop", "its secret is not shown", Remedy::None).await;
         check(&near, "nobody", "there is no such app", Remedy::None).await;
+        check(&near, "open", &"too large ".repeat(200), Remedy::None).await;
         for letter in letters("open", "a line") {
             near.give_again(&letter).await.expect("it is taken");
         }
@@ -285,5 +303,30 @@ mod tests {
         let nobody = free.local_addr().expect("is bound");
         drop(free);
         check(&doors(nobody, nobody, fleet), "open", "a line", Remedy::TryLater).await;
+    }
+
+    #[test]
+    fn a_producer_that_names_a_delay_is_asked_again() {
+        let check = |code: Code, details: &[&str], expected: Remedy| {
+            let detail = |name: &&str| prost_types::Any {
+                type_url: format!("type.googleapis.com/google.rpc.{name}"),
+                value: Vec::new(),
+            };
+            let rpc = RpcStatus { details: details.iter().map(detail).collect() };
+            let status = Status::with_details(code, "no", rpc.encode_to_vec().into());
+            assert_eq!(of_status(&status).remedy, expected, "{code:?} {details:?}");
+        };
+        for code in [Code::ResourceExhausted, Code::FailedPrecondition] {
+            check(code, &["ErrorInfo"], Remedy::None);
+            check(code, &["ErrorInfo", "RetryInfo"], Remedy::TryLater);
+            // Of something on the way.
+            check(code, &[], Remedy::TryLater);
+        }
+        for code in [Code::Unauthenticated, Code::PermissionDenied, Code::InvalidArgument] {
+            check(code, &["ErrorInfo"], Remedy::None);
+        }
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Unknown] {
+            check(code, &[], Remedy::TryLater);
+        }
     }
 }
