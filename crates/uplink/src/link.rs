@@ -195,10 +195,10 @@ async fn secured(
 ) -> Result<(String, Channel), Broken> {
     let identity = &attendance.identity;
     if identity.not_after() <= clock.now() {
-        patience.wait(Step::Recover, identity.recover(turn.attempt)).await??;
+        patience.wait(Step::Recover, Box::pin(identity.recover(turn.attempt))).await??;
     } else if !identity.is_timely() {
         // Whoever does not answer may not keep it from the server.
-        drop(patience.half().wait(Step::Recover, identity.recover(turn.attempt)).await);
+        drop(patience.half().wait(Step::Recover, Box::pin(identity.recover(turn.attempt))).await);
     }
     let (address, tls) = identity.way(turn)?;
     let channel = patience.wait(Step::Connect, dial(&address, tls, pings)).await??;

@@ -59,6 +59,19 @@ impl Secrets {
         }
     }
 
+    /// Those that an operator makes, the last of which is an access key.
+    fn of_operator(&mut self, operator: &mut Operator<'_>) -> String {
+        self.text(&operator.made(&["app", "create", "shop"], "weira1_"));
+        self.text(&operator.made(&["app", "secret", "add", "shop"], "weira1_"));
+        self.text(&operator.made(&["operator", "create", "ann"], "weiro1_"));
+        let create = ["agent", "key", "create", "web", "--app", "shop", "--labels", "role=web", "--seal"];
+        let key = operator.made(&create, "weirk1.");
+        self.text(&key);
+        let access: AccessKey = key.parse().unwrap();
+        self.text(access.secret.reveal());
+        key
+    }
+
     /// Those of an instance that has ended.
     fn of_instance(&mut self, state: &Path) {
         let state = rusqlite::Connection::open(state.join("state.db")).unwrap();
@@ -144,14 +157,7 @@ async fn no_secret_is_in_any_log_of_an_agents_life() {
     let token = std::fs::read_to_string(directory.path().join("data/operator.token")).unwrap();
     secrets.text(token.trim());
     let mut operator = Operator { instance: &instance, logged: String::new() };
-    secrets.text(&operator.made(&["app", "create", "shop"], "weira1_"));
-    secrets.text(&operator.made(&["app", "secret", "add", "shop"], "weira1_"));
-    secrets.text(&operator.made(&["operator", "create", "ann"], "weiro1_"));
-    let create = ["agent", "key", "create", "web", "--app", "shop", "--labels", "role=web", "--seal"];
-    let key = operator.made(&create, "weirk1.");
-    secrets.text(&key);
-    let access: AccessKey = key.parse().unwrap();
-    secrets.text(access.secret.reveal());
+    let key = secrets.of_operator(&mut operator);
 
     let (logs, state) = (directory.path().join("logs"), directory.path().join("state"));
     std::fs::create_dir(&logs).unwrap();
@@ -160,20 +166,14 @@ async fn no_secret_is_in_any_log_of_an_agents_life() {
     std::fs::write(&file, text).unwrap();
     operator.run(&["config", "set", "--labels", "role=web", &file.display().to_string()]);
     let (mut of_agents, mut served) = (String::new(), String::new());
-    let mut lines = 0;
-    let mut write = || {
-        lines += 1;
-        std::fs::write(logs.join(format!("{lines}.log")), "a line\n").unwrap();
-        lines
-    };
     // It joins, renews, is away for longer than its certificate lives, and is made good again.
     let ops = free_address();
     for life in 0..2_u64 {
         let running = agent(&state, ops, (life == 0).then_some(key.as_str()));
-        let stored = write();
+        std::fs::write(logs.join(format!("{life}.log")), "a line\n").unwrap();
         until("its line is stored", PATIENCE, async || {
             secrets.of_agent(&state);
-            (count(addresses, "shop").await >= stored).then_some(())
+            (count(addresses, "shop").await as u64 > life).then_some(())
         })
         .await;
         let before = generation(&state).unwrap();

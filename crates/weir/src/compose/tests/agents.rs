@@ -332,7 +332,7 @@ async fn the_root_is_changed_under_load_and_nobody_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_list_of_servers_cuts_nobody_off() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     // For the life of the test: settings are given as they are written.
     let here: &'static str = free.expect("a port is free").to_string().leak();
     let mut settings = vec![("producer.ingest_listen", here)];

@@ -133,14 +133,7 @@ fn batch(line: &str) -> AgentMessage {
     events.push_line(line, None);
     let (payload, events) = events.finish();
     let stretch = Some(Stretch { source: vec![9; 16], start: 0, end: 10, stored: 0 });
-    let batch = Batch {
-        sequence: 1,
-        app: SHOP.to_owned(),
-        events,
-        payload: payload.into(),
-        stretch,
-        ..Batch::default()
-    };
+    let batch = Batch { sequence: 1, app: SHOP.to_owned(), events, payload, stretch, ..Batch::default() };
     AgentMessage { kind: Some(agent_message::Kind::Batch(batch)) }
 }
 
