@@ -192,8 +192,8 @@ async fn who_loses_the_first_token_is_told_what_to_do() {
         let (fleet, first) = open(state, &clock).await;
         assert_eq!(first.is_none(), is_made, "{mood:?}");
         // As that command does.
-        let token = fleet.create_operator(&operator("ann"), None, None).await.expect("created");
-        assert_eq!(fleet.check_operator(&token), Ok(operator("ann")));
+        let created = fleet.create_operator(&operator("ann"), None, None).await.expect("created");
+        assert_eq!(fleet.check_operator(&created.token), Ok(operator("ann")));
     };
     check(Mood::Lost, "state-outcome-unknown", true, true).await;
     check(Mood::Unknown, "state-outcome-unknown", true, false).await;

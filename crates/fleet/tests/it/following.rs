@@ -227,8 +227,8 @@ async fn processes_share_a_file() {
 async fn one_damaged_document_is_one() {
     let world = world().await;
     let (node, other) = (world.node("node").await, world.node("other").await);
-    let kind = weir_state::Kind::new("agent");
-    let damaged = kind.key("node").put(weir_state::Expect::Any, b"{\"apps\":[".to_vec());
+    let kind = Kind::new("agent");
+    let damaged = kind.key("node").put(Expect::Any, b"{\"apps\":[".to_vec());
     world.state.commit(&[damaged]).await.expect("written");
     let (anew, _) = open(world.state.clone(), &world.clock).await;
     for fleet in [&world.fleet, &anew] {
