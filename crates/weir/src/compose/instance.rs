@@ -382,7 +382,13 @@ fn maintain(fleet: Fleet, names: Vec<String>, mut shown: Shown, showing: Showing
 fn keep_first_token(data_dir: &Path, token: &Secret) -> Result<()> {
     let path = data_dir.join(FIRST_TOKEN);
     file::replace(&path, format!("{}\n", token.reveal()).as_bytes())
-        .with_context(|| format!("keep the first operator's token in `{}`", path.display()))?;
+        .with_context(|| {
+            format!(
+                "keep the first operator's token in `{}`, and so it is lost: `weir operator create NAME` with `--data-dir` or \
+                 `--config` makes another operator",
+                path.display()
+            )
+        })?;
     tracing::info!(path = %path.display(), "the token of the first operator is in a file");
     Ok(())
 }
