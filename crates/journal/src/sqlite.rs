@@ -46,7 +46,7 @@ pub use condition::{Condition, JournalFailed};
 pub use disk::{Disk, SystemDisk};
 #[doc(hidden)]
 pub use frame::value_of_frame;
-pub use inspect::{CheckReport, FileReport, Inspector, PartitionReport, StreamReport};
+pub use inspect::{CheckReport, FileReport, Inspector, PartitionReport, StreamReport, quarantined};
 pub use journal::SqliteJournal;
 pub use recovery::JUMP;
 pub use section::{Codec, JournalSection, Retention, Settings, Undelivered};

@@ -38,6 +38,12 @@ pub enum Remedy {
 pub trait Auditor: Send + Sync + fmt::Debug {
     /// Compares the books.
     async fn audit(&self, depth: AuditDepth) -> Result<Audit, AuditFailed>;
+
+    /// Names of files of the journal that could not be read at all, and were put aside; none where the files are those of
+    /// others.
+    fn quarantined(&self) -> Result<Vec<String>, AuditFailed> {
+        Ok(Vec::new())
+    }
 }
 
 /// How thorough an audit is.

@@ -54,7 +54,8 @@ async fn check_all(State(shared): State<Arc<Shared>>) -> Result<Json<api::Journa
     }
     // It reads everything: no more of that at once than of searches.
     let _place = shared.searches.enter().await?;
-    Ok(Json(check::check(&*shared.parts.journal).await?))
+    let partitions = check::check(&*shared.parts.journal).await?;
+    Ok(Json(api::JournalCheck { partitions, quarantined: shared.parts.auditor.quarantined()? }))
 }
 
 async fn dump_partition(

@@ -232,7 +232,8 @@ impl Candidate {
 /// Whether the folder is that of an agent.
 #[must_use]
 pub fn is_enrolled(folder: &Path) -> bool {
-    folder.join(NAME).exists()
+    // What can not be looked at is there: reading it says what is wrong with it.
+    !matches!(folder.join(NAME).symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 impl Document {

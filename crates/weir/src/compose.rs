@@ -247,7 +247,12 @@ fn embedded_server(
         dead_letters: storage.dead_letters(),
         redactor,
         door: Some(Arc::new(door)),
-        auditor: Arc::new(Books::new(storage.journal(), storage.index(), storage.dead_letters())),
+        auditor: Arc::new(Books::new(
+            storage.journal(),
+            storage.index(),
+            storage.dead_letters(),
+            settings.journal.directory.clone(),
+        )),
         clock: Arc::clone(&process.clock),
         spawner: process.spawner.clone(),
         names: stream_names(settings),

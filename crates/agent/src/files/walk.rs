@@ -66,6 +66,11 @@ impl Walk {
 
     /// Looks at the disk.
     pub(super) fn find(&self, walked: &mut Walked) {
+        if let Err(error) = fs::metadata(&self.base)
+            && !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        {
+            walked.errors.push((self.base.clone(), error));
+        }
         let base = self.base.ancestors().find(|folder| folder.is_dir());
         let Some(base) = base.filter(|base| *base == self.base) else {
             // It may come.
@@ -248,6 +253,18 @@ mod tests {
         check(root.path(), "**/*.log", &names, &["", "a", "a/b"]);
         check(root.path(), "*/b/*.log", &names, &["", "a", "a/b"]);
         check(root.path(), "a/loop/a/b/x.log", &["a/loop/a/b/x.log"], &["a/loop/a/b"]);
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_looked_at_is_told() {
+        let root = tree(&["a.log"]);
+        std::os::unix::fs::symlink("self", root.path().join("self")).expect("there is space");
+        for (pattern, errors) in
+            [("self/*.log", 1), ("self/deep/*.log", 1), ("none/*.log", 0), ("a.log/*.log", 0)]
+        {
+            let found = walked(&format!("{}/{pattern}", root.path().display()));
+            assert_eq!((found.names.len(), found.errors.len()), (0, errors), "{pattern}");
+        }
     }
 
     #[test]

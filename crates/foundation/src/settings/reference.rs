@@ -22,7 +22,7 @@ pub fn reference_page<Raw: JsonSchema>(aliases: &[Alias]) -> String {
          `section.key` is `{example}`; lists are separated by commas there. Texts in the file may hold \
          `${{VAR}}`, `${{VAR:-default}}` and `${{file:/path}}`; `$${{` stands for `${{`. A duration has a unit \
          (`250ms`, `30s`, `15m`, `24h`, `7d`) and so has a size (`500B`, `64KiB`, `64MiB`, `1GiB`, or decimal \
-         `KB`, `MB`, `GB`). `weir check --explain` shows every value and where it came from.\n"
+         `KB`, `MB`, `GB`). But for those of an agent, `weir check --explain` shows every value and where it came from.\n"
     );
     write_section(&Shape::of::<Raw>(), "", &mut page);
     page.push_str("\n## Variables\n\n| variable | meaning |\n|---|---|\n");

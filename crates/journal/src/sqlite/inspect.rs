@@ -157,14 +157,16 @@ fn check(
         let bytes = file::length(&path) + file::length(&file::wal_path(&path));
         FileReport { name: file::file_name(*sequence), bytes }
     });
-    Ok(CheckReport { files: files.collect(), quarantined: quarantined(directory)?, streams })
+    let quarantined = quarantined(directory).map_err(FileError::Io)?;
+    Ok(CheckReport { files: files.collect(), quarantined, streams })
 }
 
-fn quarantined(directory: &Path) -> Result<Vec<String>, FileError> {
+/// Names of the files of a journal's directory that could not be read at all, and were put aside.
+pub fn quarantined(directory: &Path) -> std::io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(FileError::Io)? {
-        let name = entry.map_err(FileError::Io)?.file_name().to_string_lossy().into_owned();
-        if name.contains(".quarantined-") && !name.ends_with("-wal") {
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.contains(".quarantined-") && !name.ends_with("-wal") && !name.ends_with("-shm") {
             names.push(name);
         }
     }

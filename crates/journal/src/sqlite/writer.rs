@@ -97,6 +97,12 @@ impl Writer {
     }
 
     fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<(), FileError> {
+        if let Some(gone) = self.gone() {
+            let why: Arc<str> = format!("`{}` is gone", self.shared.settings.directory.display()).into();
+            self.shared.condition.failed(&why);
+            group::refuse(jobs, Refusal::Unavailable, &why);
+            return Err(FileError::Io(gone));
+        }
         if let Err(why) = self.space(jobs) {
             // What has to be kept so that a file may go: that frees space, and the reserve is for such things.
             let mut marks: Vec<Job> = jobs.extract_if(.., |job| matches!(job, Job::Remember(_))).collect();
@@ -184,6 +190,13 @@ impl Writer {
     fn leave_damaged(&mut self, error: &rusqlite::Error) -> Result<(), FileError> {
         tracing::error!(file = self.file.sequence(), %error, "the journal file is damaged, beginning a new one");
         self.file.leave(&self.shared)
+    }
+
+    /// Whether somebody removed the directory: what is written into files that have no name any more is lost with the
+    /// process.
+    fn gone(&self) -> Option<std::io::Error> {
+        let free = self.shared.disk.free(&self.shared.settings.directory);
+        free.err().filter(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 
     fn space(&self, jobs: &[Job]) -> Result<(), String> {

@@ -192,3 +192,20 @@ async fn the_reserve_is_left_alone_and_space_is_noticed_without_traffic() {
     journal.append(&name(STREAM), Origin::Any, vec![record("after", 1)]).await.expect("there is space");
     journal.close().await;
 }
+
+/// What went into files without a name would be lost with the process.
+#[tokio::test]
+async fn a_directory_that_was_removed_takes_no_more() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = open(directory.path());
+    create(&*journal, STREAM, 1).await;
+    append(&*journal, STREAM, "before").await;
+    std::fs::remove_dir_all(directory.path()).expect("it is there");
+    let refused = journal.append(&name(STREAM), Origin::Any, vec![record("after", 1)]).await;
+    let error = refused.expect_err("there is no place for it");
+    assert!(matches!(error, AppendError::Unavailable(_)) && !error.outcome_unknown(), "{error:?}");
+    let Condition::Failed(why) = journal.condition().borrow().clone() else {
+        unreachable!("it ends");
+    };
+    assert!(why.contains("is gone"), "{why}");
+}

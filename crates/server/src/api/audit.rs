@@ -17,6 +17,10 @@ pub struct Audit {
     /// Whether positions were compared as well.
     pub verified: bool,
     pub streams: Vec<AuditStream>,
+    /// What is wrong beside the streams: files of the journal that could not be read at all, whose streams may not be
+    /// known any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
 }
 
 /// The outcome of an audit.

@@ -73,6 +73,9 @@ pub struct JournalLoss {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JournalCheck {
     pub partitions: Vec<JournalPartitionCheck>,
+    /// Names of files that could not be read at all, and were put aside: what was in them is in no partition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<String>,
 }
 
 /// What reading a whole partition found.

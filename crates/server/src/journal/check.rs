@@ -60,7 +60,7 @@ impl Tally {
     }
 }
 
-pub(super) async fn check(journal: &dyn Journal) -> Result<api::JournalCheck, ReadError> {
+pub(super) async fn check(journal: &dyn Journal) -> Result<Vec<api::JournalPartitionCheck>, ReadError> {
     let mut partitions = Vec::new();
     for stream in journal.streams().await? {
         for bounds in &stream.partitions {
@@ -71,5 +71,5 @@ pub(super) async fn check(journal: &dyn Journal) -> Result<api::JournalCheck, Re
             partitions.push(tally.finish());
         }
     }
-    Ok(api::JournalCheck { partitions })
+    Ok(partitions)
 }

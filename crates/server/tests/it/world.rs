@@ -97,7 +97,7 @@ struct FakeAuditor;
 impl Auditor for FakeAuditor {
     async fn audit(&self, depth: AuditDepth) -> Result<Audit, AuditFailed> {
         let verified = depth == AuditDepth::Positions;
-        Ok(Audit { verdict: AuditVerdict::Agrees, verified, streams: Vec::new() })
+        Ok(Audit { verdict: AuditVerdict::Agrees, verified, streams: Vec::new(), findings: Vec::new() })
     }
 }
 

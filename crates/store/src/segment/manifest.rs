@@ -111,7 +111,7 @@ pub(super) enum ManifestError {
     Damaged { path: PathBuf, what: String },
     #[error(
         "there are segments, but no manifest `{}` to name them; put it back, or move the directory away \
-         to begin anew",
+         so that the index is made anew from the journal",
         .path.display()
     )]
     Missing { path: PathBuf },

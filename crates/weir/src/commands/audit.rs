@@ -50,6 +50,7 @@ pub(super) fn print(out: &mut dyn Write, format: Format, audit: &Audit) -> Resul
             writeln!(out, "{}: {finding}", stream.stream)?;
         }
     }
+    audit.findings.iter().try_for_each(|finding| writeln!(out, "{finding}"))?;
     let compared = if audit.verified { "counts and positions" } else { "counts" };
     match audit.verdict {
         AuditVerdict::Agrees => {
@@ -108,6 +109,7 @@ mod tests {
                 verdict: AuditVerdict::Differs,
                 findings: vec!["2 events are nowhere".to_owned()],
             }],
+            findings: vec!["a file of the journal could not be read".to_owned()],
         };
         let printed = |format| {
             let mut out = anstream::StripStream::new(Vec::new());
@@ -118,6 +120,7 @@ mod tests {
         STREAM     ACCEPTED  DELIVERED  DEAD  WAITING  EXPIRED  LOST  VERDICT
         shop_logs      2000       1990     3        5        0     0  differs
         shop_logs: 2 events are nowhere
+        a file of the journal could not be read
         counts and positions do NOT agree
         ");
         insta::assert_snapshot!(printed(Format::Csv), @r"

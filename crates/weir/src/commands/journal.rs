@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_foundation::exit::ExitCode;
-use weir_journal::sqlite::Inspector;
+use weir_journal::sqlite::{Inspector, quarantined};
 use weir_journal::{OpenError, ReadBudget};
 use weir_model::{Offset, StreamName};
 use weir_redaction::Redactor;
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Check { place, output } => {
             let found = match &place.data_dir {
-                Some(directory) => check(&open(directory)?)?,
+                Some(directory) => check(&open(directory)?, &journal_directory(directory))?,
                 None => ask(&place.server, &["journal", "check"], &())?,
             };
             print_check(&mut console::stdout(), output.output, &found)
@@ -120,7 +120,7 @@ fn open(data_dir: &Path) -> Result<Inspector> {
     })
 }
 
-fn check(journal: &Inspector) -> Result<JournalCheck> {
+fn check(journal: &Inspector, directory: &Path) -> Result<JournalCheck> {
     let mut partitions = Vec::new();
     for stream in journal.streams() {
         for bounds in &stream.partitions {
@@ -133,7 +133,8 @@ fn check(journal: &Inspector) -> Result<JournalCheck> {
             partitions.push(tally.finish());
         }
     }
-    Ok(JournalCheck { partitions })
+    let quarantined = quarantined(directory).context("look for files that were put aside")?;
+    Ok(JournalCheck { partitions, quarantined })
 }
 
 fn dump(journal: &Inspector, wanted: &Wanted) -> Result<JournalDump> {
@@ -163,12 +164,20 @@ fn print_check(out: &mut dyn Write, format: Format, found: &JournalCheck) -> Res
                 .iter()
                 .try_for_each(|loss| print_loss(out, &partition.stream, partition.partition, loss))?;
         }
-        match damaged {
-            0 => writeln!(out, "every record can be read")?,
-            count => writeln!(out, "{count} partitions hold records that can NOT be read")?,
+        for name in &found.quarantined {
+            writeln!(
+                out,
+                "`{name}` could NOT be read at all and was put aside: what was in it is in no partition"
+            )?;
+        }
+        match (damaged, found.quarantined.is_empty()) {
+            (0, true) => writeln!(out, "every record can be read")?,
+            (0, false) => writeln!(out, "every record of the other files can be read")?,
+            (count, _) => writeln!(out, "{count} partitions hold records that can NOT be read")?,
         }
     }
-    Ok(if damaged == 0 { ExitCode::Good } else { ExitCode::Failure })
+    let is_good = damaged == 0 && found.quarantined.is_empty();
+    Ok(if is_good { ExitCode::Good } else { ExitCode::Failure })
 }
 
 fn print_dump(out: &mut dyn Write, format: Format, found: &JournalDump) -> Result<ExitCode> {

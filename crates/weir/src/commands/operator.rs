@@ -123,7 +123,7 @@ fn create_in(state: &StateSettings, operator: &str, ttl: Ttl) -> Result<CreatedO
 fn absent(state: &StateSettings) -> anyhow::Error {
     anyhow::Error::from(Advised {
         what: format!("there is no instance in {state}"),
-        hint: "name it with the `--config` and the `WEIR_` variables of `weir up` or `weir server`, which make one when they \
+        hint: "name it with the `--data-dir` or `--config`, and the `WEIR_` variables, of `weir up` or `weir server`, which make one when they \
                start for the first time"
             .to_owned(),
     })

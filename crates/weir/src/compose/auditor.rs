@@ -2,12 +2,14 @@
 
 mod shared;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use weir_consumer::audit::{self, StreamReport, Verdict};
 use weir_consumer::verify::{self, PartitionProof};
 use weir_journal::Journal;
+use weir_journal::sqlite::quarantined;
 use weir_model::StreamPartition;
 use weir_server::api::{Audit, AuditStream, AuditVerdict};
 use weir_server::{AuditDepth, AuditFailed, Auditor};
@@ -20,6 +22,8 @@ pub(super) struct Books {
     journal: Arc<dyn Journal>,
     store: Arc<dyn IndexStore>,
     dead_letters: Arc<dyn DeadLetterStore>,
+    /// With the files of the journal.
+    directory: PathBuf,
 }
 
 impl Books {
@@ -27,8 +31,9 @@ impl Books {
         journal: Arc<dyn Journal>,
         store: Arc<dyn IndexStore>,
         dead_letters: Arc<dyn DeadLetterStore>,
+        directory: PathBuf,
     ) -> Self {
-        Self { journal, store, dead_letters }
+        Self { journal, store, dead_letters, directory }
     }
 
     async fn proofs(&self, report: &StreamReport) -> Result<Vec<PartitionProof>, AuditFailed> {
@@ -51,8 +56,19 @@ impl Auditor for Books {
             };
             streams.push(stream(report, &proofs));
         }
-        Ok(Audit { verdict: overall(&streams), verified: depth == AuditDepth::Positions, streams })
+        let findings: Vec<String> = self.quarantined()?.iter().map(|name| unread(name)).collect();
+        let verdict = if findings.is_empty() { overall(&streams) } else { AuditVerdict::Differs };
+        Ok(Audit { verdict, verified: depth == AuditDepth::Positions, streams, findings })
     }
+
+    fn quarantined(&self) -> Result<Vec<String>, AuditFailed> {
+        quarantined(&self.directory).map_err(failed)
+    }
+}
+
+/// A file that is not there any more was dealt with by people.
+fn unread(name: &str) -> String {
+    format!("`{name}` of the journal could not be read: what was in it is not known, and counted nowhere")
 }
 
 fn stream(report: &StreamReport, proofs: &[PartitionProof]) -> AuditStream {

@@ -381,6 +381,13 @@ fn maintain(fleet: Fleet, names: Vec<String>, mut shown: Shown, showing: Showing
 
 fn keep_first_token(data_dir: &Path, token: &Secret) -> Result<()> {
     let path = data_dir.join(FIRST_TOKEN);
+    if path.exists() {
+        let kept = path.with_extension("token.old");
+        std::fs::rename(&path, &kept).with_context(|| {
+            format!("put the token of another instance out of the way, `{}`", path.display())
+        })?;
+        tracing::warn!(path = %kept.display(), "there was the token of another instance; was its state removed?");
+    }
     file::replace(&path, format!("{}\n", token.reveal()).as_bytes())
         .with_context(|| {
             format!(

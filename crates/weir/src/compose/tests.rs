@@ -10,7 +10,9 @@ mod operators;
 mod reached;
 mod silent_clients;
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -21,7 +23,9 @@ use weir_foundation::exit::ExitCode;
 use weir_foundation::settings::FlagValue;
 use weir_foundation::supervise::{DrainDeadlines, Supervisor};
 use weir_foundation::telemetry::LastLines;
-use weir_server::api::{Audit, AuditParameters, AuditVerdict, DeadLetters, ReplayAnswer, SearchAnswer};
+use weir_server::api::{
+    Audit, AuditParameters, AuditVerdict, DeadLetters, JournalCheck, ReplayAnswer, SearchAnswer,
+};
 
 use super::*;
 use crate::client::{Client, ServerArgs};
@@ -35,6 +39,14 @@ struct World {
     supervisor: Supervisor,
     running: Running,
     client: Client,
+}
+
+/// An address that nobody else takes: of this machine, and of no other test.
+fn free() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let ip = Ipv4Addr::new(127, 0, 77, NEXT.fetch_add(1, Ordering::Relaxed));
+    let socket = TcpListener::bind((ip, 0)).expect("some port is free");
+    socket.local_addr().expect("is bound")
 }
 
 impl World {
@@ -358,4 +370,29 @@ async fn operators_see_what_the_process_does() {
     for name in ["weir_journal_events_total 2", "weir_index_head_bytes ", "weir_server_tails 0"] {
         assert!(metrics.lines().any(|line| line.starts_with(name)), "no `{name}` in\n{metrics}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_read_at_all_is_in_the_audit_and_in_the_check() {
+    let world = World::new().await;
+    world.send("shop", "one\ntwo\n").await;
+    world.found("shop", "", 2).await;
+    let (directory, _) = world.drain().await;
+    let file = directory.path().join("data/journal/journal-000001.db");
+    let mut bytes = std::fs::read(&file).expect("it is there");
+    bytes[..4096].fill(0xff);
+    std::fs::write(&file, bytes).expect("there is space");
+    let mut world = World::in_directory(directory).await;
+    // Also at the next start, as long as the file is there.
+    for _ in 0..2 {
+        let parameters = AuditParameters { verify: Some(true) };
+        let audit: Audit = world.client.get(&["audit"], &parameters).await.expect("it answers");
+        assert_eq!(audit.verdict, AuditVerdict::Differs);
+        assert!(audit.findings[0].contains("journal-000001.db"), "{audit:?}");
+        let check: JournalCheck = world.client.get(&["journal", "check"], &()).await.expect("it answers");
+        assert_eq!(check.quarantined.len(), 1, "{check:?}");
+        let (directory, _) = world.drain().await;
+        world = World::in_directory(directory).await;
+    }
+    world.drain().await;
 }

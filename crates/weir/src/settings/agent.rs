@@ -64,7 +64,9 @@ impl AgentSettings {
         let named = environment.get(CONFIG).map(PathBuf::from);
         let file = file.or(named.as_deref());
         let wrong_aliases = WrongAliases::Refused;
-        let aliases = &[Alias { name: KEY, path: "agent.key", convert: |key| Ok(Some(key.to_owned())) }];
+        // As with an unset variable in the file of a unit.
+        let given = |key: &str| Ok((!key.trim().is_empty()).then(|| key.to_owned()));
+        let aliases = &[Alias { name: KEY, path: "agent.key", convert: given }];
         let sources =
             Sources { presets: &[], implied: &[], file, environment, aliases, wrong_aliases, flags };
         let mut loaded: Loaded<RawAgentSettings> = load(sources);
@@ -73,8 +75,8 @@ impl AgentSettings {
     }
 }
 
-/// The inputs of a file that an agent may be started with, or be told by its server.
-pub(crate) fn read_inputs(file: &Path) -> Result<Vec<FilesSettings>, Problems> {
+/// The inputs of a file that an agent may be started with, or be told by its server; and what the file calls the agent.
+pub(crate) fn read_inputs(file: &Path) -> Result<(Vec<FilesSettings>, Option<String>), Problems> {
     let mut loaded: Loaded<RawAgentSettings> = load(Sources {
         presets: &[],
         implied: &[],
@@ -85,7 +87,8 @@ pub(crate) fn read_inputs(file: &Path) -> Result<Vec<FilesSettings>, Problems> {
         flags: &[],
     });
     let inputs = loaded.section("inputs", |raw| weir_agent::of_any_agent(&raw.inputs));
-    loaded.finish().and_then(|_| inputs.ok_or_else(super::unexplained))
+    let raw = loaded.finish()?;
+    Ok((inputs.ok_or_else(super::unexplained)?, raw.agent.name))
 }
 
 fn validate(loaded: &mut Loaded<RawAgentSettings>, host: &str) -> Option<AgentSettings> {

@@ -43,12 +43,12 @@ struct Event {
 const GLANCE: u64 = 1 << 20;
 
 pub(super) fn run(file: &Path, events: usize, format: Format, zone: &Zone) -> Result<ExitCode> {
-    let inputs = match read_inputs(file) {
-        Ok(inputs) => inputs,
+    let (inputs, name) = match read_inputs(file) {
+        Ok(read) => read,
         Err(problems) => return Ok(refuse(&problems)),
     };
     let host = host::name().context("find out what this machine is called")?;
-    let trials = try_all(&inputs, &host, events);
+    let trials = try_all(&inputs, &name.unwrap_or(host), events);
     print(&mut console::stdout(), format, zone, &inputs, &trials)?;
     let is_good = trials.iter().all(|trial| trial.error.is_none());
     Ok(if is_good { ExitCode::Good } else { ExitCode::Failure })
@@ -174,11 +174,11 @@ mod tests {
         std::os::unix::fs::symlink("loop.log", root.path().join("loop.log")).expect("there is space");
         let file = root.path().join("agent.yaml");
         std::fs::write(&file, yaml.replace("/F", &place)).expect("there is space");
-        let inputs = match read_inputs(&file) {
-            Ok(inputs) => inputs,
+        let (inputs, name) = match read_inputs(&file) {
+            Ok(read) => read,
             Err(problems) => return problems.to_string().replace(&place, "/F"),
         };
-        let trials = try_all(&inputs, "web-3", 2);
+        let trials = try_all(&inputs, name.as_deref().unwrap_or("web-3"), 2);
         let mut out = anstream::StripStream::new(Vec::new());
         print(&mut out, format, &Zone::utc(), &inputs, &trials).expect("memory takes it");
         String::from_utf8(out.into_inner()).expect("is text").replace(&place, "/F")

@@ -37,7 +37,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     console::note(&format!(
         "instance {instance} is made in {state}; the token of operator `admin`, which is not shown again:"
     ));
-    writeln!(console::stdout(), "{}", token.reveal())?;
+    writeln!(console::stdout(), "{}", token.reveal()).with_context(|| Advised {
+        what: "the instance is made, and its token could not be printed".to_owned(),
+        hint: "`weir operator create NAME` with the same `--data-dir` or `--config` makes another operator"
+            .to_owned(),
+    })?;
     Ok(ExitCode::Good)
 }
 
@@ -48,7 +52,9 @@ async fn make(state: &StateSettings, settings: FleetSettings) -> Result<(String,
         let Opened { fleet, first_operator } = opened;
         let token = first_operator.ok_or_else(|| Advised {
             what: format!("there is an instance in {state} already"),
-            hint: "its operators make others with `weir operator create`".to_owned(),
+            hint: "its operators make others with `weir operator create`; if no token is left, that command does it here, \
+                   with the same `--data-dir` or `--config`"
+                .to_owned(),
         })?;
         Ok((fleet.instance().id.to_string(), token))
     })

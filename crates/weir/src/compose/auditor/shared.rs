@@ -41,7 +41,8 @@ impl Auditor for SharedBooks {
                 }
             });
         }
-        Ok(Audit { verdict: overall(&streams), verified: depth == AuditDepth::Positions, streams })
+        let (verdict, verified) = (overall(&streams), depth == AuditDepth::Positions);
+        Ok(Audit { verdict, verified, streams, findings: Vec::new() })
     }
 }
 

@@ -337,10 +337,11 @@ async fn the_root_is_changed_under_load_and_nobody_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_list_of_servers_cuts_nobody_off() {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     // For the life of the test: settings are given as they are written.
-    let here: &'static str = free.expect("a port is free").to_string().leak();
-    let mut settings = vec![("producer.ingest_listen", here)];
+    let here = free();
+    let leak = |address: SocketAddr| &*address.to_string().leak();
+    let nodes = SocketAddr::new(here.ip(), 0);
+    let mut settings = vec![("producer.ingest_listen", leak(here)), ("fleet.enrol_listen", leak(nodes))];
     settings.extend(FAST_LIVES);
     let directory = tempfile::tempdir().expect("there is space");
     let clock: Arc<dyn Clock> = Arc::new(FastClock::new(30));

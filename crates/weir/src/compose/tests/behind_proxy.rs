@@ -35,12 +35,6 @@ struct Front {
     enrolment: TlsProxy,
 }
 
-/// An address that was free a moment ago.
-fn free() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("some port is free");
-    socket.local_addr().expect("is bound")
-}
-
 impl Front {
     async fn new(clock: Arc<dyn Clock>, more: &[(&'static str, &'static str)]) -> Self {
         let (agents, enrolment) = (free(), free());

@@ -51,7 +51,8 @@ impl<'a> Operator<'a> {
     pub(super) async fn agent(&self, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         self.world
             .until(async || {
-                let agent = self.look(&format!("agents/{name}")).await;
+                // Where time leaps, a connection may be closed just as it is used.
+                let agent: Value = self.client.get(&["agents", name], &()).await.ok()?;
                 is_so(&agent).then_some(agent)
             })
             .await
