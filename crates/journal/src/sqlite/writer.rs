@@ -97,13 +97,18 @@ impl Writer {
     }
 
     fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<(), FileError> {
-        if let Some(gone) = self.gone() {
-            let why: Arc<str> = format!("`{}` is gone", self.shared.settings.directory.display()).into();
-            self.shared.condition.failed(&why);
-            group::refuse(jobs, Refusal::Unavailable, &why);
-            return Err(FileError::Io(gone));
-        }
-        if let Err(why) = self.space(jobs) {
+        let free = self.shared.disk.free(&self.shared.settings.directory);
+        let free = match free {
+            // What is written into files that have no name any more is lost with the process.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let why: Arc<str> = format!("`{}` is gone", self.shared.settings.directory.display()).into();
+                self.shared.condition.failed(&why);
+                group::refuse(jobs, Refusal::Unavailable, &why);
+                return Err(FileError::Io(error));
+            }
+            free => free,
+        };
+        if let Err(why) = self.space(jobs, free) {
             // What has to be kept so that a file may go: that frees space, and the reserve is for such things.
             let mut marks: Vec<Job> = jobs.extract_if(.., |job| matches!(job, Job::Remember(_))).collect();
             self.refuse_full(jobs, why);
@@ -192,14 +197,7 @@ impl Writer {
         self.file.leave(&self.shared)
     }
 
-    /// Whether somebody removed the directory: what is written into files that have no name any more is lost with the
-    /// process.
-    fn gone(&self) -> Option<std::io::Error> {
-        let free = self.shared.disk.free(&self.shared.settings.directory);
-        free.err().filter(|error| error.kind() == std::io::ErrorKind::NotFound)
-    }
-
-    fn space(&self, jobs: &[Job]) -> Result<(), String> {
+    fn space(&self, jobs: &[Job], free: std::io::Result<u64>) -> Result<(), String> {
         let settings = &self.shared.settings;
         let full = matches!(self.shared.condition.get(), Condition::Full(_));
         let wanted = jobs.iter().map(Job::bytes).sum::<usize>() as u64;
@@ -208,7 +206,7 @@ impl Writer {
         }
         let margin = if full { FULL_MARGIN } else { 0 };
         let needed = settings.reserve.bytes().saturating_add(wanted).saturating_add(margin);
-        match self.shared.disk.free(&settings.directory) {
+        match free {
             Ok(free) if free < needed => Err(free_text(&settings.directory, free, settings.reserve.bytes())),
             Ok(_) => Ok(()),
             Err(error) => {
