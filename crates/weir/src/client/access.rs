@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use http::HeaderValue;
-use url::{Host, Url};
+use url::Url;
+use weir_foundation::network::is_this_machine;
 use weir_foundation::settings::Environment;
 
 use super::token::{Token, TokenArgs};
@@ -113,12 +114,7 @@ pub(crate) fn server_url(text: &str) -> Result<Url, String> {
 
 /// Whether nobody on another machine can listen.
 pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        None => false,
-    }
+    url.host_str().is_some_and(is_this_machine)
 }
 
 #[cfg(test)]

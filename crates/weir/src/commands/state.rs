@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use rustix::process::geteuid;
-use weir_foundation::settings::{Environment, FlagValue, Problems};
+use weir_foundation::settings::{Environment, Problems};
 
+use super::SettingsArgs;
 use crate::console::Advised;
-use crate::settings::{Given, Role, Settings, StateSettings};
+use crate::settings::{Role, Settings, StateSettings};
 
 /// Where it is.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct StateArgs {
     /// Data directory of `weir up` or `weir server` on this machine
     #[arg(long, value_name = "DIR")]
@@ -26,18 +27,9 @@ pub(super) struct StateArgs {
 impl StateArgs {
     /// The settings of whoever serves it.
     pub(super) fn settings(&self) -> Result<Settings, Problems> {
-        let data_dir = self.data_dir.as_ref().map(|path| FlagValue {
-            path: "data_dir",
-            flag: "--data-dir",
-            value: path.display().to_string(),
-        });
-        let given = Given {
-            role: Role::Up,
-            file: self.config.clone(),
-            environment: Environment::of_process(),
-            flags: data_dir.into_iter().collect(),
-        };
-        given.read().settings
+        let Self { data_dir, config } = self.clone();
+        let given = SettingsArgs { data_dir, config, ..SettingsArgs::default() };
+        given.given(Role::Up, &Environment::of_process()).read().settings
     }
 }
 
